@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# valawai_add_plugin(NAME SOURCES file... ASYNCAPI asyncapi.yaml [VERSION x.y.z])
+#
+# Builds NAME.so. Without VERSION it is the one that the document has in `info`. The AsyncAPI document is put into it byte for byte, and again when it changes; the source finds it as
+# `extern const char valawai_asyncapi[]`, and the version as VALAWAI_PLUGIN_VERSION.
+set(VALAWAI_EMBED_SCRIPT ${CMAKE_CURRENT_LIST_DIR}/embed.cmake)
+
+function(valawai_add_plugin name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "ASYNCAPI;VERSION" "SOURCES")
+  if(NOT arg_SOURCES OR NOT arg_ASYNCAPI OR arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "valawai_add_plugin(NAME SOURCES file... ASYNCAPI asyncapi.yaml [VERSION x.y.z])")
+  endif()
+  get_filename_component(document ${arg_ASYNCAPI} ABSOLUTE)
+  if(NOT arg_VERSION)
+    file(STRINGS ${document} version REGEX "^[ \t]+\"?version\"?:" LIMIT_COUNT 1)
+    if(NOT version MATCHES "([0-9]+\\.[0-9]+\\.[0-9]+)")
+      message(FATAL_ERROR "${document}: no version x.y.z in its info; give VERSION")
+    endif()
+    set(arg_VERSION ${CMAKE_MATCH_1})
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${document})
+  endif()
+  set(embedded ${CMAKE_CURRENT_BINARY_DIR}/${name}_asyncapi.c)
+  add_custom_command(
+    OUTPUT ${embedded}
+    COMMAND ${CMAKE_COMMAND} -DINPUT=${document} -DOUTPUT=${embedded} -P ${VALAWAI_EMBED_SCRIPT}
+    DEPENDS ${document} ${VALAWAI_EMBED_SCRIPT}
+    COMMENT "Embedding ${arg_ASYNCAPI}")
+  add_library(${name} MODULE ${arg_SOURCES} ${embedded})
+  target_link_libraries(${name} PRIVATE valawai_plugin)
+  target_compile_definitions(${name} PRIVATE VALAWAI_PLUGIN_VERSION="${arg_VERSION}")
+  set_target_properties(${name} PROPERTIES PREFIX "" SUFFIX ".so" C_VISIBILITY_PRESET hidden
+                                           CXX_VISIBILITY_PRESET hidden)
+endfunction()

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "connection.h"
+
+#if __has_include(<rabbitmq-c/tcp_socket.h>)
+#include <rabbitmq-c/tcp_socket.h>
+#else
+#include <amqp_tcp_socket.h>
+#endif
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "memory.h"
+
+#define FRAME_MAX 131072 /* smaller ones can leave the last frame of a body corked for 200 ms */
+#define CONNECT_SECONDS 5
+#define CLOSE_SECONDS 1 /* a dead peer must not hold up the end */
+
+struct connection {
+    const struct broker *broker;
+    const char *purpose; /* shown in the broker's list of connections */
+    amqp_connection_state_t state;
+    pthread_mutex_t break_lock; /* fd, so that nobody breaks a descriptor that has become somebody else's */
+    int fd;
+};
+
+struct connection *connection_new(const struct broker *broker, const char *purpose)
+{
+    struct connection *connection = memory_new(sizeof *connection);
+    connection->broker = broker;
+    connection->purpose = purpose;
+    connection->fd = -1;
+    pthread_mutex_init(&connection->break_lock, NULL);
+    return connection;
+}
+
+void connection_free(struct connection *connection)
+{
+    if (connection == NULL)
+        return;
+    connection_drop(connection);
+    pthread_mutex_destroy(&connection->break_lock);
+    free(connection);
+}
+
+bool connection_is_open(const struct connection *connection)
+{
+    return connection->state != NULL;
+}
+
+int connection_fd(const struct connection *connection)
+{
+    return connection->fd;
+}
+
+static void set_fd(struct connection *connection, int fd)
+{
+    pthread_mutex_lock(&connection->break_lock);
+    connection->fd = fd;
+    pthread_mutex_unlock(&connection->break_lock);
+}
+
+void connection_break(struct connection *connection)
+{
+    pthread_mutex_lock(&connection->break_lock);
+    if (connection->fd >= 0)
+        shutdown(connection->fd, SHUT_RDWR);
+    pthread_mutex_unlock(&connection->break_lock);
+}
+
+bool connection_peer_is_gone(struct connection *connection, unsigned silent_ms)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    bool known = false;
+    pthread_mutex_lock(&connection->break_lock);
+    if (connection->fd >= 0)
+        known = getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0;
+    pthread_mutex_unlock(&connection->break_lock);
+    return known && info.tcpi_retransmits > 0 && info.tcpi_last_ack_recv >= silent_ms;
+}
+
+static bool lost(struct fault *fault, const char *doing, int status)
+{
+    return fault_set(fault, "%s: %s", doing, amqp_error_string2(status));
+}
+
+static const char *close_text(const amqp_connection_close_t *close, char *text, size_t size)
+{
+    snprintf(text, size, "%d %.*s", close->reply_code, (int)close->reply_text.len, (char *)close->reply_text.bytes);
+    return text;
+}
+
+static enum opened log_in(struct connection *connection, struct fault *fault)
+{
+    const struct broker *broker = connection->broker;
+    static const char *const wanted[] = {"consumer_cancel_notify", "connection.blocked", "authentication_failure_close",
+                                         "publisher_confirms", "basic.nack"};
+    amqp_table_entry_t capabilities[sizeof wanted / sizeof *wanted];
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        capabilities[i] = (amqp_table_entry_t){
+            .key = amqp_cstring_bytes(wanted[i]),
+            .value = {.kind = AMQP_FIELD_KIND_BOOLEAN, .value = {.boolean = 1}},
+        };
+    amqp_table_entry_t properties[] = {
+        {.key = amqp_cstring_bytes("product"),
+         .value = {.kind = AMQP_FIELD_KIND_UTF8, .value = {.bytes = amqp_cstring_bytes("valawai-host")}}},
+        {.key = amqp_cstring_bytes("version"),
+         .value = {.kind = AMQP_FIELD_KIND_UTF8, .value = {.bytes = amqp_cstring_bytes(HOST_VERSION)}}},
+        {.key = amqp_cstring_bytes("connection_name"),
+         .value = {.kind = AMQP_FIELD_KIND_UTF8, .value = {.bytes = amqp_cstring_bytes(connection->purpose)}}},
+        {.key = amqp_cstring_bytes("capabilities"),
+         .value = {.kind = AMQP_FIELD_KIND_TABLE,
+                   .value = {.table = {.num_entries = sizeof wanted / sizeof *wanted, .entries = capabilities}}}},
+    };
+    amqp_table_t table = {.num_entries = sizeof properties / sizeof *properties, .entries = properties};
+    amqp_rpc_reply_t reply =
+        amqp_login_with_properties(connection->state, broker->virtual_host, 0, FRAME_MAX, broker->heartbeat, &table,
+                                   AMQP_SASL_METHOD_PLAIN, broker->username, broker->password);
+    switch (reply.reply_type) {
+    case AMQP_RESPONSE_NORMAL:
+        return OPENED;
+    case AMQP_RESPONSE_SERVER_EXCEPTION:
+        if (reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD) {
+            const amqp_connection_close_t *close = reply.reply.decoded;
+            char text[256];
+            fault_set(fault, "the broker answers \"%s\"", close_text(close, text, sizeof text));
+            bool ours = close->reply_code == AMQP_ACCESS_REFUSED || close->reply_code == AMQP_NOT_ALLOWED;
+            return ours ? OPEN_REFUSED : OPEN_FAILED;
+        }
+        fault_set(fault, "log in: unexpected answer 0x%08x", reply.reply.id);
+        return OPEN_FAILED;
+    default:
+        lost(fault, "log in", reply.library_error);
+        return OPEN_FAILED;
+    }
+}
+
+enum opened connection_open(struct connection *connection, struct fault *fault)
+{
+    const struct broker *broker = connection->broker;
+    enum opened opened = OPEN_FAILED;
+    struct timeval patience = {.tv_sec = CONNECT_SECONDS}, goodbye = {.tv_sec = CLOSE_SECONDS};
+
+    connection->state = memory_got(amqp_new_connection());
+    amqp_socket_t *socket = memory_got(amqp_tcp_socket_new(connection->state));
+    amqp_set_handshake_timeout(connection->state, &patience);
+    int status = amqp_socket_open_noblock(socket, broker->host, broker->port, &patience);
+    if (status != AMQP_STATUS_OK) {
+        lost(fault, "connect", status);
+        goto out;
+    }
+    set_fd(connection, amqp_get_sockfd(connection->state));
+    opened = log_in(connection, fault);
+    amqp_set_rpc_timeout(connection->state, &goodbye); /* the one RPC that is left is connection.close */
+out:
+    if (opened != OPENED)
+        connection_drop(connection);
+    return opened;
+}
+
+void connection_drop(struct connection *connection)
+{
+    set_fd(connection, -1);
+    if (connection->state != NULL)
+        amqp_destroy_connection(connection->state);
+    connection->state = NULL;
+}
+
+void connection_close(struct connection *connection)
+{
+    if (connection->state != NULL)
+        amqp_connection_close(connection->state, AMQP_REPLY_SUCCESS);
+    connection_drop(connection);
+}
+
+enum frame connection_frame(struct connection *connection, amqp_frame_t *frame, struct fault *fault)
+{
+    struct timeval now = {0};
+    for (;;) {
+        int status = amqp_simple_wait_frame_noblock(connection->state, frame, &now);
+        if (status == AMQP_STATUS_TIMEOUT)
+            return FRAME_NONE;
+        if (status != AMQP_STATUS_OK) {
+            lost(fault, "read", status);
+            return FRAME_LOST;
+        }
+        if (frame->frame_type == AMQP_FRAME_HEARTBEAT)
+            continue;
+        if (frame->frame_type != AMQP_FRAME_METHOD || frame->payload.method.id != AMQP_CONNECTION_CLOSE_METHOD)
+            return FRAME_GOT;
+        char text[256];
+        fault_set(fault, "the broker closed the connection: %s",
+                  close_text(frame->payload.method.decoded, text, sizeof text));
+        amqp_connection_close_ok_t ok = {0};
+        amqp_send_method(connection->state, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &ok);
+        return FRAME_LOST;
+    }
+}
+
+bool connection_has_frames(struct connection *connection)
+{
+    return amqp_frames_enqueued(connection->state) || amqp_data_in_buffer(connection->state);
+}
+
+void connection_release(struct connection *connection)
+{
+    amqp_maybe_release_buffers(connection->state);
+}
+
+bool connection_send(struct connection *connection, amqp_channel_t channel, amqp_method_number_t id, void *method,
+                     struct fault *fault)
+{
+    int status = amqp_send_method(connection->state, channel, id, method);
+    return status == AMQP_STATUS_OK || lost(fault, "send", status);
+}
+
+bool connection_publish(struct connection *connection, amqp_channel_t channel, const char *topic, const void *body,
+                        size_t len, bool persistent, bool mandatory, struct fault *fault)
+{
+    amqp_basic_properties_t properties = {
+        ._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG,
+        .content_type = amqp_cstring_bytes("application/json"),
+        .delivery_mode = persistent ? AMQP_DELIVERY_PERSISTENT : AMQP_DELIVERY_NONPERSISTENT,
+    };
+    int status = amqp_basic_publish(connection->state, channel, amqp_empty_bytes, amqp_cstring_bytes(topic), mandatory,
+                                    0, &properties, (amqp_bytes_t){.len = len, .bytes = (void *)(uintptr_t)body});
+    return status == AMQP_STATUS_OK || lost(fault, "publish", status);
+}
+
+bool connection_channel_closed(struct connection *connection, const amqp_frame_t *frame, int *code, struct fault *why)
+{
+    const amqp_channel_close_t *close = frame->payload.method.decoded;
+    if (code != NULL)
+        *code = close->reply_code;
+    fault_set(why, "%d %.*s", close->reply_code, (int)close->reply_text.len, (char *)close->reply_text.bytes);
+    amqp_channel_close_ok_t ok = {0};
+    return connection_send(connection, frame->channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok, NULL);
+}

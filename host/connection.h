@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * connection: one AMQP connection to the broker, opened as often as it takes. Consumer and publisher have one each, and
+ * each connection belongs to the thread that opened it; only connection_break() may be called from another. The three
+ * files connection.c, consumer.c and publisher.c are the only users of rabbitmq-c. */
+#ifndef HOST_CONNECTION_H
+#define HOST_CONNECTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#if __has_include(<rabbitmq-c/amqp.h>)
+#include <rabbitmq-c/amqp.h>
+#else
+#include <amqp.h>
+#endif
+
+#include "fault.h"
+
+/* Where the broker is and who we are there. The texts have to outlive the connection. */
+struct broker {
+    const char *host;
+    int port;
+    const char *username, *password, *virtual_host;
+    int heartbeat;    /* seconds */
+    int max_retries;  /* attempts to make the first connection … */
+    int retry_sleep;  /* … and the seconds between them */
+    int reconnect_ms; /* most milliseconds between later attempts */
+};
+
+struct connection;
+
+struct connection *connection_new(const struct broker *broker, const char *purpose);
+void connection_free(struct connection *connection); /* closes it without a word if it is open */
+
+enum opened {
+    OPENED,
+    OPEN_FAILED, /* perhaps another time */
+    OPEN_REFUSED /* the broker does not want us: wrong credentials or virtual host */
+};
+enum opened connection_open(struct connection *connection, struct fault *fault) __attribute__((warn_unused_result));
+bool connection_is_open(const struct connection *connection);
+
+/* Says goodbye (bounded in time) or just lets go. Both leave it closed. */
+void connection_close(struct connection *connection);
+void connection_drop(struct connection *connection);
+
+/* [any thread] Makes whoever is blocked in the connection come back with an error. */
+void connection_break(struct connection *connection);
+
+/* [any thread] True if data is sent again and again and no acknowledgement of TCP has come for so long: nobody is
+ * there. A peer that is there and does not read (an alarm) answers, and is not gone. */
+bool connection_peer_is_gone(struct connection *connection, unsigned silent_ms);
+
+int connection_fd(const struct connection *connection);
+
+enum frame {
+    FRAME_NONE, /* nothing more for now */
+    FRAME_GOT,
+    FRAME_LOST /* the connection is gone: see fault; connection_drop() comes next */
+};
+
+/* The next frame without waiting; serves heartbeats, so it wants to be called at least every second. What the frame
+ * points to is valid until connection_release(). */
+enum frame connection_frame(struct connection *connection, amqp_frame_t *frame, struct fault *fault)
+    __attribute__((warn_unused_result));
+
+/* True if frames are at hand without reading the socket. */
+bool connection_has_frames(struct connection *connection);
+void connection_release(struct connection *connection);
+
+/* Sends a method and does not wait for the answer: that comes as a frame. */
+bool connection_send(struct connection *connection, amqp_channel_t channel, amqp_method_number_t id, void *method,
+                     struct fault *fault) __attribute__((warn_unused_result));
+bool connection_publish(struct connection *connection, amqp_channel_t channel, const char *topic, const void *body,
+                        size_t len, bool persistent, bool mandatory, struct fault *fault)
+    __attribute__((warn_unused_result));
+
+/* What a channel.close says; code may be NULL. Answers it, too. */
+bool connection_channel_closed(struct connection *connection, const amqp_frame_t *frame, int *code, struct fault *why)
+    __attribute__((warn_unused_result));
+
+#endif

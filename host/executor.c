@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "executor.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "backoff.h"
+#include "json.h"
+#include "memory.h"
+
+/* The messages of one topic. While one of them waits for another try, those behind it wait too: the order is kept. */
+struct lane {
+    const struct valawai_topic *topic;
+    struct list waiting;
+    int64_t until; /* nothing of it is handled before; 0: not held up */
+    struct backoff backoff;
+};
+
+struct executor {
+    struct executor_options options;
+    struct queue inbox;
+    struct list ready; /* taken from the inbox, in the order of arrival */
+    struct lane *lanes;
+    void *self; /* the plugin's */
+
+    pthread_t thread;
+    bool started_thread;
+    sem_t begun;      /* start has been called … */
+    int start_answer; /* … and this is what it said */
+    atomic_bool closing;
+
+    /* For whoever looks from outside whether a call takes long: */
+    atomic_int_fast64_t busy_since;
+    _Atomic(const char *) busy_with;
+    int64_t warned_of;
+};
+
+/* ---- one message ---- */
+
+static int call(struct executor *executor, struct delivery *delivery, struct handling *handling)
+{
+    const struct valawai_topic *topic = delivery->from->owner;
+    struct valawai_message message = {
+        .size = sizeof message,
+        .flags = delivery->redelivered ? VALAWAI_REDELIVERED : 0,
+        .topic = topic->name,
+        .body = delivery->body,
+        .len = delivery->len,
+        .attempt = ++delivery->attempt,
+    };
+    atomic_store(&executor->busy_with, topic->name);
+    atomic_store(&executor->busy_since, clock_ms());
+    services_begin(executor->options.services, handling, delivery);
+    int verdict = topic->handle(executor->self, &message);
+    services_end(handling);
+    atomic_store(&executor->busy_since, 0);
+    if (verdict > VALAWAI_DONE || verdict < VALAWAI_FAILED) {
+        snprintf(handling->reason, sizeof handling->reason, "the handler returned %d, which is no verdict", verdict);
+        verdict = VALAWAI_FAILED;
+    }
+    return verdict;
+}
+
+static int judge(struct executor *executor, struct delivery *delivery, struct handling *handling)
+{
+    struct fault fault;
+    *handling = (struct handling){0};
+    if (delivery->refused > 0) {
+        snprintf(handling->reason, sizeof handling->reason, "%llu bytes are more than message_max_bytes allows",
+                 (unsigned long long)delivery->refused);
+        return VALAWAI_WRONG;
+    }
+    if (!json_is_object(delivery->body, delivery->len, &fault)) {
+        snprintf(handling->reason, sizeof handling->reason, "%s", fault.text);
+        return VALAWAI_WRONG;
+    }
+    return call(executor, delivery, handling);
+}
+
+static void reject(struct executor *executor, struct delivery *delivery, const char *what, const char *reason)
+{
+    char text[1024];
+    snprintf(text, sizeof text, "rejected a message of %s: %s%s%s", delivery->from->topic, what,
+             what[0] != '\0' && reason[0] != '\0' ? ": " : "", reason);
+    services_record(executor->options.services, VALAWAI_ERROR, executor->options.plugin->file, 0,
+                    delivery->refused > 0 ? NULL : delivery->body, text);
+    delivery->settlement = SETTLE_REJECT;
+}
+
+/* True if the message waits for another try. */
+static bool try_again(struct executor *executor, struct lane *lane, struct delivery *delivery, const char *reason)
+{
+    if (delivery->attempt >= executor->options.attempts)
+        return false;
+    uint32_t delay = backoff_next(&lane->backoff);
+    log_warning(executor->options.log, executor->options.plugin->contract->name,
+                "%s: attempt %u of %u to handle a message failed%s%s; again in %u ms", lane->topic->name,
+                delivery->attempt, executor->options.attempts, reason[0] != '\0' ? ": " : "", reason, delay);
+    lane->until = clock_ms() + delay;
+    list_put_first(&lane->waiting, &delivery->node);
+    return true;
+}
+
+static void handle(struct executor *executor, struct lane *lane, struct delivery *delivery)
+{
+    struct handling handling;
+    if (delivery_is_stale(delivery)) { /* it comes again: handled now, it would be handled twice */
+        free(delivery);
+        return;
+    }
+    int verdict = judge(executor, delivery, &handling);
+    if (verdict != VALAWAI_DONE)
+        list_free(&handling.publications);
+    if (verdict == VALAWAI_RETRY && try_again(executor, lane, delivery, handling.reason))
+        return;
+    backoff_reset(&lane->backoff);
+    delivery->settlement = SETTLE_ACKNOWLEDGE;
+    if (verdict == VALAWAI_WRONG)
+        reject(executor, delivery, "", handling.reason);
+    else if (verdict == VALAWAI_RETRY)
+        reject(executor, delivery, "no attempt succeeded", handling.reason);
+    else if (verdict == VALAWAI_FAILED)
+        reject(executor, delivery, "the plugin could not handle it", handling.reason);
+    executor->options.events->handled(executor->options.context, delivery, &handling.publications);
+}
+
+/* ---- the thread ---- */
+
+static struct lane *lane_of(struct executor *executor, const struct delivery *delivery)
+{
+    const struct valawai_topic *topic = delivery->from->owner;
+    return &executor->lanes[topic - executor->options.plugin->entry.topics];
+}
+
+/* Lanes whose wait is over go first: theirs are the oldest messages. */
+static int64_t handle_waiting(struct executor *executor)
+{
+    int64_t next = INT64_MAX;
+    for (size_t i = 0; i < executor->options.plugin->topic_count; i++) {
+        struct lane *lane = &executor->lanes[i];
+        if (lane->until != 0 && clock_ms() >= lane->until) {
+            lane->until = 0;
+            struct node *node;
+            while (lane->until == 0 && !atomic_load(&executor->closing) && (node = list_take(&lane->waiting)) != NULL)
+                handle(executor, lane, (struct delivery *)node);
+        }
+        if (lane->until != 0 && lane->until < next)
+            next = lane->until;
+    }
+    return next;
+}
+
+static void handle_ready(struct executor *executor)
+{
+    struct node *node;
+    while (!atomic_load(&executor->closing) && (node = list_take(&executor->ready)) != NULL) {
+        struct lane *lane = lane_of(executor, (struct delivery *)node);
+        if (lane->until != 0)
+            list_put(&lane->waiting, node);
+        else
+            handle(executor, lane, (struct delivery *)node);
+    }
+}
+
+static void *executor_run(void *argument)
+{
+    struct executor *executor = argument;
+    const struct valawai_plugin *entry = &executor->options.plugin->entry;
+    struct services *services = executor->options.services;
+
+    if (entry->start != NULL)
+        executor->start_answer = entry->start(&services->table, &executor->self);
+    atomic_store(&services->running, executor->start_answer == 0);
+    sem_post(&executor->begun);
+    if (executor->start_answer != 0)
+        return NULL;
+
+    while (!atomic_load(&executor->closing)) {
+        int64_t next = handle_waiting(executor);
+        executor->ready = queue_wait(&executor->inbox, next);
+        handle_ready(executor);
+    }
+    atomic_store(&services->running, false);
+    if (entry->stop != NULL)
+        entry->stop(executor->self);
+    return NULL;
+}
+
+struct executor *executor_new(const struct executor_options *options)
+{
+    struct executor *executor = memory_new(sizeof *executor);
+    executor->options = *options;
+    queue_init(&executor->inbox, false);
+    sem_init(&executor->begun, 0, 0);
+    executor->lanes = memory_new((options->plugin->topic_count + 1) * sizeof *executor->lanes);
+    for (size_t i = 0; i < options->plugin->topic_count; i++)
+        executor->lanes[i] =
+            (struct lane){.topic = &options->plugin->entry.topics[i], .backoff = {.first_ms = 200, .last_ms = 30000}};
+    return executor;
+}
+
+bool executor_start(struct executor *executor, struct fault *fault)
+{
+    if (pthread_create(&executor->thread, NULL, executor_run, executor) != 0)
+        return fault_set(fault, "%s: cannot make a thread", executor->options.plugin->path);
+    executor->started_thread = true;
+    while (sem_wait(&executor->begun) != 0 && errno == EINTR)
+        ;
+    return executor->start_answer == 0 || fault_set(fault, "%s: the plugin's start failed: it returned %d",
+                                                    executor->options.plugin->path, executor->start_answer);
+}
+
+void executor_put(struct executor *executor, struct list *deliveries)
+{
+    queue_join(&executor->inbox, deliveries);
+}
+
+void executor_tend(struct executor *executor, int64_t now)
+{
+    int64_t since = atomic_load(&executor->busy_since);
+    if (since == 0 || since == executor->warned_of || now - since < executor->options.slow_ms)
+        return;
+    executor->warned_of = since;
+    log_warning(executor->options.log, executor->options.plugin->contract->name,
+                "%s: a handler has been busy with one message for %lld s", atomic_load(&executor->busy_with),
+                (long long)(now - since) / 1000);
+}
+
+void executor_close(struct executor *executor)
+{
+    atomic_store(&executor->closing, true);
+    queue_wake(&executor->inbox);
+}
+
+bool executor_join(struct executor *executor, int64_t until_ms)
+{
+    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    if (!executor->started_thread)
+        return true;
+    executor->started_thread = pthread_clockjoin_np(executor->thread, NULL, CLOCK_MONOTONIC, &until) != 0;
+    return !executor->started_thread;
+}
+
+void executor_free(struct executor *executor)
+{
+    if (executor == NULL)
+        return;
+    list_free(&executor->ready);
+    for (size_t i = 0; i < executor->options.plugin->topic_count; i++)
+        list_free(&executor->lanes[i].waiting);
+    free(executor->lanes);
+    sem_destroy(&executor->begun);
+    queue_destroy(&executor->inbox);
+    free(executor);
+}

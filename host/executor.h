@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * executor: calls one plugin, on a thread of its own. Deliveries go in; what comes out is a verdict and publications.
+ * The host knows no more of it than these functions, so a child process can take the thread's place one day. */
+#ifndef HOST_EXECUTOR_H
+#define HOST_EXECUTOR_H
+
+#include "services.h"
+
+struct executor_events {
+    /* [executor's thread] Handled: the publications belong to it, and its settlement is set. Empties the list. */
+    void (*handled)(void *context, struct delivery *delivery, struct list *publications);
+};
+
+struct executor_options {
+    const struct plugin *plugin;
+    struct services *services;
+    struct log *log;
+    uint32_t attempts;
+    int64_t slow_ms;
+    const struct executor_events *events;
+    void *context;
+};
+
+struct executor;
+
+struct executor *executor_new(const struct executor_options *options);
+
+/* Starts the thread and, on it, the plugin. False: the plugin's start says that it cannot run. */
+bool executor_start(struct executor *executor, struct fault *fault) __attribute__((warn_unused_result));
+
+/* [any thread] Deliveries whose subscription's owner is a struct valawai_topic of the plugin. Empties the list. */
+void executor_put(struct executor *executor, struct list *deliveries);
+
+/* [any thread] Warns of a handler that takes long; to be called every second or so. */
+void executor_tend(struct executor *executor, int64_t now);
+
+/* [any thread] Lets the call in hand end and drops what was not begun: the broker puts it back. */
+void executor_close(struct executor *executor);
+
+/* Waits for the plugin's stop and the thread's end. False: a handler did not come back; it cannot be freed. */
+bool executor_join(struct executor *executor, int64_t until_ms) __attribute__((warn_unused_result));
+void executor_free(struct executor *executor);
+
+#endif

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "health.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "memory.h"
+#include "text.h"
+
+#define FILE_MAX (16u << 20) /* of what an earlier run left */
+
+struct health {
+    struct log *log;
+    char *path, *ledger;
+    char *shown; /* NULL: no file */
+    char **ids;  /* to be found by the next run */
+    size_t id_count;
+    char *kept;         /* the ledger's text; NULL: no ledger */
+    const char *failed; /* the path that could not be written: said, and not again until it can */
+};
+
+struct health *health_new(const char *directory, const char *file_name, struct log *log)
+{
+    struct health *health = memory_new(sizeof *health);
+    health->log = log;
+    health->path = file_name[0] == '/' ? memory_text(file_name) : memory_format("%s/%s", directory, file_name);
+    health->ledger = memory_format("%s.ids", health->path);
+    return health;
+}
+
+bool is_component_id(const char *text, size_t len)
+{
+    return len == COMPONENT_ID_LEN && strspn(text, "0123456789abcdefABCDEF") == len;
+}
+
+static bool write_beside(const char *path, const char *text)
+{
+    char *beside = memory_format("%s.new", path);
+    size_t len = strlen(text), written = 0;
+    bool done = false;
+    unlink(beside); /* a link that somebody put there is not followed */
+    int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0)
+        goto out;
+    fchmod(fd, 0644); /* whatever the umask: the health check may be somebody else's */
+    while (written < len) {
+        ssize_t some = write(fd, text + written, len - written);
+        if (some < 0 && errno == EINTR)
+            continue;
+        if (some <= 0)
+            break;
+        written += (size_t)some;
+    }
+    done = close(fd) == 0 && written == len && rename(beside, path) == 0;
+    if (!done) {
+        int error = errno;
+        unlink(beside);
+        errno = error;
+    }
+out:
+    free(beside);
+    return done;
+}
+
+/* True if the text stands in the file, or the file is gone (NULL). */
+static bool put(struct health *health, const char *path, const char *text)
+{
+    bool absent = text == NULL && (unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR);
+    bool done = absent || (text != NULL && write_beside(path, text));
+    if (!done && health->failed == NULL) {
+        log_error(health->log, "host", "%s: cannot %s it: %s; going on without", path,
+                  text == NULL ? "remove" : "write", strerror(errno));
+        health->failed = path;
+    } else if (done && text != NULL && health->failed == path) {
+        health->failed = NULL;
+    }
+    return done;
+}
+
+static char *file_text(const char *path)
+{
+    struct text text = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return NULL;
+    char block[4096];
+    ssize_t got;
+    while ((got = read(fd, block, sizeof block)) > 0 && text.len < FILE_MAX)
+        text_put(&text, block, (size_t)got);
+    close(fd);
+    return text.at;
+}
+
+static void take_id(struct json_object *item, char ***ids, size_t *count)
+{
+    struct json_object *id = item;
+    if (json_object_is_type(item, json_type_object) && !json_object_object_get_ex(item, "id", &id))
+        return;
+    const char *text = json_object_get_string(id);
+    if (!json_object_is_type(id, json_type_string) || !is_component_id(text, (size_t)json_object_get_string_len(id)))
+        return;
+    for (size_t i = 0; i < *count; i++)
+        if (strcmp((*ids)[i], text) == 0)
+            return;
+    *ids = memory_resize(*ids, (*count + 1) * sizeof **ids);
+    (*ids)[(*count)++] = memory_text(text);
+}
+
+/* One notification, an array of them, or an array of ids. Whatever else stands there is not ours. */
+static void take_ids(const char *path, char ***ids, size_t *count)
+{
+    char *text = file_text(path);
+    struct json_object *content = text == NULL ? NULL : json_tokener_parse(text);
+    if (json_object_is_type(content, json_type_array)) {
+        for (size_t i = 0; i < json_object_array_length(content); i++)
+            take_id(json_object_array_get_idx(content, i), ids, count);
+    } else if (json_object_is_type(content, json_type_object)) {
+        take_id(content, ids, count);
+    }
+    json_object_put(content);
+    free(text);
+}
+
+char **health_left_behind(struct health *health, size_t *count)
+{
+    char **ids = NULL;
+    *count = 0;
+    take_ids(health->path, &ids, count);
+    take_ids(health->ledger, &ids, count);
+    health->kept = memory_text(""); /* whatever stood there, what is kept now is to be written, or the file removed */
+    health_keep_ids(health, ids, *count);
+    put(health, health->path, NULL);
+    return ids;
+}
+
+static bool is_shown(const struct health *health, const char *id)
+{
+    char *quoted = memory_format("\"%s\"", id);
+    bool shown = health->shown != NULL && strstr(health->shown, quoted) != NULL;
+    free(quoted);
+    return shown;
+}
+
+/* Keeps the ledger while the health file does not tell every id. */
+static void update_ledger(struct health *health)
+{
+    struct text text = {0};
+    bool needed = false;
+    text_puts(&text, "[");
+    for (size_t i = 0; i < health->id_count; i++) {
+        needed = needed || !is_shown(health, health->ids[i]);
+        text_puts(&text, i == 0 ? "" : ",");
+        text_put_json(&text, health->ids[i], strlen(health->ids[i]));
+    }
+    text_puts(&text, "]\n");
+    const char *wanted = needed ? text.at : NULL;
+    bool same = wanted == NULL ? health->kept == NULL : health->kept != NULL && strcmp(wanted, health->kept) == 0;
+    if (!same && put(health, health->ledger, wanted)) {
+        free(health->kept);
+        health->kept = memory_text(wanted);
+    }
+    text_free(&text);
+}
+
+static void set_shown(struct health *health, const char *text)
+{
+    char *old = health->shown;
+    health->shown = memory_text(text);
+    free(old);
+}
+
+void health_show(struct health *health, const char *text)
+{
+    bool same = text == NULL ? health->shown == NULL : health->shown != NULL && strcmp(text, health->shown) == 0;
+    if (same)
+        return;
+    if (text == NULL) { /* the ledger comes first: at no time is an id in neither */
+        set_shown(health, NULL);
+        update_ledger(health);
+        put(health, health->path, NULL);
+    } else if (put(health, health->path, text)) {
+        set_shown(health, text);
+        update_ledger(health);
+    }
+}
+
+static void free_ids(struct health *health)
+{
+    for (size_t i = 0; i < health->id_count; i++)
+        free(health->ids[i]);
+    free(health->ids);
+    health->ids = NULL;
+    health->id_count = 0;
+}
+
+void health_keep_ids(struct health *health, char *const *ids, size_t count)
+{
+    char **kept = memory_new((count + 1) * sizeof *kept);
+    for (size_t i = 0; i < count; i++)
+        kept[i] = memory_text(ids[i]);
+    free_ids(health);
+    health->ids = kept;
+    health->id_count = count;
+    update_ledger(health);
+}
+
+void health_free(struct health *health)
+{
+    if (health == NULL)
+        return;
+    free_ids(health);
+    free(health->path);
+    free(health->ledger);
+    free(health->shown);
+    free(health->kept);
+    free(health);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * health: the file by which the surroundings see that every component is registered and at work (`test -s`), and beside
+ * it the ledger (`<name>.ids`): the ids that the MOV knows us by, so that the next run can unregister what this one,
+ * killed, could not. Both are written beside and renamed. A full disk costs the file and is said once. */
+#ifndef HOST_HEALTH_H
+#define HOST_HEALTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "log.h"
+
+/* What the MOV gives a component as its id: 24 hexadecimal digits. */
+#define COMPONENT_ID_LEN 24
+bool is_component_id(const char *text, size_t len);
+
+struct health;
+
+struct health *health_new(const char *directory, const char *file_name, struct log *log);
+void health_free(struct health *health);
+
+/* The ids that earlier runs left behind in either file. The caller frees them and the array. Takes the health file
+ * away. */
+char **health_left_behind(struct health *health, size_t *count);
+
+/* Shows the text, or takes the file away (NULL). Does nothing if that is so already. */
+void health_show(struct health *health, const char *text);
+
+/* The ids that the MOV knows us by now. */
+void health_keep_ids(struct health *health, char *const *ids, size_t count);
+
+#endif

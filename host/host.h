@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * host: the ring. receive -> route -> handle -> publish -> confirm -> settle. */
+#ifndef HOST_HOST_H
+#define HOST_HOST_H
+
+#include "log.h"
+#include "plugin.h"
+#include "settings.h"
+
+/* Carries messages between the broker and the plugins until SIGTERM or SIGINT. True: stopped as asked. */
+bool host_run(const struct settings *settings, const struct plugins *plugins, struct log *log, struct fault *fault)
+    __attribute__((warn_unused_result));
+
+#endif

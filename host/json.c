@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "json.h"
+
+#include <json-c/json.h>
+#include <limits.h>
+#include <string.h>
+
+#include "memory.h"
+#include "text.h"
+
+struct scan {
+    const unsigned char *begin, *at, *end;
+    struct fault *fault;
+};
+
+static bool refuse(struct scan *scan, const char *what)
+{
+    size_t line = 1;
+    const unsigned char *from = scan->begin;
+    for (const unsigned char *at = scan->begin; at < scan->at; at++) {
+        if (*at == '\n') {
+            line++;
+            from = at + 1;
+        }
+    }
+    return fault_set(scan->fault, "not JSON: %s at line %zu, byte %zu", what, line, (size_t)(scan->at - from) + 1);
+}
+
+static void skip_space(struct scan *scan)
+{
+    while (scan->at < scan->end && (*scan->at == ' ' || *scan->at == '\n' || *scan->at == '\r' || *scan->at == '\t'))
+        scan->at++;
+}
+
+static bool is_hex(unsigned char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+static bool scan_escape(struct scan *scan)
+{
+    if (scan->end - scan->at < 2)
+        return refuse(scan, "the text ends inside a string");
+    if (scan->at[1] == 'u') {
+        for (int i = 2; i < 6; i++)
+            if (scan->end - scan->at <= i || !is_hex(scan->at[i]))
+                return refuse(scan, "\\u without four hex digits");
+        scan->at += 6;
+        return true;
+    }
+    if (memchr("\"\\/bfnrt", scan->at[1], 8) == NULL)
+        return refuse(scan, "an unknown escape in a string");
+    scan->at += 2;
+    return true;
+}
+
+static bool scan_string(struct scan *scan)
+{
+    scan->at++; /* the quotation mark */
+    while (scan->at < scan->end) {
+        unsigned char c = *scan->at;
+        if (c == '"') {
+            scan->at++;
+            return true;
+        }
+        if (c == '\\') {
+            if (!scan_escape(scan))
+                return false;
+        } else if (c < 0x20) {
+            return refuse(scan, "a raw control character in a string");
+        } else if (c < 0x80) {
+            scan->at++;
+        } else {
+            size_t size = utf8_length(scan->at, (size_t)(scan->end - scan->at));
+            if (size == 0)
+                return refuse(scan, "bytes that are not UTF-8");
+            scan->at += size;
+        }
+    }
+    return refuse(scan, "the text ends inside a string");
+}
+
+static bool scan_digits(struct scan *scan)
+{
+    const unsigned char *from = scan->at;
+    while (scan->at < scan->end && *scan->at >= '0' && *scan->at <= '9')
+        scan->at++;
+    return scan->at > from || refuse(scan, "a number without digits");
+}
+
+static bool scan_number(struct scan *scan)
+{
+    if (*scan->at == '-')
+        scan->at++;
+    if (scan->at < scan->end && *scan->at == '0') {
+        scan->at++;
+        if (scan->at < scan->end && *scan->at >= '0' && *scan->at <= '9')
+            return refuse(scan, "a number with a leading zero");
+    } else if (!scan_digits(scan)) {
+        return false;
+    }
+    if (scan->at < scan->end && *scan->at == '.') {
+        scan->at++;
+        if (!scan_digits(scan))
+            return false;
+    }
+    if (scan->at < scan->end && (*scan->at == 'e' || *scan->at == 'E')) {
+        scan->at++;
+        if (scan->at < scan->end && (*scan->at == '+' || *scan->at == '-'))
+            scan->at++;
+        if (!scan_digits(scan))
+            return false;
+    }
+    return true;
+}
+
+static bool scan_word(struct scan *scan, const char *word)
+{
+    size_t len = strlen(word);
+    if ((size_t)(scan->end - scan->at) < len || memcmp(scan->at, word, len) != 0)
+        return refuse(scan, "an unknown word");
+    scan->at += len;
+    return true;
+}
+
+static bool scan_scalar(struct scan *scan)
+{
+    switch (*scan->at) {
+    case '"':
+        return scan_string(scan);
+    case 't':
+        return scan_word(scan, "true");
+    case 'f':
+        return scan_word(scan, "false");
+    case 'n':
+        return scan_word(scan, "null");
+    case '-':
+    case '0' ... '9':
+        return scan_number(scan);
+    default:
+        return refuse(scan, utf8_length(scan->at, (size_t)(scan->end - scan->at)) == 0 ? "bytes that are not UTF-8"
+                                                                                       : "an unexpected character");
+    }
+}
+
+/* "key": of an object. */
+static bool scan_key(struct scan *scan)
+{
+    skip_space(scan);
+    if (scan->at == scan->end)
+        return refuse(scan, "the text ends inside an object");
+    if (*scan->at != '"')
+        return refuse(scan, "no quoted name");
+    if (!scan_string(scan))
+        return false;
+    skip_space(scan);
+    if (scan->at == scan->end || *scan->at != ':')
+        return refuse(scan, "no ':' after a name");
+    scan->at++;
+    return true;
+}
+
+static bool is_empty_container(struct scan *scan, unsigned char close)
+{
+    skip_space(scan);
+    if (scan->at == scan->end || *scan->at != close)
+        return false;
+    scan->at++;
+    return true;
+}
+
+/* Walks the text with a stack of one bit a level (object or array) in place of recursion. */
+bool json_is_value(const char *text, size_t len, struct fault *fault)
+{
+    const unsigned char *bytes = (const unsigned char *)text;
+    struct scan scan = {.begin = bytes, .at = bytes, .end = bytes + len, .fault = fault};
+    bool in_object[JSON_DEPTH_MAX];
+    size_t depth = 0;
+
+    if (len > INT_MAX)
+        return fault_set(fault, "too large");
+    skip_space(&scan);
+    if (scan.at == scan.end)
+        return fault_set(fault, "the body is empty; one JSON object is wanted");
+    do {
+        /* at the beginning of a value */
+        skip_space(&scan);
+        if (scan.at == scan.end)
+            return refuse(&scan, "the text ends too early");
+        if (*scan.at == '{' || *scan.at == '[') {
+            if (depth == JSON_DEPTH_MAX)
+                return fault_set(fault, "nested deeper than %d levels", JSON_DEPTH_MAX);
+            bool object = *scan.at++ == '{';
+            if (!is_empty_container(&scan, object ? '}' : ']')) {
+                in_object[depth++] = object;
+                if (object && !scan_key(&scan))
+                    return false;
+                continue;
+            }
+        } else if (!scan_scalar(&scan)) {
+            return false;
+        }
+        /* after a value: close what ends here */
+        for (skip_space(&scan); depth > 0; skip_space(&scan)) {
+            if (scan.at == scan.end)
+                return refuse(&scan, in_object[depth - 1] ? "the text ends inside an object"
+                                                          : "the text ends inside an array");
+            if (*scan.at == ',')
+                break;
+            if (*scan.at != (in_object[depth - 1] ? '}' : ']'))
+                return refuse(&scan, "no ',' between two values");
+            scan.at++;
+            depth--;
+        }
+        if (depth > 0) {
+            scan.at++; /* the comma */
+            if (in_object[depth - 1] && !scan_key(&scan))
+                return false;
+        }
+    } while (depth > 0);
+    if (scan.at != scan.end)
+        return refuse(&scan, *scan.at == '\0' ? "a NUL byte after the value" : "something after the value");
+    return true;
+}
+
+bool json_is_object(const char *text, size_t len, struct fault *fault)
+{
+    if (!json_is_value(text, len, fault))
+        return false;
+    return text[strspn(text, " \n\r\t")] == '{' || fault_set(fault, "JSON, but not an object");
+}
+
+struct json_tokener *json_reader_new(void)
+{
+    return memory_got(json_tokener_new_ex(JSON_DEPTH_MAX + 1));
+}
+
+struct json_object *json_read(struct json_tokener *reader, const char *text, size_t len)
+{
+    json_tokener_reset(reader);
+    return json_tokener_parse_ex(reader, text, (int)len);
+}

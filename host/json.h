@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * json: is a text one JSON object by RFC 8259? json-c reads more than that even when it is told to be strict (NaN, 'x',
+ * raw control characters, overlong UTF-8), and whatever passes here may be published as it came: a body that is no JSON
+ * object kills a listener of the MOV. So the bytes are checked first, and json-c reads only what passed. */
+#ifndef HOST_JSON_H
+#define HOST_JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "fault.h"
+
+struct json_object;
+struct json_tokener;
+
+/* Levels of nesting that a text may have. json-c's own default, 32, refuses honest data; without any bound a small body
+ * could exhaust the stack of whoever reads it. */
+#define JSON_DEPTH_MAX 1000
+
+/* True if text[0..len) is exactly one JSON object. Allocates nothing; takes time linear in len. */
+bool json_is_object(const char *text, size_t len, struct fault *fault) __attribute__((warn_unused_result));
+
+/* The same for any one JSON value. */
+bool json_is_value(const char *text, size_t len, struct fault *fault) __attribute__((warn_unused_result));
+
+/* Reads a text that json_is_object() accepted; the caller owns the result. One reader for each thread. */
+struct json_tokener *json_reader_new(void);
+struct json_object *json_read(struct json_tokener *reader, const char *text, size_t len);
+
+#endif

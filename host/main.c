@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * main: the command line. Each verb is a row of a table. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host.h"
+#include "log.h"
+#include "plugin.h"
+#include "settings.h"
+
+enum status { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
+
+static int usage(const char *what, const char *which)
+{
+    struct fault fault;
+    fault_set(&fault, "%s%s%s; see valawai-host --help", what, which == NULL ? "" : " ", which == NULL ? "" : which);
+    log_last_words(NULL, fault.text);
+    return STATUS_USAGE;
+}
+
+static void help(void)
+{
+    puts("Usage: valawai-host [run] [--config FILE] [PLUGIN.so ...]\n"
+         "\n"
+         "Carries messages between a RabbitMQ broker and VALAWAI components that are plugins.\n"
+         "Loads the plugins that are named, or else those that plugins.conf enables, or else\n"
+         "every .so of the plugin directory. Runs until SIGTERM or SIGINT.\n"
+         "\n"
+         "  -c, --config FILE  read FILE and not ./plugins.conf\n"
+         "  -h, --help         show this help\n"
+         "  -V, --version      show the version\n"
+         "\n"
+         "Settings, in plugins.conf and in the environment (which goes before the file) [default]:\n");
+    settings_help(stdout);
+    puts("\n"
+         "A section `plugin NAME { path = \"…\"  enabled = true  key = \"value\" }` of plugins.conf\n"
+         "enables a plugin; every other key is the plugin's own. Paths in the file start from its\n"
+         "directory.\n"
+         "\n"
+         "Exit status: 0 stopped as asked, 1 could not do it, 2 wrong usage.");
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {0}};
+    const char *config = NULL;
+    struct fault fault = {""};
+    int status = STATUS_FAILED;
+    struct settings *settings = NULL;
+    struct plugins plugins = {0};
+    struct log *log = NULL;
+
+    opterr = 0;
+    for (int option; (option = getopt_long(argc, argv, ":c:", options, NULL)) != -1;) {
+        if (option == ':')
+            return usage(argv[optind - 1], "wants a value");
+        if (option == '?')
+            return usage("unknown option", argv[optind - 1]);
+        config = optarg;
+    }
+
+    if (!settings_read(config, &settings, &fault))
+        goto out;
+    log = log_open(&settings->log);
+    if (!plugins_open(settings, argv + optind, (size_t)(argc - optind), &plugins, &fault))
+        goto out;
+    if (host_run(settings, &plugins, log, &fault))
+        status = STATUS_OK;
+out:
+    if (status != STATUS_OK)
+        log_last_words(log, fault.text);
+    plugins_free(&plugins);
+    log_close(log);
+    settings_free(settings);
+    return status;
+}
+
+static const struct {
+    const char *name;
+    int (*function)(int argc, char **argv); /* argv[0] is the verb */
+} verbs[] = {
+    {"run", run},
+};
+
+int main(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            help();
+            return STATUS_OK;
+        }
+        if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0) {
+            puts("valawai-host " HOST_VERSION);
+            return STATUS_OK;
+        }
+    }
+    for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(argv[1], verbs[i].name) == 0)
+            return verbs[i].function(argc - 1, argv + 1);
+    return run(argc, argv);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * plugin: finds, checks and opens plugins. The only user of dlopen. What was opened is never unmapped: threads and
+ * destructors that a plugin left behind would run into nothing. */
+#ifndef HOST_PLUGIN_H
+#define HOST_PLUGIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <valawai/plugin.h>
+
+#include "contract.h"
+#include "fault.h"
+#include "settings.h"
+
+struct plugin {
+    char *path;
+    const char *file;            /* the last part of path */
+    struct valawai_plugin entry; /* as much of it as the plugin has; the rest is zero */
+    size_t topic_count;
+    struct contract *contract;
+    const struct plugin_section *section; /* NULL: plugins.conf says nothing of it */
+};
+
+/* Checks and opens one plugin. Runs none of its functions. */
+bool plugin_open(const char *path, struct plugin **plugin, struct fault *fault) __attribute__((warn_unused_result));
+void plugin_free(struct plugin *plugin);
+
+struct plugins {
+    struct plugin **at;
+    size_t count;
+};
+
+/* Opens those that paths name, or else those that plugins.conf enables, or else every .so of the plugin directory. No
+ * two may be one component or handle one topic. */
+bool plugins_open(const struct settings *settings, char *const *paths, size_t path_count, struct plugins *plugins,
+                  struct fault *fault) __attribute__((warn_unused_result));
+void plugins_free(struct plugins *plugins);
+
+#endif

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "services.h"
+
+#include <json-c/json.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json.h"
+#include "memory.h"
+#include "text.h"
+
+#define LOG_TOPIC "valawai/log/add"
+#define PAYLOAD_SHOWN 1024  /* bytes of a payload in console and file */
+#define PAYLOAD_MAX 1048576 /* of a payload for the MOV: larger ones are cut to … */
+#define PAYLOAD_CUT 65536   /* … so much, and a note: records are there to be read */
+#define TOPIC_MAX 255       /* AMQP's short string */
+
+/* The handling that this thread is in: the plugin's calls carry no other sign of it. */
+static _Thread_local struct handling *current;
+
+static const struct {
+    enum log_level level;
+    const char *name; /* at the MOV */
+} levels[] = {
+    [VALAWAI_DEBUG] = {LOG_DEBUG, "DEBUG"},
+    [VALAWAI_INFO] = {LOG_INFO, "INFO"},
+    [VALAWAI_WARN] = {LOG_WARNING, "WARN"},
+    [VALAWAI_ERROR] = {LOG_ERROR, "ERROR"},
+};
+
+static struct services *services_of(const struct valawai_host *host)
+{
+    return host->impl;
+}
+
+/* The MOV wants a JSON text, as a string. What is none, or too much, becomes one: a JSON string. */
+static void put_payload(struct text *body, const char *payload)
+{
+    size_t len = strlen(payload);
+    bool checked = current != NULL && payload == current->delivery->body; /* before the handler was called */
+    if (len <= PAYLOAD_MAX && (checked || json_is_value(payload, len, NULL))) {
+        text_put_json(body, payload, len);
+        return;
+    }
+    struct text beginning = {0}, quoted = {0};
+    text_put(&beginning, payload, len <= PAYLOAD_MAX ? len : text_cut(payload, len, PAYLOAD_CUT));
+    if (len > PAYLOAD_MAX)
+        text_printf(&beginning, "… (%zu bytes)", len);
+    text_put_json(&quoted, beginning.at, beginning.len);
+    text_put_json(body, quoted.at, quoted.len);
+    text_free(&beginning);
+    text_free(&quoted);
+}
+
+static void record_to_mov(struct services *services, int level, const char *payload, const char *text)
+{
+    struct text body = {0};
+    text_printf(&body, "{\"level\":\"%s\",\"message\":", levels[level].name);
+    text_put_json(&body, text, strlen(text));
+    if (payload != NULL) {
+        text_puts(&body, ",\"payload\":");
+        put_payload(&body, payload);
+    }
+    pthread_mutex_lock(&services->lock);
+    if (services->id[0] != '\0') {
+        text_puts(&body, ",\"component_id\":");
+        text_put_json(&body, services->id, strlen(services->id));
+    }
+    pthread_mutex_unlock(&services->lock);
+    text_put(&body, "}", 1);
+    publisher_send_record(services->publisher, publication_new(LOG_TOPIC, body.at, body.len));
+    text_free(&body);
+}
+
+void services_record(struct services *services, int level, const char *file, int line, const char *payload,
+                     const char *text)
+{
+    if (level < VALAWAI_DEBUG || level > VALAWAI_ERROR)
+        level = VALAWAI_ERROR;
+    const char *name = services->plugin->contract->name;
+    if (payload == NULL) {
+        log_write(services->log, levels[level].level, name, file, line, "%s", text);
+    } else if (log_wants(services->log, levels[level].level)) {
+        size_t len = strlen(payload);
+        if (len <= PAYLOAD_SHOWN)
+            log_write(services->log, levels[level].level, name, file, line, "%s: %s", text, payload);
+        else
+            log_write(services->log, levels[level].level, name, file, line, "%s: %.*s… (%zu bytes)", text,
+                      (int)text_cut(payload, len, PAYLOAD_SHOWN), payload, len);
+    }
+    record_to_mov(services, level, payload, text);
+}
+
+static void serve_log(const struct valawai_host *host, int level, const char *file, int line, const char *payload,
+                      const char *format, ...)
+{
+    struct text text = {0};
+    va_list arguments;
+    va_start(arguments, format);
+    text_vprintf(&text, format, arguments);
+    va_end(arguments);
+    services_record(services_of(host), level, file, line, payload, text.at);
+    text_free(&text);
+}
+
+static const char *serve_option(const struct valawai_host *host, const char *key)
+{
+    const struct plugin_section *section = services_of(host)->plugin->section;
+    for (size_t i = 0; section != NULL && i < section->option_count; i++)
+        if (strcmp(section->options[i].key, key) == 0)
+            return section->options[i].value;
+    return NULL;
+}
+
+/* A publication that is not made is the plugin's to know and the reader of the log's, too. */
+static int refuse(struct services *services, int error, const char *topic, const char *why)
+{
+    char text[768];
+    snprintf(text, sizeof text, "cannot publish on %s: %s", topic == NULL ? "(NULL)" : topic, why);
+    services_record(services, VALAWAI_ERROR, services->plugin->file, 0, NULL, text);
+    return error;
+}
+
+static int serve_publish(const struct valawai_host *host, const char *topic, const char *body, size_t len)
+{
+    struct services *services = services_of(host);
+    struct fault fault;
+    if (topic == NULL || body == NULL || topic[0] == '\0')
+        return refuse(services, VALAWAI_E_ARGUMENT, topic, "topic and body are wanted");
+    if (strlen(topic) > TOPIC_MAX)
+        return refuse(services, VALAWAI_E_ARGUMENT, "(too long)", "a topic has at most 255 bytes");
+    const struct contract_channel *channel = contract_channel(services->plugin->contract, topic);
+    if (channel == NULL || !(channel->directions & DIRECTION_PUBLISH))
+        return refuse(services, VALAWAI_E_TOPIC, topic, "not a `publish` channel of the AsyncAPI document");
+    if (!atomic_load(&services->running))
+        return refuse(services, VALAWAI_E_STATE, topic, "only between start and stop");
+    if (len > services->message_max_bytes)
+        return refuse(services, VALAWAI_E_BODY, topic, "the body is larger than message_max_bytes");
+    if (!json_is_object(body, len, &fault))
+        return refuse(services, VALAWAI_E_BODY, topic, fault.text);
+
+    struct publication *publication = publication_new(topic, body, len);
+    publication->persistent = true;
+    publication->waits = true;
+    if (current != NULL && current->services == services) {
+        list_put(&current->publications, &publication->node);
+        return VALAWAI_OK;
+    }
+    struct list one = {0};
+    list_put(&one, &publication->node);
+    if (publisher_send(services->publisher, &one))
+        return VALAWAI_OK;
+    list_free(&one);
+    return refuse(services, VALAWAI_E_STATE, topic, "the host is stopping");
+}
+
+static struct json_object *serve_json(const struct valawai_host *host, const struct valawai_message *message)
+{
+    struct services *services = services_of(host);
+    if (current == NULL || current->services != services || message == NULL || message->body != current->delivery->body)
+        return NULL;
+    if (current->json == NULL)
+        current->json = json_read(services->reader, message->body, message->len);
+    return current->json;
+}
+
+static int serve_explain(const struct valawai_host *host, int verdict, const char *format, ...)
+{
+    if (current != NULL && current->services == services_of(host)) {
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(current->reason, sizeof current->reason, format, arguments);
+        va_end(arguments);
+    }
+    return verdict;
+}
+
+struct services *services_new(const struct plugin *plugin, struct log *log, struct publisher *publisher,
+                              size_t message_max_bytes)
+{
+    struct services *services = memory_new(sizeof *services);
+    *services = (struct services){
+        .table = {.size = sizeof(struct valawai_host),
+                  .abi_minor = VALAWAI_ABI_MINOR,
+                  .impl = services,
+                  .log = serve_log,
+                  .option = serve_option,
+                  .publish = serve_publish,
+                  .json = serve_json,
+                  .explain = serve_explain},
+        .plugin = plugin,
+        .log = log,
+        .publisher = publisher,
+        .message_max_bytes = message_max_bytes,
+        .reader = json_reader_new(),
+    };
+    pthread_mutex_init(&services->lock, NULL);
+    return services;
+}
+
+void services_free(struct services *services)
+{
+    if (services == NULL)
+        return;
+    json_tokener_free(services->reader);
+    pthread_mutex_destroy(&services->lock);
+    free(services);
+}
+
+void services_set_id(struct services *services, const char *id)
+{
+    pthread_mutex_lock(&services->lock);
+    snprintf(services->id, sizeof services->id, "%s", id);
+    pthread_mutex_unlock(&services->lock);
+}
+
+void services_begin(struct services *services, struct handling *handling, const struct delivery *delivery)
+{
+    *handling = (struct handling){.services = services, .delivery = delivery};
+    current = handling;
+}
+
+void services_end(struct handling *handling)
+{
+    current = NULL;
+    json_object_put(handling->json);
+    handling->json = NULL;
+}

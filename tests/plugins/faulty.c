@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Plugins with one fault each: the build says which (FAULT_…). */
+#include "component.h"
+
+#define NAME "faulty"
+
+#if defined(FAULT_VERSION_SHORT)
+#define VERSION "1.0"
+#elif defined(FAULT_VERSION_WORDS)
+#define VERSION "1.0.0-rc1"
+#elif defined(FAULT_VERSION_MISSING)
+#define VERSION NULL
+#else
+#define VERSION "1.0.0"
+#endif
+
+static const struct valawai_topic topics[] = {
+#if defined(FAULT_NO_HANDLER)
+    {RECEIVED(NAME), NULL, {0}},
+#elif defined(FAULT_UNKNOWN_TOPIC)
+    {"valawai/c1/" NAME "/data/unheard_of", ignore, {0}},
+#elif defined(FAULT_PUBLISHED_TOPIC)
+    {PUBLISHED(NAME), ignore, {0}},
+#elif defined(FAULT_REGISTERED_TOPIC)
+    {REGISTERED(NAME), ignore, {0}},
+#elif defined(FAULT_TOPIC_TWICE)
+    {RECEIVED(NAME), ignore, {0}},
+    {RECEIVED(NAME), ignore, {0}},
+#else
+    {RECEIVED(NAME), ignore, {0}},
+#endif
+    {0},
+};
+
+#if defined(FAULT_OTHER_JSON)
+/* As another JSON library does it that shares json-c's names. */
+__attribute__((visibility("default"))) void *json_object_get(void *object);
+__attribute__((visibility("default"))) void *json_object_get(void *object)
+{
+    return object;
+}
+#endif
+
+const struct valawai_plugin valawai_plugin_entry = {
+    VALAWAI_PLUGIN_HEAD,
+    .version = VERSION,
+    .asyncapi = DOCUMENT(NAME),
+    .topics = topics,
+};
