@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One private broker for the session; fresh queues, a MOV stand-in and hosts for each test.
+
+    /usr/bin/python3 -m pytest tests/system
+
+VALAWAI_BUILD            the build directory; default build/release
+VALAWAI_TIMEOUT_FACTOR   stretches every time-out, for slow builds
+VALAWAI_SANITIZER=1      skips what only a plain build can promise (memory, start time)
+VALAWAI_WRAPPER          a command to run the host under, such as valgrind
+"""
+
+import os
+import signal
+import sys
+
+import pytest
+
+sys.dont_write_bytecode = True  # the source tree stays as it is
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
+
+from broker import Broker  # noqa: E402
+from host import Client, Host, SANITIZER, WRAPPER  # noqa: E402
+from mov import MovStandIn  # noqa: E402
+
+plain_build = pytest.mark.skipif(SANITIZER or bool(WRAPPER), reason="only a plain build promises this")
+
+
+def pytest_configure(config):
+    # A killed session, too, unwinds its fixtures and ends what it started.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    setattr(item, "report_" + call.when, outcome.get_result())
+
+
+@pytest.fixture(scope="session")
+def session_broker():
+    with Broker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def broker(session_broker):
+    """The session's broker, running, whatever the test before did to it."""
+    session_broker.thaw()
+    session_broker.start()
+    return session_broker
+
+
+@pytest.fixture
+def client(broker):
+    client = Client(broker)
+    client.delete_all()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def mov(broker, client):
+    """A MOV that has to be content with all that it gets. A test that sends it rubbish empties the two lists."""
+    with MovStandIn(broker) as mov:
+        yield mov
+        assert not mov.violations, "bodies that would have killed a listener of the MOV"
+        assert not mov.refused, "messages that the MOV would not have taken"
+
+
+@pytest.fixture
+def new_host(request):
+    """Makes hosts as Host(...) does. Those that still run at the end have to end well on SIGTERM."""
+    hosts = []
+
+    def make(*args, **kwargs):
+        hosts.append(Host(*args, **kwargs))
+        return hosts[-1]
+
+    yield make
+    failed = getattr(getattr(request.node, "report_call", None), "failed", True)
+    try:
+        for host in hosts:
+            if failed:
+                print(f"--- console of {' '.join(host.arguments)}\n{host.console[-6000:]}")
+            elif host.running():
+                status = host.stop()
+                assert status == 0, f"exit status {status} on SIGTERM\n{host.console[-4000:]}"
+    finally:
+        for host in hosts:
+            host.close()

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way to the broker: wrong credentials, nobody there, gone and back; and what a stop does to what is in hand."""
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+from broker import free_port, scaled, wait_until
+from host import Client, ECHO, one_line, plugin, published, received, registered
+
+
+def assert_echoes(client, content):
+    client.declare(published())
+    client.publish(received(), {"content": content})
+    assert json.loads(client.collect(published(), 1, 20)[0]) == {"content": content}
+
+
+def failed(host, *things):
+    """A start that failed after a while: records of its attempts may stand before the last line."""
+    assert host.exit_status(30) == 1
+    lines = host.console.splitlines()
+    last = [line for line in lines if line.startswith("valawai-host: ")]
+    assert len(last) == 1 and lines[-1] == last[0], host.console
+    for thing in things:
+        assert str(thing) in last[0], last[0]
+
+
+# --- getting connected ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [{"RABBITMQ_PASSWORD": "wrong"}, {"RABBITMQ_USERNAME": "nobody"}])
+def test_wrong_credentials_are_said_at_once(new_host, broker, client, wrong):
+    host = new_host(broker, env=wrong)
+    result = host.run(10)  # a hundred attempts, three seconds apart, would not end within this time
+    one_line(result, wrong.get("RABBITMQ_USERNAME", broker.username))
+    assert time.time() - host.started < scaled(3)
+
+
+def test_nobody_listens(new_host):
+    port = free_port()
+    host = new_host(env={"RABBITMQ_HOST": "127.0.0.1", "RABBITMQ_PORT": str(port), "RABBITMQ_MAX_RETRIES": "3",
+                         "RABBITMQ_RETRY_SLEEP": "1"}).start()
+    failed(host, "127.0.0.1", port)
+    assert 1.5 < time.time() - host.started < scaled(10)  # two pauses
+
+
+def test_one_attempt_has_no_pause(new_host):
+    host = new_host(env={"RABBITMQ_HOST": "127.0.0.1", "RABBITMQ_PORT": str(free_port()), "RABBITMQ_MAX_RETRIES": "1",
+                         "RABBITMQ_RETRY_SLEEP": "30"})
+    one_line(host.run(10), host.env["RABBITMQ_PORT"])
+
+
+def test_host_without_address(new_host):
+    host = new_host(env={"RABBITMQ_HOST": "broker.invalid", "RABBITMQ_MAX_RETRIES": "2", "RABBITMQ_RETRY_SLEEP": "0"}).start()
+    failed(host, "broker.invalid")
+
+
+def test_no_amqp_there(new_host):
+    """Something accepts, says something else and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        def answer():
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.sendall(b"SSH-2.0-nothing_for_you\r\n")
+        threading.Thread(target=answer, daemon=True).start()
+        host = new_host(env={"RABBITMQ_HOST": "127.0.0.1", "RABBITMQ_PORT": str(server.getsockname()[1]),
+                             "RABBITMQ_MAX_RETRIES": "2", "RABBITMQ_RETRY_SLEEP": "0"}).start()
+        failed(host, server.getsockname()[1])
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stop_while_it_waits_for_the_broker(new_host, number):
+    host = new_host(env={"RABBITMQ_HOST": "127.0.0.1", "RABBITMQ_PORT": str(free_port()), "RABBITMQ_RETRY_SLEEP": "60"}).start()
+    host.wait(lambda: host.console, what="a record of the first attempt")
+    assert host.stop(number, timeout=5) == 0
+
+
+def test_the_broker_comes_later(new_host, broker, client):
+    broker.stop()
+    client.close()
+    host = new_host(broker, env={"RABBITMQ_RETRY_SLEEP": "1"}).start()
+    host.wait(lambda: host.console, what="a record of the first attempt")
+    broker.start()
+    host.wait_consuming(30)
+    assert_echoes(client, "better late")
+
+
+# --- losing it --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_broker_restart(new_host, broker, mov, client, how):
+    host = new_host(broker, plugins=(ECHO, plugin("other"))).start()
+    host.wait_healthy()
+    assert_echoes(client, "before")
+    getattr(broker, how)()
+    client.close()
+    broker.start()
+    client.declare(published())
+    client.publish(received(), {"content": "after"})
+    # A killed broker may have forgotten acknowledgements, ours and the host's: the earlier message can come again.
+    while json.loads(client.collect(published(), 1, 20)[0]) != {"content": "after"}:
+        pass
+    assert client.consumers(received("other")) == 1
+    host.wait_healthy(30)
+
+
+def test_messages_that_waited_through_a_broker_restart(new_host, broker, mov, client):
+    host = new_host(broker).start()
+    host.wait_healthy()
+    host.stop()
+    client.declare(received(), published())
+    count = 300
+    client.publish(received(), *({"content": str(number)} for number in range(count)))  # confirmed, so they survive
+    host.start()
+    host.wait(lambda: client.depth(published()), what="the first echo")
+    broker.kill()
+    client.close()
+    broker.start()
+    found = set()  # each of them at least once
+
+    def take():
+        found.update(json.loads(body)["content"] for body in client.drain(published()))
+        return len(found) == count
+    host.wait(take, 30, "all echoes")
+
+
+def test_stop_while_the_broker_is_gone(new_host, broker, mov, client):
+    host = new_host(broker).start()
+    host.wait_healthy()
+    broker.kill()
+    client.close()
+    assert host.stop(timeout=15) == 0
+    assert not os.path.exists(host.path("logs/component_id.json"))
+
+
+# --- stopping with something in hand -----------------------------------------------------------------------------------
+
+
+def slow(milliseconds, grace):
+    return f'host {{ grace_seconds = {grace} }}\nplugin slow {{ milliseconds = "{milliseconds}" }}\n'
+
+
+def test_a_stop_lets_the_handler_finish(new_host, broker, mov, client):
+    host = new_host(broker, plugins=(plugin("slow"),), conf=slow(700, 5)).start()
+    host.wait_healthy()
+    client.declare(published("slow"))
+    client.publish(received("slow"), *({"content": str(number)} for number in range(3)))
+    host.wait_record("working")
+    assert host.stop() == 0
+    done = [json.loads(body)["content"] for body in client.drain(published("slow"))]
+    left = [json.loads(body)["content"] for body in client.drain(received("slow"))]
+    assert "0" in done  # the one in hand
+    assert done + left == ["0", "1", "2"]  # none lost, none twice, in order
+    mov.wait_for(lambda mov: mov.unregistered == mov.registered)
+
+
+def test_a_handler_that_takes_longer_than_the_grace(new_host, broker, mov, client):
+    host = new_host(broker, plugins=(plugin("slow"),), conf=slow(60000, 1)).start()
+    host.wait_healthy()
+    client.declare(published("slow"))
+    client.publish(received("slow"), {"content": "too long"})
+    host.wait_record("working")
+    started = time.monotonic()
+    host.stop(timeout=20)
+    assert 0.9 < time.monotonic() - started < scaled(10)
+    wait_until(lambda: client.depth(received("slow")) == 1, 5, "the message back in its queue")
+    assert client.depth(published("slow")) == 0
+    mov.wait_for(lambda mov: mov.unregistered == mov.registered)
+
+
+def test_a_slow_plugin_does_not_hold_up_another(new_host, broker, mov, client):
+    host = new_host(broker, plugins=(plugin("slow"), ECHO), conf=slow(1500, 5)).start()
+    host.wait_healthy()
+    client.publish(received("slow"), {"content": "x"})
+    host.wait_record("working")
+    client.declare(published("slow"))
+    assert_echoes(client, "meanwhile")
+    assert client.depth(published("slow")) == 0
+    client.collect(published("slow"), 1)
+
+
+def test_a_publication_waits_through_an_alarm(new_host, broker, mov, client):
+    """The broker reads nothing from connections that publish while the handler ends."""
+    host = new_host(broker, plugins=(plugin("slow"),), conf=slow(2000, 5)).start()
+    host.wait_healthy()
+    client.declare(published("slow"))
+    client.publish(received("slow"), {"content": "x"})
+    host.wait_record("working")
+    broker.alarm(True)
+    try:
+        time.sleep(2)  # nothing that could be waited for happens now
+        observer = Client(broker)  # one that has not published is not stopped
+        assert observer.depth(published("slow")) == 0
+        observer.close()
+    finally:
+        broker.alarm(False)
+    assert client.collect(published("slow"), 1, 20) == [b'{"content": "x"}']
+    assert len([record for record in host.records() if "working" in record.message]) == 1
+
+
+def test_heartbeats_go_on_during_a_long_handler(new_host, broker, mov, client):
+    """Three times the interval after which the broker would give the connection up."""
+    host = new_host(broker, plugins=(plugin("slow"),),
+                    conf='broker { heartbeat = 1 }\nplugin slow { milliseconds = "3500" }\n').start()
+    host.wait_healthy()
+    client.declare(published("slow"))
+    client.publish(received("slow"), {"content": "x"})
+    assert client.collect(published("slow"), 1, 10) == [b'{"content": "x"}']
+    assert len([record for record in host.records() if "consuming" in record.message]) == 1  # no reconnect
+    assert len([record for record in host.records() if "working" in record.message]) == 1
+
+
+def test_under_load_a_stop_loses_nothing_and_doubles_nothing(new_host, broker, mov, client):
+    host = new_host(broker, env={"LOG_FILE_LEVEL": "WARNING", "LOG_CONSOLE_LEVEL": "WARNING"}).start()
+    host.wait_healthy()
+    client.declare(published())
+    client.publish_many(received(), ({"content": str(number)} for number in range(3000)))
+    assert host.stop() == 0
+    done = [json.loads(body)["content"] for body in client.drain(published())]
+    left = [json.loads(body)["content"] for body in client.drain(received())]
+    assert done + left == [str(number) for number in range(3000)]
+    assert client.depth(registered()) == 0

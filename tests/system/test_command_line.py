@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line, exit statuses, and which plugins a start takes."""
+
+import os
+import re
+import shutil
+
+import pytest
+
+from host import ECHO, ROOT, one_line, plugin, published, received
+
+
+@pytest.mark.parametrize("args", [("--help",), ("run", "--help")])
+def test_help(new_host, args):
+    result = new_host(plugins=(), args=args).run()
+    assert result.status == 0 and result.stderr == ""
+    for word in ("valawai-host", "run", "--config", "--help", "--version", "PLUGIN.so"):
+        assert word in result.stdout
+    for variable in ("RABBITMQ_HOST", "RABBITMQ_PASSWORD_FILE", "LOG_CONSOLE_LEVEL", "COMPONET_ID_FILE_NAME"):
+        assert variable in result.stdout
+
+
+def test_version_is_the_one_of_the_project(new_host):
+    with open(os.path.join(ROOT, "CMakeLists.txt"), encoding="utf-8") as file:
+        version = re.search(r"project\([^)]*VERSION\s+(\d+\.\d+\.\d+)", file.read()).group(1)
+    result = new_host(plugins=(), args=("--version",)).run()
+    assert (result.status, result.stderr) == (0, "")
+    assert re.fullmatch(rf"valawai-host {re.escape(version)}\b.*\n", result.stdout)
+
+
+@pytest.mark.parametrize("args, thing", [
+    (("--frobnicate",), "--frobnicate"),
+    (("-z",), "-z"),
+    (("run", "--frobnicate"), "--frobnicate"),
+    (("--config",), "--config"),
+])
+def test_wrong_usage_is_2(new_host, args, thing):
+    result = new_host(plugins=(), args=args).run()
+    assert result.status == 2 and result.stdout == ""
+    assert result.stderr.startswith("valawai-host: ") and thing.lstrip("-") in result.stderr
+
+
+@pytest.mark.parametrize("conf", [None, "", 'plugin_directory = "none"\n', "plugin_directory = plugs\n"])
+def test_no_plugin_found(new_host, conf):
+    host = new_host(plugins=(), conf=conf)
+    os.mkdir(host.path("plugs"))
+    one_line(host.run(), "none" if conf and "none" in conf else "plug")
+
+
+def test_plugins_of_the_default_directory(new_host, broker, mov, client):
+    host = new_host(broker, plugins=())
+    os.mkdir(host.path("plugins"))
+    shutil.copy(ECHO, host.path("plugins"))
+    shutil.copy(plugin("other"), host.path("plugins"))
+    host.write("plugins/README", "not a plugin")
+    host.start().wait_healthy()
+    assert {component["name"] for component in mov.active()} == {"c1_echo", "c1_other"}
+
+
+def test_plugins_of_the_configuration(new_host, broker, mov, client):
+    """Its paths start at the file, whatever the working directory is; what is not enabled stays out."""
+    host = new_host(broker, plugins=(), args=("run", "--config", "etc/host.conf"))
+    os.makedirs(host.path("etc", "lib"))
+    shutil.copy(plugin("other"), host.path("etc", "lib", "other.so"))
+    shutil.copy(plugin("slow"), host.path("etc", "lib", "slow.so"))
+    host.write("etc/host.conf", f"""
+        # sections decide, so slow.so, which also lies in lib, is not looked at
+        plugin_directory = "lib"
+        plugin other {{ greeting = "good morning" }}
+        plugin verdict {{ path = "{plugin('verdict')}"  enabled = false }}
+        """)
+    host.start().wait_healthy()
+    assert [component["name"] for component in mov.active()] == ["c1_other"]
+    host.wait_record("greeting: good morning", name="c1_other")
+
+
+def test_plugins_of_the_command_line_are_the_only_ones(new_host, broker, mov, client):
+    host = new_host(broker, plugins=("elsewhere/other.so",),
+                    conf=f'plugin echo {{ path = "{ECHO}" }}\nplugin other {{ greeting = "hello" }}\n')
+    os.mkdir(host.path("elsewhere"))
+    shutil.copy(plugin("other"), host.path("elsewhere"))
+    host.start().wait_healthy()
+    assert [component["name"] for component in mov.active()] == ["c1_other"]
+    host.wait_record("greeting: hello", name="c1_other")  # its options come from the file all the same
+
+
+def test_a_plugin_without_options_has_none(new_host, broker, mov, client):
+    new_host(broker, plugins=(plugin("other"),)).start().wait_record(r"greeting: \(none\)", name="c1_other")
+
+
+def test_stdout_stays_empty(new_host, broker, mov, client):
+    host = new_host(broker).start()
+    host.wait_healthy()
+    client.declare(published())
+    client.publish(received(), {"content": "x"})
+    client.collect(published(), 1)
+    assert host.stop() == 0
+    assert host.stdout == ""

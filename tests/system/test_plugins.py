@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What becomes of plugins that are none, or that cannot be: one line that names the plugin, and exit 1."""
+
+import os
+import shutil
+import struct
+import subprocess
+
+import pytest
+
+from conftest import plain_build
+from host import ECHO, ROOT, one_line, plugin, published, received
+
+
+@pytest.fixture
+def refuse(new_host, broker, client):
+    """Runs a host with these plugins, which must not start. The broker is there, so nothing else can be the reason."""
+    def run(*plugins, names=(), prepare=None):
+        host = new_host(broker, plugins=plugins)
+        if prepare:
+            prepare(host)
+        one_line(host.run(), *names)
+        assert not host.read("logs/component_id.json")
+    return run
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_missing(refuse):
+    refuse("nowhere/echo.so", names=("nowhere/echo.so",))
+
+
+def test_directory(refuse):
+    refuse("dir.so", names=("dir.so",), prepare=lambda host: os.mkdir(host.path("dir.so")))
+
+
+def test_fifo(refuse):
+    """Opening it would wait for ever."""
+    refuse("pipe.so", names=("pipe.so",), prepare=lambda host: os.mkfifo(host.path("pipe.so")))
+
+
+@pytest.mark.parametrize("text", ["", "not ELF", "\x7fELF"])
+def test_not_elf(refuse, text):
+    refuse("text.so", names=("text.so",), prepare=lambda host: host.write("text.so", text))
+
+
+def changed_copy(change, of=ECHO):
+    def prepare(host):
+        with open(of, "rb") as file:
+            content = bytearray(file.read())
+        path = host.path("copy.so")
+        with open(path, "wb") as file:
+            file.write(change(content) or content)
+        os.chmod(path, 0o755)
+    return prepare
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_truncated(refuse, part):
+    refuse("copy.so", names=("copy.so",), prepare=changed_copy(lambda content: content[:int(len(content) * part)]))
+
+
+def test_wrong_architecture(refuse):
+    def change(content):
+        machine, = struct.unpack_from("=H", content, 18)  # e_machine
+        struct.pack_into("=H", content, 18, 22 if machine != 22 else 21)  # S/390 or POWER
+    refuse("copy.so", names=("copy.so",), prepare=changed_copy(change))
+
+
+def test_wrong_word_size(refuse):
+    def change(content):
+        content[4] ^= 3  # 32 bit instead of 64, or the other way round
+    refuse("copy.so", names=("copy.so",), prepare=changed_copy(change))
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o757, 0o777])
+def test_writable_by_the_world(refuse, mode):
+    def prepare(host):
+        shutil.copy(ECHO, host.path("open.so"))
+        os.chmod(host.path("open.so"), mode)
+    refuse("open.so", names=("open.so",), prepare=prepare)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_owned_by_somebody_else(refuse):
+    def prepare(host):
+        shutil.copy(ECHO, host.path("foreign.so"))
+        os.chown(host.path("foreign.so"), 65534, 65534)
+    refuse("foreign.so", names=("foreign.so",), prepare=prepare)
+
+
+# --- descriptors ------------------------------------------------------------------------------------------------------
+
+
+def test_without_our_symbol(refuse):
+    refuse(plugin("no_symbol"), names=("no_symbol.so", "valawai_plugin_entry"))
+
+
+def test_wrong_magic(refuse):
+    refuse(plugin("wrong_magic"), names=("wrong_magic.so",))
+
+
+def test_another_major(refuse):
+    refuse(plugin("wrong_major"), names=("wrong_major.so", "77", "1"))
+
+
+def test_descriptor_too_short(refuse):
+    refuse(plugin("short_descriptor"), names=("short_descriptor.so",))
+
+
+@pytest.mark.parametrize("name", ["asyncapi_missing", "asyncapi_empty", "asyncapi_not_yaml"])
+def test_no_document(refuse, name):
+    refuse(plugin(name), names=(name + ".so", "AsyncAPI"))
+
+
+def test_no_registered_channel(refuse):
+    refuse(plugin("asyncapi_unregistered"), names=("asyncapi_unregistered.so", "control/registered"))
+
+
+def test_start_fails(new_host, broker, client):
+    """Only the plugin itself may have said something before the host's one line."""
+    host = new_host(broker, plugins=(plugin("start_fails"),))
+    result = host.run()
+    *before, last = result.stderr.splitlines()
+    assert result.status == 1 and last.startswith("valawai-host: ") and "start_fails.so" in last
+    assert all("c1_start_fails: the model file is missing" in line for line in before)
+    assert "the model file is missing" in host.log()
+
+
+# --- two of them ------------------------------------------------------------------------------------------------------
+
+
+def test_two_with_one_name(refuse):
+    refuse(ECHO, plugin("twin"), names=("twin.so", "c1_echo"))
+
+
+def test_two_with_one_topic(refuse):
+    refuse(ECHO, plugin("same_topic"), names=("same_topic.so", received()))
+
+
+def test_the_same_file_twice(refuse):
+    refuse(ECHO, ECHO, names=("echo.so",))
+
+
+def test_one_bad_plugin_stops_the_start(refuse, client):
+    refuse(ECHO, plugin("wrong_major"), plugin("other"), names=("wrong_major.so",))
+    assert client.consumers(received()) == 0
+
+
+def test_a_newer_descriptor_runs(new_host, broker, mov, client):
+    host = new_host(broker, plugins=(plugin("long_descriptor"),)).start()
+    host.wait_healthy()
+    client.declare(published("long_descriptor"))
+    client.publish(received("long_descriptor"), b'{"content":"x"}')
+    assert client.collect(published("long_descriptor"), 1) == [b'{"content":"x"}']
+
+
+# --- what a plugin's build promises -----------------------------------------------------------------------------------
+
+
+@plain_build
+@pytest.mark.skipif(not shutil.which("nm"), reason="no nm")
+def test_echo_exports_one_symbol():
+    symbols = subprocess.run(["nm", "-D", "--defined-only", ECHO], check=True, capture_output=True, text=True).stdout
+    assert [line.split()[-1] for line in symbols.splitlines()] == ["valawai_plugin_entry"]
+
+
+@pytest.mark.parametrize("compiler, language, standard", [("cc", "c", "c11"), ("c++", "c++", "c++17")])
+def test_the_header_compiles_alone(tmp_path, compiler, language, standard):
+    if not shutil.which(compiler):
+        pytest.skip(f"no {compiler}")
+    source = tmp_path / "alone"
+    source.write_text("#include <valawai/plugin.h>\n")
+    done = subprocess.run([compiler, "-x", language, f"-std={standard}", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
+                           "-fsyntax-only", "-I", os.path.join(ROOT, "include"), str(source)],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

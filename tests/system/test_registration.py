@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the MOV sees of a component, and what the health file says of it."""
+
+import json
+import os
+import signal
+import stat
+import time
+
+import pytest
+
+from broker import scaled, wait_until
+from host import ECHO, plugin, published, received, registered
+from mov import MovStandIn
+
+HEALTH = "logs/component_id.json"
+
+
+def notification(mov, identifier):
+    """What the stand-in sent about a component."""
+    return {key: value for key, value in mov.components[identifier].items() if key != "active"}
+
+
+def echo_works(client, content="still works"):
+    client.declare(published())
+    client.publish(received(), {"content": content})
+    assert json.loads(client.collect(published(), 1)[0]) == {"content": content}
+
+
+# --- coming -----------------------------------------------------------------------------------------------------------
+
+
+def test_health_file_is_the_notification(new_host, broker, mov, client):
+    host = new_host(broker).start()
+    health = host.wait_healthy()
+    component, = mov.active()
+    assert health == notification(mov, component["id"])
+    assert (component["name"], component["type"]) == ("c1_echo", "C1")
+    assert stat.S_IMODE(os.stat(host.path(HEALTH)).st_mode) == 0o644
+    host.wait_record(f"registered as {component['id']}", name="c1_echo", level="INFO")
+
+
+def test_health_file_is_readable_under_any_umask(new_host, broker, mov, client):
+    host = new_host(broker, umask=0o077).start()
+    host.wait_healthy()
+    assert stat.S_IMODE(os.stat(host.path(HEALTH)).st_mode) == 0o644
+
+
+def test_the_documents_that_are_registered(new_host, broker, mov, client):
+    """The stand-in has checked them; here is what it cannot know."""
+    new_host(broker).start().wait_healthy()
+    component, = mov.active()
+    channels = {channel["name"]: channel for channel in component["channels"]}
+    content = {"type": "OBJECT", "properties": {"content": {"type": "BASIC", "format": "STRING"}}}
+    assert set(channels) == {registered(), received(), published()}
+    assert channels[received()]["subscribe"] == content and channels[received()]["publish"] is None
+    assert channels[published()]["publish"] == content and channels[published()]["subscribe"] is None
+
+
+def test_queues_are_declared_as_the_others_do(new_host, broker, mov, client):
+    new_host(broker).start().wait_healthy()
+    client.declare(received(), registered())  # any difference would be answered 406
+    assert client.consumers(received()) == 1
+
+
+def test_not_healthy_before_it_is_registered(new_host, broker, mov, client):
+    mov.answer = False
+    host = new_host(broker).start()
+    mov.wait_for(lambda mov: mov.registered)
+    echo_works(client)
+    assert not os.path.exists(host.path(HEALTH))
+    client.publish(registered(), notification(mov, mov.registered[-1]))
+    assert host.wait_healthy()["id"] in mov.registered
+
+
+def test_the_mov_comes_later(new_host, broker, client):
+    """Its queues do not exist: the component works all the same, and registers once they do."""
+    host = new_host(broker).start()
+    host.wait_consuming()
+    echo_works(client)
+    assert not os.path.exists(host.path(HEALTH))
+    with MovStandIn(broker) as mov:
+        assert host.wait_healthy(20)["id"] == mov.active()[0]["id"]
+        assert len(mov.registered) == 1
+        assert host.stop() == 0
+        mov.wait_for(lambda mov: mov.unregistered == mov.registered)
+        assert not mov.refused and not mov.violations
+
+
+def test_without_a_mov_it_stops_well(new_host, broker, client):
+    host = new_host(broker).start()
+    host.wait_consuming()
+    assert host.stop() == 0
+
+
+# --- log records ------------------------------------------------------------------------------------------------------
+
+
+def test_log_records_of_a_component_reach_the_mov(new_host, broker, mov, client):
+    host = new_host(broker).start()
+    identifier = host.wait_healthy()["id"]
+    body = '{"content":"héllo \\u0041"}'.encode()
+    client.declare(published())
+    client.publish(received(), body)
+    client.collect(published(), 1)
+    messages = ("Received a message to echo", "Sent Echoed message")
+    mov.wait_for(lambda mov: {log["message"] for log in mov.logs} >= set(messages))
+    found = [log for log in mov.logs if log["message"] in messages]
+    assert [log["message"] for log in found] == list(messages)
+    for log in found:
+        assert log["level"] == "INFO" and log["component_id"] == identifier
+        assert json.loads(log["payload"]) == json.loads(body)
+    for message in messages:  # and both are in the local log, under the component's name, with the payload
+        assert "content" in host.wait_record(message, name="c1_echo", level="INFO").message
+
+
+def test_log_records_before_the_registration_hold_up_nothing(new_host, broker, mov, client):
+    mov.answer = False
+    new_host(broker).start()
+    mov.wait_for(lambda mov: mov.registered)
+    echo_works(client)
+    assert all("component_id" not in log for log in mov.logs)
+
+
+# --- going ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stop(new_host, broker, mov, client, number):
+    host = new_host(broker).start()
+    identifier = host.wait_healthy()["id"]
+    assert host.stop(number) == 0
+    assert not os.path.exists(host.path(HEALTH))
+    mov.wait_for(lambda mov: mov.unregistered == [identifier])
+    assert client.consumers(received()) == client.consumers(registered()) == 0
+    assert not mov.unknown and not mov.active()
+
+
+def test_a_stop_before_the_answer_leaves_no_component(new_host, broker, mov, client):
+    """The notification may come while the host is leaving, or never; it must not hang, and not claim to be healthy."""
+    mov.answer = False
+    host = new_host(broker).start()
+    mov.wait_for(lambda mov: mov.registered)
+    assert host.stop() == 0
+    assert not os.path.exists(host.path(HEALTH))
+
+
+# --- ghosts and old notifications ----------------------------------------------------------------------------------------
+
+
+def test_a_ghost_is_unregistered(new_host, broker, mov, client):
+    host = new_host(broker).start()
+    ghost = host.wait_healthy()["id"]
+    host.kill9()
+    assert host.health()["id"] == ghost
+    host.start()
+    health = host.wait(lambda: (host.health() or {"id": ghost})["id"] != ghost and host.health(), what="a new id")
+    mov.wait_for(lambda mov: mov.unregistered)
+    assert mov.unregistered == [ghost]
+    assert [component["id"] for component in mov.active()] == [health["id"]]
+
+
+def test_an_old_health_file_is_gone_before_the_new_id(new_host, broker, mov, client):
+    mov.answer = False
+    host = new_host(broker)
+    host.write(HEALTH, json.dumps({"id": "0" * 24, "name": "c1_echo"}))
+    host.start()
+    mov.wait_for(lambda mov: mov.registered and mov.unknown)
+    assert not host.read(HEALTH)
+    assert mov.unknown == ["0" * 24]
+
+
+@pytest.mark.parametrize("text", ["", "not JSON", "[]", "{}", "null", '{"id":5}', '{"id":"../../etc"}', "[{}, 5]"])
+def test_an_old_health_file_of_no_use(new_host, broker, mov, client, text):
+    host = new_host(broker)
+    host.write(HEALTH, text)
+    host.start()
+    wait_until(lambda: mov.active(), 10)
+    assert host.wait(lambda: host.read(HEALTH) not in ("", text) and host.health(), what="a health file")["id"] in mov.registered
+    assert not mov.unknown
+
+
+def test_a_stale_notification_never_becomes_the_id(new_host, broker, mov, client):
+    stale = {"id": "0" * 24, "name": "c1_echo", "description": "x", "version": "1.0.0", "api_version": "1.0.0", "type": "C1",
+             "since": 1, "channels": []}
+    client.declare(registered())
+    client.publish(registered(), stale, stale)
+    host = new_host(broker).start()
+    assert host.wait_healthy()["id"] == mov.active()[0]["id"]
+    assert len(mov.registered) == 1
+
+
+BAD_NOTIFICATIONS = [b"not JSON", b"", b"[]", b"null", b'"text"', b"{}", b'{"id":5}', b'{"id":""}', b'{"id":null}',
+                     b'{"id":"not an id"}', b'{"id":"\xff"}', b"[" * 100000]
+
+
+def test_bad_notifications_never_become_the_id(new_host, broker, mov, client):
+    mov.answer = False
+    client.declare(registered())
+    client.publish(registered(), *BAD_NOTIFICATIONS)
+    host = new_host(broker).start()
+    mov.wait_for(lambda mov: mov.registered)
+    client.publish(registered(), *BAD_NOTIFICATIONS)
+    wait_until(lambda: client.depth(registered()) == 0, 10)
+    deadline = time.monotonic() + scaled(0.5)
+    while time.monotonic() < deadline:  # a wrong id would show within this time
+        assert not os.path.exists(host.path(HEALTH))
+        time.sleep(0.05)
+    echo_works(client)
+    client.publish(registered(), notification(mov, mov.registered[-1]))
+    assert host.wait_healthy()["id"] in mov.registered
+
+
+# --- several plugins --------------------------------------------------------------------------------------------------
+
+
+def test_several_plugins(new_host, broker, mov, client):
+    host = new_host(broker, plugins=(plugin("slow"), plugin("other"), ECHO)).start()
+    health = host.wait_healthy()
+    assert [component["name"] for component in health] == ["c1_echo", "c1_other", "c1_slow"]
+    assert health == sorted((notification(mov, c["id"]) for c in mov.active()), key=lambda c: c["name"])
+    client.declare(published("other"))
+    client.publish(received("other"), {"content": "for the other"})
+    assert json.loads(client.collect(published("other"), 1)[0]) == {"content": "for the other"}
+    echo_works(client)
+    assert host.stop() == 0
+    mov.wait_for(lambda mov: sorted(mov.unregistered) == sorted(mov.registered))
+    assert len(mov.registered) == 3 and not os.path.exists(host.path(HEALTH))
+    assert any(record.name == "c1_other" and record.message == "stopped" for record in host.records())
+
+
+def test_healthy_only_while_all_are_registered(new_host, broker, mov, client):
+    mov.answer = lambda component: component["name"] != "c1_other"
+    host = new_host(broker, plugins=(ECHO, plugin("other"))).start()
+    host.wait_record("registered as", name="c1_echo")
+    mov.wait_for(lambda mov: mov.active("c1_other"))
+    assert not os.path.exists(host.path(HEALTH))
+    client.publish(registered("other"), notification(mov, mov.active("c1_other")[-1]["id"]))
+    assert [component["name"] for component in host.wait_healthy()] == ["c1_echo", "c1_other"]
+
+
+def test_ghosts_of_several_plugins(new_host, broker, mov, client):
+    host = new_host(broker, plugins=(ECHO, plugin("other"))).start()
+    ghosts = [component["id"] for component in host.wait_healthy()]
+    host.kill9()
+    host.start()
+    host.wait(lambda: (host.health() or [{"id": ghosts[0]}])[0]["id"] not in ghosts, what="new ids")
+    mov.wait_for(lambda mov: len(mov.unregistered) == 2)
+    assert sorted(mov.unregistered) == sorted(ghosts)
+    assert len(mov.active()) == 2
+
+
+def test_the_log_of_a_component_carries_its_own_id(new_host, broker, mov, client):
+    host = new_host(broker, plugins=(ECHO, plugin("slow")), conf='plugin slow { milliseconds = "1" }\n').start()
+    ids = {component["name"]: component["id"] for component in host.wait_healthy()}
+    client.publish(received("slow"), {"content": "x"})
+    mov.wait_for(lambda mov: any(log["message"] == "working for 1 ms" for log in mov.logs))
+    log, = [log for log in mov.logs if log["message"] == "working for 1 ms"]
+    assert log["component_id"] == ids["c1_slow"] and "payload" not in log
