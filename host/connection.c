@@ -2,8 +2,10 @@
 #include "connection.h"
 
 #if __has_include(<rabbitmq-c/tcp_socket.h>)
+#include <rabbitmq-c/ssl_socket.h>
 #include <rabbitmq-c/tcp_socket.h>
 #else
+#include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
 #endif
 
@@ -12,6 +14,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -25,6 +28,8 @@ struct connection {
     const struct broker *broker;
     const char *purpose; /* shown in the broker's list of connections */
     amqp_connection_state_t state;
+    size_t next; /* endpoint to try */
+    char peer[300];
     pthread_mutex_t break_lock; /* fd, so that nobody breaks a descriptor that has become somebody else's */
     int fd;
 };
@@ -36,6 +41,9 @@ struct connection *connection_new(const struct broker *broker, const char *purpo
     connection->purpose = purpose;
     connection->fd = -1;
     pthread_mutex_init(&connection->break_lock, NULL);
+    unsigned chance = 0;
+    if (getrandom(&chance, sizeof chance, GRND_NONBLOCK) == sizeof chance)
+        connection->next = chance % broker->endpoint_count; /* so that hosts spread over the nodes */
     return connection;
 }
 
@@ -141,27 +149,76 @@ static enum opened log_in(struct connection *connection, struct fault *fault)
     }
 }
 
-enum opened connection_open(struct connection *connection, struct fault *fault)
+static amqp_socket_t *make_socket(struct connection *connection, struct fault *fault)
+{
+    const struct broker *broker = connection->broker;
+    if (!broker->tls)
+        return memory_got(amqp_tcp_socket_new(connection->state));
+    amqp_socket_t *socket = memory_got(amqp_ssl_socket_new(connection->state));
+    amqp_ssl_socket_set_verify_peer(socket, 1);
+    amqp_ssl_socket_set_verify_hostname(socket, 1);
+    amqp_ssl_socket_set_ssl_versions(socket, AMQP_TLSv1_2, AMQP_TLSvLATEST);
+    if (amqp_ssl_socket_set_cacert(socket, broker->tls_ca) != AMQP_STATUS_OK) {
+        fault_set(fault, "cannot read the certificates in %s", broker->tls_ca);
+        return NULL;
+    }
+    if (broker->tls_certificate != NULL &&
+        amqp_ssl_socket_set_key(socket, broker->tls_certificate,
+                                broker->tls_key == NULL ? broker->tls_certificate : broker->tls_key) !=
+            AMQP_STATUS_OK) {
+        fault_set(fault, "cannot use the certificate %s with the key %s", broker->tls_certificate,
+                  broker->tls_key == NULL ? broker->tls_certificate : broker->tls_key);
+        return NULL;
+    }
+    return socket;
+}
+
+static enum opened open_endpoint(struct connection *connection, const struct endpoint *endpoint, struct fault *fault)
 {
     const struct broker *broker = connection->broker;
     enum opened opened = OPEN_FAILED;
     struct timeval patience = {.tv_sec = CONNECT_SECONDS}, goodbye = {.tv_sec = CLOSE_SECONDS};
 
+    snprintf(connection->peer, sizeof connection->peer, "%.256s:%d", endpoint->host, endpoint->port);
     connection->state = memory_got(amqp_new_connection());
-    amqp_socket_t *socket = memory_got(amqp_tcp_socket_new(connection->state));
     amqp_set_handshake_timeout(connection->state, &patience);
-    int status = amqp_socket_open_noblock(socket, broker->host, broker->port, &patience);
+    amqp_socket_t *socket = make_socket(connection, fault);
+    if (socket == NULL) {
+        opened = OPEN_REFUSED;
+        goto out;
+    }
+    int status = amqp_socket_open_noblock(socket, endpoint->host, endpoint->port, &patience);
     if (status != AMQP_STATUS_OK) {
         lost(fault, "connect", status);
+        if (status == AMQP_STATUS_SSL_PEER_VERIFY_FAILED || status == AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED)
+            opened = OPEN_REFUSED;
         goto out;
     }
     set_fd(connection, amqp_get_sockfd(connection->state));
     opened = log_in(connection, fault);
     amqp_set_rpc_timeout(connection->state, &goodbye); /* the one RPC that is left is connection.close */
 out:
-    if (opened != OPENED)
+    if (opened != OPENED) {
         connection_drop(connection);
+        fault_prefix(fault, "broker %s%s as user %s, virtual host %s", connection->peer, broker->tls ? " with TLS" : "",
+                     broker->username, broker->virtual_host);
+    }
     return opened;
+}
+
+enum opened connection_open(struct connection *connection, struct fault *fault)
+{
+    enum opened opened = OPEN_FAILED;
+    for (size_t i = 0; i < connection->broker->endpoint_count && opened == OPEN_FAILED; i++) {
+        opened = open_endpoint(connection, &connection->broker->endpoints[connection->next], fault);
+        connection->next = (connection->next + 1) % connection->broker->endpoint_count;
+    }
+    return opened;
+}
+
+const char *connection_peer(const struct connection *connection)
+{
+    return connection->peer;
 }
 
 void connection_drop(struct connection *connection)
@@ -205,7 +262,8 @@ enum frame connection_frame(struct connection *connection, amqp_frame_t *frame, 
 
 bool connection_has_frames(struct connection *connection)
 {
-    return amqp_frames_enqueued(connection->state) || amqp_data_in_buffer(connection->state);
+    /* TLS may hold back what poll() does not see */
+    return connection->broker->tls || amqp_frames_enqueued(connection->state) || amqp_data_in_buffer(connection->state);
 }
 
 void connection_release(struct connection *connection)

@@ -16,11 +16,14 @@
 #endif
 
 #include "fault.h"
+#include "settings.h"
 
-/* Where the broker is and who we are there. The texts have to outlive the connection. */
+/* Where the broker is and who we are there. All pointers have to outlive the connection. */
 struct broker {
-    const char *host;
-    int port;
+    const struct endpoint *endpoints; /* tried in turn, from a random one on */
+    size_t endpoint_count;
+    bool tls;
+    const char *tls_ca, *tls_certificate, *tls_key; /* the latter two may be NULL */
     const char *username, *password, *virtual_host;
     int heartbeat;    /* seconds */
     int max_retries;  /* attempts to make the first connection … */
@@ -36,9 +39,11 @@ void connection_free(struct connection *connection); /* closes it without a word
 enum opened {
     OPENED,
     OPEN_FAILED, /* perhaps another time */
-    OPEN_REFUSED /* the broker does not want us: wrong credentials or virtual host */
+    OPEN_REFUSED /* the broker does not want us (credentials, virtual host), or its certificate is not good */
 };
 enum opened connection_open(struct connection *connection, struct fault *fault) __attribute__((warn_unused_result));
+/* The node that is connected, or was tried last: HOST:PORT. */
+const char *connection_peer(const struct connection *connection);
 bool connection_is_open(const struct connection *connection);
 
 /* Says goodbye (bounded in time) or just lets go. Both leave it closed. */

@@ -4,10 +4,10 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "backoff.h"
 #include "memory.h"
+#include "thread.h"
 
 #define WATCH_CHANNEL 1 /* the passive declares; subscriptions follow */
 #define WATCH_MS 500
@@ -34,6 +34,7 @@ struct channel {
     bool draining;   /* basic.get until the queue is empty */
     bool get_waits;  /* until what was got is settled */
     bool complained; /* about what closed it: said again only after it worked */
+    bool timed_out;  /* the broker waited too long for a settlement: not opened again before the handler is back */
     int64_t retry_at;
     struct backoff backoff;
 
@@ -150,7 +151,9 @@ static bool channels_tend(struct consumer *consumer, int64_t now, struct fault *
         struct channel *channel = &consumer->channels[i];
         bool wanted = atomic_load(&channel->subscription->wanted);
         bool sent = true;
-        if (wanted && channel->phase == CLOSED && now >= channel->retry_at)
+        if (wanted && channel->phase == CLOSED && channel->timed_out && !atomic_load(&channel->subscription->busy))
+            channel->timed_out = false;
+        if (wanted && channel->phase == CLOSED && now >= channel->retry_at && !channel->timed_out)
             sent = channel_open(consumer, channel, fault);
         else if (wanted && channel->phase == CANCELLED)
             sent = channel_close(consumer, channel, fault);
@@ -300,13 +303,27 @@ static bool on_body(struct consumer *consumer, struct channel *channel, amqp_byt
     return channel->body_got < channel->body_size || delivery_complete(consumer, channel, fault);
 }
 
-static void channel_failed(struct consumer *consumer, struct channel *channel, const char *why)
+/* RabbitMQ tells its consumer_timeout from other failed preconditions by words only. */
+static bool is_timeout(int code, const char *why)
 {
-    uint32_t delay = backoff_next(&channel->backoff);
-    if (!channel->complained)
-        HOST_LOG(consumer->options.log, channel->subscription->kind == SUBSCRIBE_SHARED ? LOG_DEBUG : LOG_ERROR, "host",
-                 "%s: the broker closed the AMQP channel: %s; trying again in %u ms and then less often",
-                 channel->subscription->topic, why, delay);
+    return code == AMQP_PRECONDITION_FAILED && strstr(why, "timed out") != NULL;
+}
+
+static void channel_failed(struct consumer *consumer, struct channel *channel, int code, const char *why)
+{
+    struct log *log = consumer->options.log;
+    const char *topic = channel->subscription->topic;
+    channel->timed_out = is_timeout(code, why);
+    uint32_t delay = channel->timed_out ? 0 : backoff_next(&channel->backoff);
+    if (channel->timed_out)
+        log_error(log, "host",
+                  "%s: a handler took longer than the broker allows (consumer_timeout): %s; the topic rests until the "
+                  "handler is back",
+                  topic, why);
+    else if (!channel->complained)
+        HOST_LOG(log, channel->subscription->kind == SUBSCRIBE_SHARED ? LOG_DEBUG : LOG_ERROR, "host",
+                 "%s: the broker closed the AMQP channel: %s; trying again in %u ms and then less often", topic, why,
+                 delay);
     channel->complained = true;
     channel_reset(channel);
     channel->phase = CLOSED;
@@ -390,9 +407,10 @@ static bool on_method(struct consumer *consumer, struct channel *channel, const 
         return true;
     case AMQP_CHANNEL_CLOSE_METHOD: {
         struct fault why;
-        if (!connection_channel_closed(consumer->connection, frame, NULL, &why))
+        int code = 0;
+        if (!connection_channel_closed(consumer->connection, frame, &code, &why))
             return fault_set(fault, "send failed");
-        channel_failed(consumer, channel, why.text);
+        channel_failed(consumer, channel, code, why.text);
         return true;
     }
     default: /* open-ok, declare-ok, qos-ok: what follows them says the same */
@@ -444,7 +462,8 @@ static int64_t next_deadline(const struct consumer *consumer, int64_t now)
         next = consumer->watch_at;
     for (size_t i = 0; i < consumer->channel_count; i++) {
         const struct channel *channel = &consumer->channels[i];
-        if (channel->phase == CLOSED && atomic_load(&channel->subscription->wanted) && channel->retry_at < next)
+        if (channel->phase == CLOSED && atomic_load(&channel->subscription->wanted) && !channel->timed_out &&
+            channel->retry_at < next)
             next = channel->retry_at;
     }
     return next < now ? now : next;
@@ -497,8 +516,8 @@ out:
 
 static void connection_lost(struct consumer *consumer, const char *why)
 {
-    log_warning(consumer->options.log, "host", "lost the receiving connection to %s:%d: %s",
-                consumer->options.broker.host, consumer->options.broker.port, why);
+    log_warning(consumer->options.log, "host", "lost the receiving connection to %s: %s",
+                connection_peer(consumer->connection), why);
     connection_drop(consumer->connection);
     list_free(&consumer->batch);
     for (size_t i = 0; i < consumer->channel_count; i++) {
@@ -506,7 +525,7 @@ static void connection_lost(struct consumer *consumer, const char *why)
         channel_reset(channel);
         channel->phase = CLOSED;
         channel->retry_at = 0;
-        channel->touched = false;
+        channel->touched = channel->timed_out = false;
         channel_set_up(consumer, channel, false);
     }
     consumer->watch = WATCH_CLOSED;
@@ -546,20 +565,19 @@ static bool connect_once(struct consumer *consumer, long attempt, struct backoff
     struct fault fault;
     enum opened opened = connection_open(consumer->connection, &fault);
     if (opened == OPENED) {
-        log_info(consumer->options.log, "host", "connected to the broker at %s:%d", broker->host, broker->port);
+        log_info(consumer->options.log, "host", "connected to the broker at %s", connection_peer(consumer->connection));
         consumer->has_been_connected = true;
         backoff_reset(backoff);
         consumer->options.events->connected(consumer->options.context, true);
         return true;
     }
-    fault_prefix(&fault, "broker %s:%d as user %s, virtual host %s", broker->host, broker->port, broker->username,
-                 broker->virtual_host);
     int64_t delay = consumer->has_been_connected ? backoff_next(backoff) : (int64_t)broker->retry_sleep * 1000;
     if (!consumer->has_been_connected && (opened == OPEN_REFUSED || attempt >= broker->max_retries)) {
         struct fault why;
         fault_set(&why,
-                  opened == OPEN_REFUSED ? "%s; check the user name, the password and the virtual host"
-                                         : "%s; gave up after %ld attempt(s)",
+                  opened == OPEN_REFUSED
+                      ? "%s; check the user name, the password, the virtual host and the certificates"
+                      : "%s; gave up after %ld attempt(s)",
                   fault.text, attempt);
         consumer->options.events->gave_up(consumer->options.context, why.text);
         return false;
@@ -618,8 +636,7 @@ struct consumer *consumer_new(const struct consumer_options *options, struct sub
 
 void consumer_start(struct consumer *consumer)
 {
-    if (pthread_create(&consumer->thread, NULL, consumer_run, consumer) != 0)
-        abort();
+    consumer->thread = thread_start(consumer_run, consumer);
 }
 
 void consumer_want(struct consumer *consumer, struct subscription *subscription, bool wanted)
@@ -639,8 +656,7 @@ bool consumer_stop(struct consumer *consumer, int64_t until_ms)
 {
     atomic_store(&consumer->stopping, true);
     queue_wake(&consumer->settlements);
-    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
-    return pthread_clockjoin_np(consumer->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+    return thread_join(consumer->thread, until_ms);
 }
 
 void consumer_free(struct consumer *consumer)

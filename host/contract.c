@@ -20,15 +20,18 @@ static yaml_node_t *member(yaml_document_t *document, yaml_node_t *mapping, cons
     return NULL;
 }
 
-/* valawai/c[012]/<name>/… : how long the name is, or 0. */
+/* valawai/c[012]/<name>/(data|control)/<operation>: how long the name is, or 0. */
 static size_t name_in_topic(const char *topic)
 {
     if (strncmp(topic, "valawai/c", 9) != 0 || topic[9] < '0' || topic[9] > '2' || topic[10] != '/')
         return 0;
-    size_t len = 0;
-    while (isalnum((unsigned char)topic[11 + len]) || topic[11 + len] == '_')
-        len++;
-    return topic[11 + len] == '/' ? len : 0;
+    const char *rest = topic + 11;
+    while (isalnum((unsigned char)*rest) || *rest == '_')
+        rest++;
+    size_t len = (size_t)(rest - (topic + 11));
+    bool data = strncmp(rest, "/data/", 6) == 0 && rest[6] != '\0';
+    bool control = strncmp(rest, "/control/", 9) == 0 && rest[9] != '\0';
+    return data || control ? len : 0;
 }
 
 static bool is_registered_topic(const char *topic)

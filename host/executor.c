@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "executor.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
@@ -12,6 +11,15 @@
 #include "backoff.h"
 #include "json.h"
 #include "memory.h"
+#include "thread.h"
+
+/* What a handler said of a message. */
+struct verdict {
+    struct delivery *delivery; /* NULL: none */
+    int value;
+    struct list publications;
+    char reason[sizeof((struct handling){0}).reason];
+};
 
 /* The messages of one topic. While one of them waits for another try, those behind it wait too: the order is kept. */
 struct lane {
@@ -19,6 +27,7 @@ struct lane {
     struct list waiting;
     int64_t until; /* nothing of it is handled before; 0: not held up */
     struct backoff backoff;
+    struct verdict late; /* of a message that the broker took back while its handler was at work */
 };
 
 struct executor {
@@ -30,8 +39,8 @@ struct executor {
 
     pthread_t thread;
     bool started_thread;
-    sem_t begun;      /* start has been called … */
-    int start_answer; /* … and this is what it said */
+    sem_t begun;             /* start has been called … */
+    atomic_int start_answer; /* … and this is what it said */
     atomic_bool closing;
 
     /* For whoever looks from outside whether a call takes long: */
@@ -55,9 +64,11 @@ static int call(struct executor *executor, struct delivery *delivery, struct han
     };
     atomic_store(&executor->busy_with, topic->name);
     atomic_store(&executor->busy_since, clock_ms());
+    atomic_store(&delivery->from->busy, true);
     services_begin(executor->options.services, handling, delivery);
     int verdict = topic->handle(executor->self, &message);
     services_end(handling);
+    atomic_store(&delivery->from->busy, false);
     atomic_store(&executor->busy_since, 0);
     if (verdict > VALAWAI_DONE || verdict < VALAWAI_FAILED) {
         snprintf(handling->reason, sizeof handling->reason, "the handler returned %d, which is no verdict", verdict);
@@ -106,27 +117,76 @@ static bool try_again(struct executor *executor, struct lane *lane, struct deliv
     return true;
 }
 
+static void verdict_drop(struct verdict *verdict)
+{
+    list_free(&verdict->publications);
+    free(verdict->delivery);
+    *verdict = (struct verdict){0};
+}
+
+/* The message was taken back while it was handled, and comes again. Handled again it would take as long again, and be
+ * taken back again; so what was said of it the first time is kept for it. */
+static bool keep_late(struct lane *lane, struct verdict *verdict)
+{
+    if (!delivery_is_stale(verdict->delivery))
+        return false;
+    verdict_drop(&lane->late);
+    lane->late = *verdict;
+    return true;
+}
+
+static bool take_late(struct lane *lane, struct verdict *verdict)
+{
+    struct delivery *late = lane->late.delivery, *delivery = verdict->delivery;
+    if (late == NULL)
+        return false;
+    bool same =
+        delivery->redelivered && delivery->len == late->len && memcmp(delivery->body, late->body, late->len) == 0;
+    if (same) {
+        *verdict = lane->late;
+        verdict->delivery = delivery;
+        lane->late = (struct verdict){0};
+        free(late);
+    } else {
+        verdict_drop(&lane->late); /* redelivered messages come first and in order: this one went elsewhere */
+    }
+    return same;
+}
+
+static void conclude(struct executor *executor, struct lane *lane, struct verdict *verdict)
+{
+    struct delivery *delivery = verdict->delivery;
+    if (verdict->value != VALAWAI_DONE)
+        list_free(&verdict->publications);
+    if (verdict->value == VALAWAI_RETRY && try_again(executor, lane, delivery, verdict->reason))
+        return;
+    backoff_reset(&lane->backoff);
+    delivery->settlement = SETTLE_ACKNOWLEDGE;
+    if (verdict->value == VALAWAI_WRONG)
+        reject(executor, delivery, "", verdict->reason);
+    else if (verdict->value == VALAWAI_RETRY)
+        reject(executor, delivery, "no attempt succeeded", verdict->reason);
+    else if (verdict->value == VALAWAI_FAILED)
+        reject(executor, delivery, "the plugin could not handle it", verdict->reason);
+    executor->options.events->handled(executor->options.context, delivery, &verdict->publications);
+}
+
 static void handle(struct executor *executor, struct lane *lane, struct delivery *delivery)
 {
-    struct handling handling;
+    struct verdict verdict = {.delivery = delivery};
     if (delivery_is_stale(delivery)) { /* it comes again: handled now, it would be handled twice */
         free(delivery);
         return;
     }
-    int verdict = judge(executor, delivery, &handling);
-    if (verdict != VALAWAI_DONE)
-        list_free(&handling.publications);
-    if (verdict == VALAWAI_RETRY && try_again(executor, lane, delivery, handling.reason))
-        return;
-    backoff_reset(&lane->backoff);
-    delivery->settlement = SETTLE_ACKNOWLEDGE;
-    if (verdict == VALAWAI_WRONG)
-        reject(executor, delivery, "", handling.reason);
-    else if (verdict == VALAWAI_RETRY)
-        reject(executor, delivery, "no attempt succeeded", handling.reason);
-    else if (verdict == VALAWAI_FAILED)
-        reject(executor, delivery, "the plugin could not handle it", handling.reason);
-    executor->options.events->handled(executor->options.context, delivery, &handling.publications);
+    if (!take_late(lane, &verdict)) {
+        struct handling handling;
+        verdict.value = judge(executor, delivery, &handling);
+        verdict.publications = handling.publications;
+        memcpy(verdict.reason, handling.reason, sizeof verdict.reason);
+        if (keep_late(lane, &verdict))
+            return;
+    }
+    conclude(executor, lane, &verdict);
 }
 
 /* ---- the thread ---- */
@@ -204,15 +264,23 @@ struct executor *executor_new(const struct executor_options *options)
     return executor;
 }
 
-bool executor_start(struct executor *executor, struct fault *fault)
+void executor_start(struct executor *executor)
 {
-    if (pthread_create(&executor->thread, NULL, executor_run, executor) != 0)
-        return fault_set(fault, "%s: cannot make a thread", executor->options.plugin->path);
+    executor->thread = thread_start(executor_run, executor);
     executor->started_thread = true;
-    while (sem_wait(&executor->begun) != 0 && errno == EINTR)
-        ;
-    return executor->start_answer == 0 || fault_set(fault, "%s: the plugin's start failed: it returned %d",
-                                                    executor->options.plugin->path, executor->start_answer);
+}
+
+enum started executor_started(struct executor *executor, int wait_ms, struct fault *fault)
+{
+    int64_t until_ms = clock_ms() + wait_ms;
+    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    if (sem_clockwait(&executor->begun, CLOCK_MONOTONIC, &until) != 0)
+        return STARTING;
+    if (executor->start_answer == 0)
+        return STARTED;
+    fault_set(fault, "%s: the plugin's start failed: it returned %d", executor->options.plugin->path,
+              executor->start_answer);
+    return START_FAILED;
 }
 
 void executor_put(struct executor *executor, struct list *deliveries)
@@ -239,10 +307,9 @@ void executor_close(struct executor *executor)
 
 bool executor_join(struct executor *executor, int64_t until_ms)
 {
-    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
     if (!executor->started_thread)
         return true;
-    executor->started_thread = pthread_clockjoin_np(executor->thread, NULL, CLOCK_MONOTONIC, &until) != 0;
+    executor->started_thread = !thread_join(executor->thread, until_ms);
     return !executor->started_thread;
 }
 
@@ -251,8 +318,10 @@ void executor_free(struct executor *executor)
     if (executor == NULL)
         return;
     list_free(&executor->ready);
-    for (size_t i = 0; i < executor->options.plugin->topic_count; i++)
+    for (size_t i = 0; i < executor->options.plugin->topic_count; i++) {
         list_free(&executor->lanes[i].waiting);
+        verdict_drop(&executor->lanes[i].late);
+    }
     free(executor->lanes);
     sem_destroy(&executor->begun);
     queue_destroy(&executor->inbox);

@@ -26,8 +26,16 @@ struct executor;
 
 struct executor *executor_new(const struct executor_options *options);
 
-/* Starts the thread and, on it, the plugin. False: the plugin's start says that it cannot run. */
-bool executor_start(struct executor *executor, struct fault *fault) __attribute__((warn_unused_result));
+/* Starts the thread and, on it, the plugin. What the plugin's start says comes by executor_started(): wait some
+ * milliseconds for it, again and again. */
+void executor_start(struct executor *executor);
+enum started {
+    STARTING, /* not back yet */
+    STARTED,
+    START_FAILED, /* it says that it cannot run */
+};
+enum started executor_started(struct executor *executor, int wait_ms, struct fault *fault)
+    __attribute__((warn_unused_result));
 
 /* [any thread] Deliveries whose subscription's owner is a struct valawai_topic of the plugin. Empties the list. */
 void executor_put(struct executor *executor, struct list *deliveries);

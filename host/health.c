@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "json.h"
 #include "memory.h"
 #include "text.h"
 
@@ -116,7 +117,9 @@ static void take_id(struct json_object *item, char ***ids, size_t *count)
 static void take_ids(const char *path, char ***ids, size_t *count)
 {
     char *text = file_text(path);
-    struct json_object *content = text == NULL ? NULL : json_tokener_parse(text);
+    struct json_tokener *reader = json_reader_new();
+    bool readable = text != NULL && json_is_value(text, strlen(text), NULL);
+    struct json_object *content = readable ? json_read(reader, text, strlen(text)) : NULL;
     if (json_object_is_type(content, json_type_array)) {
         for (size_t i = 0; i < json_object_array_length(content); i++)
             take_id(json_object_array_get_idx(content, i), ids, count);
@@ -124,6 +127,7 @@ static void take_ids(const char *path, char ***ids, size_t *count)
         take_id(content, ids, count);
     }
     json_object_put(content);
+    json_tokener_free(reader);
     free(text);
 }
 
@@ -184,6 +188,7 @@ void health_show(struct health *health, const char *text)
         set_shown(health, NULL);
         update_ledger(health);
         put(health, health->path, NULL);
+        update_ledger(health); /* on a full disk there is room for it now, if it failed before */
     } else if (put(health, health->path, text)) {
         set_shown(health, text);
         update_ledger(health);

@@ -30,7 +30,6 @@ struct seat {
     struct subscription answers;
     struct services *services;
     struct executor *executor;
-    bool started;
 };
 
 /* What the connections' threads tell the control thread. */
@@ -56,7 +55,8 @@ struct host {
     size_t seat_count;
     struct route *routes;
     size_t route_count;
-    struct subscription **subscriptions; /* of routes and seats */
+    struct subscription page;            /* where the MOV answers queries */
+    struct subscription **subscriptions; /* of routes, seats and the page */
 
     struct queue events;
     int64_t due; /* when there is something to do though nothing happens */
@@ -233,14 +233,17 @@ static void handle_event(struct host *host, struct event *event)
     case SUBSCRIBED:
         if (event->subscription->kind == SUBSCRIBE_TOPIC)
             topic_changed(host, event->up);
-        else
+        else if (event->subscription->kind == SUBSCRIBE_ANSWER)
             registration_subscribed(host->registration, event->subscription->owner, event->up);
         break;
     case MOV:
         registration_mov(host->registration, event->consumers);
         break;
     case NOTIFIED:
-        registration_notified(host->registration, event->delivery->from->owner, event->delivery);
+        if (event->delivery->from == &host->page)
+            registration_paged(host->registration, event->delivery);
+        else
+            registration_notified(host->registration, event->delivery->from->owner, event->delivery);
         break;
     case SETTLED:
         registration_settled(host->registration, event->publication);
@@ -362,8 +365,12 @@ static void seat_make(struct host *host, struct seat *seat, const struct plugin 
 static struct broker broker_of(const struct settings *settings)
 {
     return (struct broker){
-        .host = settings->broker.host,
-        .port = (int)settings->broker.port,
+        .endpoints = settings->broker.endpoints,
+        .endpoint_count = settings->broker.endpoint_count,
+        .tls = settings->broker.tls,
+        .tls_ca = settings->broker.tls_ca,
+        .tls_certificate = settings->broker.tls_certificate,
+        .tls_key = settings->broker.tls_key,
         .username = settings->broker.username,
         .password = settings->broker.password,
         .virtual_host = settings->broker.virtual_host,
@@ -408,13 +415,16 @@ static void make_parts(struct host *host, const struct plugins *plugins)
     host->publisher = make_publisher(host, plugins);
     host->seats = memory_new(plugins->count * sizeof *host->seats);
     host->routes = memory_new((topics + 1) * sizeof *host->routes);
-    host->subscriptions = memory_new((topics + plugins->count) * sizeof(struct subscription *));
+    host->subscriptions = memory_new((topics + plugins->count + 1) * sizeof(struct subscription *));
     struct component *components[plugins->count];
     for (size_t i = 0; i < plugins->count; i++) {
         struct seat *seat = &host->seats[host->seat_count++];
         seat_make(host, seat, plugins->at[i], &subscriptions);
         components[i] = &seat->component;
     }
+    host->page.topic = PAGE_TOPIC;
+    host->page.kind = SUBSCRIBE_SHARED;
+    host->subscriptions[subscriptions++] = &host->page;
     struct consumer_options options = {
         .broker = broker_of(settings),
         .log = host->log,
@@ -427,17 +437,20 @@ static void make_parts(struct host *host, const struct plugins *plugins)
     host->consumer = consumer_new(&options, host->subscriptions, subscriptions);
     host->health = health_new(settings->log_directory, settings->health_file_name, host->log);
     host->registration = registration_new(components, plugins->count, host->publisher, host->health, host->log);
-    registration_use(host->registration, host->consumer);
+    registration_use(host->registration, host->consumer, &host->page);
 }
 
-static bool start_plugins(struct host *host)
+/* One after the other; a stop that is asked for meanwhile ends the wait. */
+static enum started start_plugins(struct host *host)
 {
-    for (size_t i = 0; i < host->seat_count; i++) {
-        if (!executor_start(host->seats[i].executor, host->fault))
-            return false;
-        host->seats[i].started = true;
+    enum started started = STARTED;
+    for (size_t i = 0; i < host->seat_count && started == STARTED; i++) {
+        executor_start(host->seats[i].executor);
+        do
+            started = executor_started(host->seats[i].executor, 100, host->fault);
+        while (started == STARTING && !asked_to_stop(host));
     }
-    return true;
+    return started;
 }
 
 /* True if every plugin has come to its end. */
@@ -523,28 +536,26 @@ bool host_run(const struct settings *settings, const struct plugins *plugins, st
     queue_init(&host.events, true);
     make_parts(&host, plugins);
 
-    bool started = start_plugins(&host);
-    if (started) {
+    enum started started = start_plugins(&host);
+    bool ended = true;
+    if (started == STARTED) {
         consumer_start(host.consumer);
         while (!host.gave_up && !asked_to_stop(&host))
             turn(&host, INT64_MAX);
-        bool ended = stop(&host);
-        if (!ended) { /* what still runs uses what would be freed */
-            log_info(log, "host", "stopped");
-            if (host.gave_up)
-                log_last_words(log, fault->text);
-            _exit(host.gave_up ? 1 : 0);
-        }
-        if (!host.gave_up)
-            log_info(log, "host", "stopped");
+        ended = stop(&host);
     } else {
         for (size_t i = 0; i < host.seat_count; i++)
             executor_close(host.seats[i].executor);
-        if (!join_plugins(&host, clock_ms() + settings->host.grace_seconds * 1000)) {
+        ended = join_plugins(&host, clock_ms() + settings->host.grace_seconds * 1000);
+    }
+    bool as_asked = started != START_FAILED && !host.gave_up;
+    if (as_asked)
+        log_info(log, "host", "stopped");
+    if (!ended) { /* what still runs uses what would be freed */
+        if (!as_asked)
             log_last_words(log, fault->text);
-            _exit(1);
-        }
+        _exit(as_asked ? 0 : 1);
     }
     free_parts(&host);
-    return started && !host.gave_up;
+    return as_asked;
 }

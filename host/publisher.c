@@ -9,6 +9,7 @@
 
 #include "backoff.h"
 #include "memory.h"
+#include "thread.h"
 
 #define DATA_CHANNEL 1    /* publications and their confirms */
 #define DECLARE_CHANNEL 2 /* declares: what the broker objects to closes this one only */
@@ -530,8 +531,8 @@ static void unconfirmed_return(struct publisher *publisher)
 
 static void connection_lost(struct publisher *publisher, const char *why)
 {
-    log_warning(publisher->options.log, "host", "lost the publishing connection to %s:%d: %s",
-                publisher->options.broker.host, publisher->options.broker.port, why);
+    log_warning(publisher->options.log, "host", "lost the publishing connection to %s: %s",
+                connection_peer(publisher->connection), why);
     connection_drop(publisher->connection);
     atomic_store(&publisher->sending_since, 0);
     unconfirmed_return(publisher);
@@ -593,7 +594,6 @@ static void serve(struct publisher *publisher)
 
 static void connect_once(struct publisher *publisher, long attempt, struct backoff *backoff)
 {
-    const struct broker *broker = &publisher->options.broker;
     struct fault fault;
     if (connection_open(publisher->connection, &fault) == OPENED) {
         publisher->has_been_connected = true;
@@ -601,8 +601,8 @@ static void connect_once(struct publisher *publisher, long attempt, struct backo
         return;
     }
     if (attempt == 1 || attempt % 60 == 0)
-        log_warning(publisher->options.log, "host", "publishing connection to %s:%d: %s; attempt %ld, trying on",
-                    broker->host, broker->port, fault.text, attempt);
+        log_warning(publisher->options.log, "host", "publishing connection: %s; attempt %ld, trying on", fault.text,
+                    attempt);
     int64_t deadline = clock_ms() + backoff_next(backoff);
     while (!atomic_load(&publisher->stopping) && clock_ms() < deadline) {
         sleep_until(publisher, deadline);
@@ -650,8 +650,7 @@ struct publisher *publisher_new(const struct publisher_options *options)
 
 void publisher_start(struct publisher *publisher)
 {
-    if (pthread_create(&publisher->thread, NULL, publisher_run, publisher) != 0)
-        abort();
+    publisher->thread = thread_start(publisher_run, publisher);
 }
 
 static void hold(struct publisher *publisher, const struct list *publications, bool wait, bool *closed)
@@ -743,12 +742,11 @@ bool publisher_drain(struct publisher *publisher, int64_t until_ms)
 
 bool publisher_stop(struct publisher *publisher, int64_t until_ms)
 {
-    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
     atomic_store(&publisher->stopping, true);
     if (atomic_load(&publisher->sending_since) != 0)
         connection_break(publisher->connection); /* nothing that is still to be sent matters any more */
     queue_wake(&publisher->outbox);
-    return pthread_clockjoin_np(publisher->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+    return thread_join(publisher->thread, until_ms);
 }
 
 /* With the deliveries that nobody else will settle any more. */

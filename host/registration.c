@@ -12,6 +12,9 @@
 
 #define ANSWER_MS 10000     /* the MOV's time to answer, at first */
 #define SWEEP_FIRST_MS 5000 /* after an answer: until we look for notifications that nobody took … */
+#define QUERY_MS 3000       /* the MOV's time to answer a query … */
+#define QUERIES 2           /* … and how often it is asked before we register anew */
+#define FOREIGN_MS 100      /* that an answer to somebody else stays with us at most */
 #define SWEEP_MS 60000      /* … and again */
 
 enum state {
@@ -21,7 +24,7 @@ enum state {
     REGISTERED, /* under id */
 };
 
-enum kind { KIND_REGISTER, KIND_UNREGISTER };
+enum kind { KIND_REGISTER, KIND_UNREGISTER, KIND_QUERY };
 
 struct enrolment {
     struct component *component;
@@ -31,6 +34,11 @@ struct enrolment {
     struct backoff backoff;
     char *id;
     char *notification; /* as the MOV sent it */
+
+    /* After a reconnect: did the MOV forget us meanwhile? */
+    bool doubtful;
+    unsigned queries; /* asked since */
+    int64_t query_deadline;
 };
 
 /* An id that the MOV is still to be told to forget. */
@@ -43,6 +51,9 @@ struct registration {
     struct enrolment *enrolments;
     size_t count;
     struct consumer *consumer;
+    struct subscription *page; /* consumed only while an answer is awaited */
+    struct list foreign;       /* answers to others, to be put back … */
+    int64_t foreign_until;     /* … then */
     struct publisher *publisher;
     struct health *health;
     struct log *log;
@@ -94,24 +105,22 @@ static void send_unregister(struct registration *registration, struct debt *debt
     publication->persistent = true;
     publication->report = true;
     publication->kind = KIND_UNREGISTER;
-    publication->owner = memory_text(debt->id);
     debt->sent = true;
     publisher_send_urgent(registration->publisher, publication);
     text_free(&body);
 }
 
 /* The queue took it; or there is no such queue, and then no MOV that knew the id. */
-static void debt_paid(struct registration *registration, char *id)
+static void debt_paid(struct registration *registration, const struct publication *publication)
 {
     for (size_t i = 0; i < registration->debt_count; i++) {
-        if (strcmp(registration->debts[i].id, id) == 0) {
-            log_info(registration->log, "host", "unregistered %s", id);
+        if (strstr(publication->body, registration->debts[i].id) != NULL) {
+            log_info(registration->log, "host", "unregistered %s", registration->debts[i].id);
             free(registration->debts[i].id);
             registration->debts[i] = registration->debts[--registration->debt_count];
             break;
         }
     }
-    free(id);
     keep_ids(registration);
 }
 
@@ -120,6 +129,7 @@ static void debt_paid(struct registration *registration, char *id)
 static void forget_registration(struct registration *registration, struct enrolment *enrolment)
 {
     services_set_id(enrolment->component->services, "");
+    enrolment->doubtful = false;
     free(enrolment->notification);
     enrolment->notification = NULL;
     char *id = enrolment->id;
@@ -169,6 +179,94 @@ static void no_answer(struct registration *registration, struct enrolment *enrol
     step_out(registration, enrolment, delay);
 }
 
+/* The id of a query tells whose it is and for what: an answer that comes too late is still known as ours. */
+static void send_query(struct registration *registration, struct enrolment *enrolment, int64_t now)
+{
+    struct text body = {0};
+    enrolment->queries++;
+    enrolment->query_deadline = now + QUERY_MS;
+    text_printf(
+        &body, "{\"id\":\"%s-%u\",\"pattern\":\"%s\",\"type\":\"%s\",\"order\":\"-since\",\"offset\":0,\"limit\":1000}",
+        enrolment->id, enrolment->queries, name_of(enrolment), enrolment->component->plugin->contract->type);
+    struct publication *publication = publication_new(QUERY_TOPIC, body.at, body.len);
+    publication->report = true;
+    publication->kind = KIND_QUERY;
+    publisher_send_urgent(registration->publisher, publication);
+    text_free(&body);
+}
+
+static void doubt_tend(struct registration *registration, struct enrolment *enrolment, int64_t now)
+{
+    bool can_ask = atomic_load(&registration->page->up);
+    if (!enrolment->doubtful)
+        return;
+    if (enrolment->query_deadline == 0)
+        enrolment->query_deadline = now + QUERY_MS; /* for the page queue to be consumed */
+    if (can_ask && (enrolment->queries == 0 || (now >= enrolment->query_deadline && enrolment->queries < QUERIES))) {
+        send_query(registration, enrolment, now);
+    } else if (now >= enrolment->query_deadline) {
+        log_warning(registration->log, name_of(enrolment),
+                    "the MOV does not say whether it still knows %s; registering anew", enrolment->id);
+        forget_registration(registration, enrolment);
+    }
+}
+
+/* True if the page lists our id. */
+static bool lists_id(struct json_object *page, const char *id)
+{
+    struct json_object *components = NULL, *value = NULL;
+    if (!json_object_object_get_ex(page, "components", &components) ||
+        !json_object_is_type(components, json_type_array))
+        return false;
+    for (size_t i = 0; i < json_object_array_length(components); i++)
+        if (json_object_object_get_ex(json_object_array_get_idx(components, i), "id", &value) &&
+            json_object_is_type(value, json_type_string) && strcmp(json_object_get_string(value), id) == 0)
+            return true;
+    return false;
+}
+
+static struct enrolment *asker(struct registration *registration, const char *query_id)
+{
+    for (size_t i = 0; i < registration->count; i++) {
+        const char *id = registration->enrolments[i].id;
+        if (id != NULL && strncmp(query_id, id, strlen(id)) == 0)
+            return &registration->enrolments[i];
+    }
+    return NULL;
+}
+
+void registration_paged(struct registration *registration, struct delivery *delivery)
+{
+    struct fault fault;
+    struct json_object *page = NULL, *query_id = NULL;
+    struct enrolment *enrolment = NULL;
+    struct list one = {0};
+
+    if (delivery->refused == 0 && json_is_object(delivery->body, delivery->len, &fault))
+        page = json_read(registration->reader, delivery->body, delivery->len);
+    if (json_object_object_get_ex(page, "query_id", &query_id) && json_object_is_type(query_id, json_type_string))
+        enrolment = asker(registration, json_object_get_string(query_id));
+    if (enrolment == NULL) {
+        delivery->settlement = SETTLE_PUT_BACK;
+        if (registration->foreign.head == NULL)
+            registration->foreign_until = clock_ms() + FOREIGN_MS;
+        list_put(&registration->foreign, &delivery->node);
+    } else {
+        if (enrolment->doubtful && lists_id(page, enrolment->id)) {
+            enrolment->doubtful = false;
+            log_info(registration->log, name_of(enrolment), "still registered as %s", enrolment->id);
+        } else if (enrolment->doubtful) {
+            log_warning(registration->log, name_of(enrolment), "the MOV has forgotten %s; registering anew",
+                        enrolment->id);
+            forget_registration(registration, enrolment);
+        }
+        delivery->settlement = SETTLE_ACKNOWLEDGE;
+        list_put(&one, &delivery->node);
+        consumer_settle(registration->consumer, &one);
+    }
+    json_object_put(page);
+}
+
 static void enrolment_tend(struct registration *registration, struct enrolment *enrolment, int64_t now)
 {
     bool possible = registration->receiving && registration->publishing && registration->mov && !registration->leaving;
@@ -193,7 +291,9 @@ static void enrolment_tend(struct registration *registration, struct enrolment *
             no_answer(registration, enrolment);
         break;
     case REGISTERED:
-        if (now >= enrolment->sweep_at && possible) {
+        if (possible)
+            doubt_tend(registration, enrolment, now);
+        if (now >= enrolment->sweep_at && possible && enrolment->state == REGISTERED) {
             enrolment->sweep_at = now + SWEEP_MS;
             atomic_store(&answers->sweep, true);
             consumer_want(registration->consumer, answers, true);
@@ -276,7 +376,8 @@ void registration_notified(struct registration *registration, struct component *
         settle(registration, delivery, SETTLE_REJECT);
         return;
     }
-    if (enrolment->state == ASKED && !delivery->leftover && !delivery->redelivered && !delivery_is_stale(delivery)) {
+    if (enrolment->state == ASKED && !registration->leaving && !delivery->leftover && !delivery->redelivered &&
+        !delivery_is_stale(delivery)) {
         take_answer(registration, enrolment, delivery, id);
         return;
     }
@@ -306,9 +407,14 @@ void registration_connected(struct registration *registration, bool receiving, b
     if (receiving)
         return;
     registration->mov = false; /* until we hear of it again */
-    for (size_t i = 0; i < registration->count; i++)
-        if (registration->enrolments[i].state == LISTENING || registration->enrolments[i].state == ASKED)
-            step_out(registration, &registration->enrolments[i], 0);
+    for (size_t i = 0; i < registration->count; i++) {
+        struct enrolment *enrolment = &registration->enrolments[i];
+        if (enrolment->state == LISTENING || enrolment->state == ASKED)
+            step_out(registration, enrolment, 0);
+        enrolment->doubtful = enrolment->state == REGISTERED;
+        enrolment->queries = 0;
+        enrolment->query_deadline = 0;
+    }
 }
 
 void registration_mov(struct registration *registration, unsigned consumers)
@@ -340,8 +446,8 @@ void registration_subscribed(struct registration *registration, struct component
 void registration_settled(struct registration *registration, struct publication *publication)
 {
     if (publication->kind == KIND_UNREGISTER) {
-        debt_paid(registration, publication->owner);
-    } else if (publication->outcome != OUTCOME_CONFIRMED) {
+        debt_paid(registration, publication);
+    } else if (publication->kind == KIND_REGISTER && publication->outcome != OUTCOME_CONFIRMED) {
         struct enrolment *enrolment = publication->owner;
         if (enrolment->state == ASKED) {
             log_warning(registration->log, name_of(enrolment),
@@ -359,13 +465,22 @@ int64_t registration_tend(struct registration *registration, int64_t now)
     for (size_t i = 0; reachable && i < registration->debt_count; i++)
         if (!registration->debts[i].sent)
             send_unregister(registration, &registration->debts[i]);
+    bool doubt = false;
     for (size_t i = 0; i < registration->count; i++) {
         struct enrolment *enrolment = &registration->enrolments[i];
         enrolment_tend(registration, enrolment, now);
-        int64_t due = enrolment->state == OUT ? enrolment->retry_at : enrolment->deadline;
+        int64_t due = enrolment->state == OUT          ? enrolment->retry_at
+                      : enrolment->state == REGISTERED ? enrolment->query_deadline
+                                                       : enrolment->deadline;
         if (due > now && due < next)
             next = due;
+        doubt = doubt || enrolment->doubtful;
     }
+    consumer_want(registration->consumer, registration->page, doubt && registration->mov);
+    if (registration->foreign.head != NULL && (!doubt || now >= registration->foreign_until))
+        consumer_settle(registration->consumer, &registration->foreign);
+    if (registration->foreign.head != NULL && registration->foreign_until < next)
+        next = registration->foreign_until;
     return next;
 }
 
@@ -379,7 +494,7 @@ char *registration_text(const struct registration *registration)
     struct enrolment *sorted[registration->count];
     for (size_t i = 0; i < registration->count; i++) {
         sorted[i] = &registration->enrolments[i];
-        if (sorted[i]->state != REGISTERED)
+        if (sorted[i]->state != REGISTERED || sorted[i]->doubtful)
             return NULL;
     }
     if (registration->count == 1)
@@ -430,9 +545,10 @@ struct registration *registration_new(struct component *const *components, size_
     return registration;
 }
 
-void registration_use(struct registration *registration, struct consumer *consumer)
+void registration_use(struct registration *registration, struct consumer *consumer, struct subscription *page)
 {
     registration->consumer = consumer;
+    registration->page = page;
 }
 
 void registration_free(struct registration *registration)
@@ -445,6 +561,7 @@ void registration_free(struct registration *registration)
     }
     for (size_t i = 0; i < registration->debt_count; i++)
         free(registration->debts[i].id);
+    list_free(&registration->foreign);
     free(registration->debts);
     free(registration->enrolments);
     json_tokener_free(registration->reader);

@@ -13,7 +13,7 @@
 
 #define DEFAULT_FILE "plugins.conf"
 
-enum kind { TEXT, PATH, NUMBER, LEVEL };
+enum kind { TEXT, PATH, NUMBER, LEVEL, BOOLEAN };
 
 /* One setting: where plugins.conf and the environment name it, and what it may be. */
 struct setting {
@@ -30,12 +30,19 @@ struct setting {
 
 static const struct setting table[] = {
     {NULL, "plugin_directory", NULL, PATH, AT(plugin_directory), 0, 0, "plugins", "where plugins lie"},
-    {"broker", "host", "RABBITMQ_HOST", TEXT, AT(broker.host), 0, 0, "mov-mq", "host name or address"},
-    {"broker", "port", "RABBITMQ_PORT", NUMBER, AT(broker.port), 1, 65535, "5672", "port"},
+    {"broker", "host", "RABBITMQ_HOST", TEXT, AT(broker.host), 0, 0, "mov-mq",
+     "host name or address; of a cluster several, NAME[:PORT],NAME[:PORT]…"},
+    {"broker", "port", "RABBITMQ_PORT", NUMBER, AT(broker.port), 1, 65535, NULL, "port [5672; with TLS 5671]"},
     {"broker", "username", "RABBITMQ_USERNAME", TEXT, AT(broker.username), 0, 0, "mov", "user name"},
     {"broker", "password", "RABBITMQ_PASSWORD", TEXT, AT(broker.password), 0, 0, "password", "password"},
     {"broker", "password_file", "RABBITMQ_PASSWORD_FILE", PATH, AT(broker.password_file), 0, 0, NULL,
      "file whose first line is the password; goes before the password"},
+    {"broker", "tls", "RABBITMQ_TLS", BOOLEAN, AT(broker.tls), 0, 0, "false", "TLS; peer and name are always verified"},
+    {"broker", "tls_ca", "RABBITMQ_TLS_CA", PATH, AT(broker.tls_ca), 0, 0, "/etc/ssl/certs/ca-certificates.crt",
+     "file with the certificates to trust"},
+    {"broker", "tls_certificate", "RABBITMQ_TLS_CERTIFICATE", PATH, AT(broker.tls_certificate), 0, 0, NULL,
+     "file with our own certificate, if the broker wants one …"},
+    {"broker", "tls_key", "RABBITMQ_TLS_KEY", PATH, AT(broker.tls_key), 0, 0, NULL, "… and its key"},
     {"broker", "virtual_host", NULL, TEXT, AT(broker.virtual_host), 0, 0, "/", "virtual host"},
     {"broker", "max_retries", "RABBITMQ_MAX_RETRIES", NUMBER, AT(broker.max_retries), 1, 1000000, "100",
      "attempts to make the first connection"},
@@ -107,6 +114,20 @@ static bool number_read(const char *value, long min, long max, long *number)
     return true;
 }
 
+static bool boolean_read(const char *value, bool *boolean)
+{
+    static const char *const words[][2] = {{"false", "true"}, {"no", "yes"}, {"off", "on"}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        for (int truth = 0; truth < 2; truth++) {
+            if (strcmp(value, words[i][truth]) == 0) {
+                *boolean = truth != 0;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* where: what to name when the value is refused. directory: what a relative path starts from; NULL: as it is. */
 static bool setting_read(const struct setting *setting, struct settings *settings, const char *value,
                          const char *directory, const char *where, struct fault *fault)
@@ -131,6 +152,8 @@ static bool setting_read(const struct setting *setting, struct settings *setting
         return log_level_read(value, at) ||
                fault_set(fault, "%s: \"%.40s\" is not a level; use DEBUG, INFO, WARNING, ERROR, FATAL or CRITICAL",
                          where, value);
+    case BOOLEAN:
+        return boolean_read(value, at) || fault_set(fault, "%s: \"%.40s\" is neither true nor false", where, value);
     }
     return false;
 }
@@ -160,20 +183,6 @@ static int on_setting(cfg_t *cfg, cfg_opt_t *option)
     return setting_read(setting, parse->settings, value == NULL ? "" : value, parse->directory, where, parse->fault)
                ? 0
                : refuse_value();
-}
-
-static bool boolean_read(const char *value, bool *boolean)
-{
-    static const char *const words[][2] = {{"false", "true"}, {"no", "yes"}, {"off", "on"}};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        for (int truth = 0; truth < 2; truth++) {
-            if (strcmp(value, words[i][truth]) == 0) {
-                *boolean = truth != 0;
-                return true;
-            }
-        }
-    }
-    return false;
 }
 
 static int on_enabled(cfg_t *cfg, cfg_opt_t *option)
@@ -416,6 +425,48 @@ static bool password_read(struct settings *settings, struct fault *fault)
     return read || fault_prefix(fault, "password file");
 }
 
+static void endpoint_add(struct settings *settings, char *host, long port)
+{
+    settings->broker.endpoints = memory_resize(settings->broker.endpoints, (settings->broker.endpoint_count + 1) *
+                                                                               sizeof *settings->broker.endpoints);
+    settings->broker.endpoints[settings->broker.endpoint_count++] = (struct endpoint){.host = host, .port = (int)port};
+}
+
+/* NAME[:PORT] and [ADDRESS]:PORT, with commas between. A bare IPv6 address has colons of its own and no port. */
+static bool endpoints_read(struct settings *settings, struct fault *fault)
+{
+    if (settings->broker.port == 0)
+        settings->broker.port = settings->broker.tls ? 5671 : 5672;
+    for (const char *at = settings->broker.host; at != NULL;
+         at = strchr(at, ',') == NULL ? NULL : strchr(at, ',') + 1) {
+        while (*at == ' ')
+            at++;
+        size_t len = strcspn(at, ",");
+        while (len > 0 && at[len - 1] == ' ')
+            len--;
+        const char *colon = memrchr(at, ':', len);
+        size_t host_len = len;
+        long port = settings->broker.port;
+        bool bracket = len > 0 && at[0] == '[';
+        bool has_port = colon != NULL && (bracket ? colon[-1] == ']' : memchr(at, ':', len) == colon);
+        if (has_port) {
+            char text[8] = "";
+            host_len = (size_t)(colon - at);
+            memcpy(text, colon + 1, len - host_len - 1 < 7 ? len - host_len - 1 : 7);
+            if (!number_read(text, 1, 65535, &port))
+                return fault_set(fault, "broker host \"%.*s\": its port is not a whole number from 1 to 65535",
+                                 (int)len, at);
+        }
+        if (bracket && host_len > 2 && at[host_len - 1] == ']')
+            endpoint_add(settings, memory_format("%.*s", (int)host_len - 2, at + 1), port);
+        else if (host_len > 0)
+            endpoint_add(settings, memory_format("%.*s", (int)host_len, at), port);
+        else
+            return fault_set(fault, "broker host \"%s\": a name is missing", settings->broker.host);
+    }
+    return true;
+}
+
 bool settings_read(const char *config, struct settings **result, struct fault *fault)
 {
     struct settings *settings = memory_new(sizeof *settings);
@@ -429,7 +480,7 @@ bool settings_read(const char *config, struct settings **result, struct fault *f
         config = DEFAULT_FILE;
     if (config != NULL && !file_read(settings, config, fault))
         goto refused;
-    if (!environment_read(settings, fault) || !password_read(settings, fault))
+    if (!environment_read(settings, fault) || !password_read(settings, fault) || !endpoints_read(settings, fault))
         goto refused;
 
     for (size_t i = 0; i < settings->section_count; i++) {
@@ -453,6 +504,9 @@ void settings_free(struct settings *settings)
     for (size_t i = 0; i < TABLE_SIZE; i++)
         if (table[i].kind == TEXT || table[i].kind == PATH)
             free(*(char **)((char *)settings + table[i].at));
+    for (size_t i = 0; i < settings->broker.endpoint_count; i++)
+        free(settings->broker.endpoints[i].host);
+    free(settings->broker.endpoints);
     for (size_t i = 0; i < settings->section_count; i++) {
         struct plugin_section *section = &settings->sections[i];
         for (size_t o = 0; o < section->option_count; o++) {

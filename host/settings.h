@@ -17,6 +17,12 @@ struct plugin_option {
     char *key, *value;
 };
 
+/* Where a node of the broker listens. */
+struct endpoint {
+    char *host;
+    int port;
+};
+
 /* A `plugin NAME { … }` section. */
 struct plugin_section {
     char *name;
@@ -32,8 +38,12 @@ struct settings {
     size_t section_count;
 
     struct {
-        char *host;
+        char *host; /* one or more, as NAME or NAME:PORT, with commas between */
         long port;
+        struct endpoint *endpoints; /* the same, read */
+        size_t endpoint_count;
+        bool tls;
+        char *tls_ca, *tls_certificate, *tls_key;
         char *username, *password, *password_file;
         char *virtual_host;
         long max_retries;   /* attempts to make the first connection */

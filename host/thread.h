@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * thread: starting a thread and waiting for its end, no longer than until a given time. */
+#ifndef HOST_THREAD_H
+#define HOST_THREAD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Ends the process if there is no thread to be had: that is at the start, and without them there is no host. */
+pthread_t thread_start(void *(*run)(void *argument), void *argument);
+
+/* False: it has not ended when clock_ms() shows until_ms. */
+bool thread_join(pthread_t thread, int64_t until_ms) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""TLS: peer and name are verified, whatever the broker shows."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from broker import Broker, free_port
+from host import Client, ECHO, one_line, published, received
+from mov import MovStandIn
+
+
+def openssl(*arguments, cwd):
+    subprocess.run(["openssl", *arguments], cwd=cwd, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def make_ca(directory, name):
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", f"/CN={name}", "-keyout", f"{name}.key",
+            "-out", f"{name}.pem", cwd=directory)
+
+
+def make_certificate(directory, name, ca, subject, days="30"):
+    with open(os.path.join(directory, f"{name}.ext"), "w", encoding="ascii") as file:
+        file.write(f"subjectAltName=DNS:{subject}\n")
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={subject}", "-keyout", f"{name}.key", "-out",
+            f"{name}.csr", cwd=directory)
+    openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{ca}.pem", "-CAkey", f"{ca}.key", "-CAcreateserial", "-days",
+            days, "-extfile", f"{name}.ext", "-out", f"{name}.pem", cwd=directory)
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("pki")
+    for ca in ("ca", "other_ca"):
+        make_ca(directory, ca)
+    make_certificate(directory, "good", "ca", "localhost")
+    make_certificate(directory, "wrong_name", "ca", "broker.example.org")
+    make_certificate(directory, "expired", "ca", "localhost", days="-1")
+    make_certificate(directory, "client", "ca", "host")
+    os.chmod(directory, 0o755)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def tls_broker(pki):
+    """One node with a listener for each certificate would be three; the certificate is swapped between starts instead."""
+    def start(certificate, ask_for_ours=False):
+        broker.conf.update({
+            "listeners.ssl.1": f"127.0.0.1:{broker.tls_port}",
+            "ssl_options.cacertfile": pki / "ca.pem",
+            "ssl_options.certfile": pki / f"{certificate}.pem",
+            "ssl_options.keyfile": pki / f"{certificate}.key",
+            "ssl_options.verify": "verify_peer" if ask_for_ours else "verify_none",
+            "ssl_options.fail_if_no_peer_cert": "true" if ask_for_ours else "false",
+        })
+        broker.stop()
+        broker.start()
+        return broker
+    broker = Broker()
+    broker.tls_port = free_port()
+    broker.start_with = start
+    yield broker
+    broker.stop()
+
+
+def environment(broker, pki, ca="ca", **more):
+    return {**broker.environment(), "RABBITMQ_HOST": "localhost", "RABBITMQ_PORT": str(broker.tls_port), "RABBITMQ_TLS": "true",
+            "RABBITMQ_TLS_CA": str(pki / f"{ca}.pem"), "RABBITMQ_MAX_RETRIES": "1", **more}
+
+
+def test_echo_over_tls_and_a_ca_that_is_not_ours(new_host, tls_broker, pki):
+    broker = tls_broker.start_with("good")
+    client = Client(broker)
+    with MovStandIn(broker) as mov:
+        host = new_host(env=environment(broker, pki)).start()
+        host.wait_healthy()
+        bodies = [{"content": "x" * size} for size in (1, 16000, 16384, 300000, 3)]
+        client.publish(received(), *bodies)
+        assert [json.loads(body) for body in client.collect(published(), len(bodies), 20)] == bodies
+        assert host.stop() == 0
+        assert len(mov.unregistered) == 1
+    one_line(new_host(env=environment(broker, pki, ca="other_ca")).run(), "localhost", "TLS")
+    one_line(new_host(env=environment(broker, pki, RABBITMQ_TLS_CA="/no/such.pem")).run(), "/no/such.pem")
+    client.close()
+
+
+@pytest.mark.parametrize("certificate", ["wrong_name", "expired"])
+def test_certificates_that_are_not_good(new_host, tls_broker, pki, certificate):
+    broker = tls_broker.start_with(certificate)
+    one_line(new_host(env=environment(broker, pki)).run(), "localhost", "TLS")
+
+
+def test_a_broker_that_wants_our_certificate(new_host, tls_broker, pki):
+    broker = tls_broker.start_with("good", ask_for_ours=True)
+    one_line(new_host(env=environment(broker, pki)).run(), "localhost")
+    host = new_host(env=environment(broker, pki, RABBITMQ_TLS_CERTIFICATE=str(pki / "client.pem"),
+                                    RABBITMQ_TLS_KEY=str(pki / "client.key"))).start()
+    host.wait_consuming()
+    assert host.stop() == 0
+
+
+@pytest.mark.parametrize("value", ["maybe", "2"])
+def test_neither_true_nor_false(new_host, value):
+    one_line(new_host(plugins=(ECHO,), env={"RABBITMQ_TLS": value}).run(), "RABBITMQ_TLS", value)
