@@ -22,7 +22,9 @@
 
 #define FRAME_MAX 131072 /* smaller ones can leave the last frame of a body corked for 200 ms */
 #define CONNECT_SECONDS 5
-#define CLOSE_SECONDS 1 /* a dead peer must not hold up the end */
+#define RECONNECT_SECONDS 2 /* to a peer that was there: another attempt finds it sooner than TCP's own repetitions */
+#define PATIENCE_MS 1800    /* a heartbeat: the broker sends one every half, so more than three are missing */
+#define CLOSE_SECONDS 1     /* a dead peer must not hold up the end */
 
 struct connection {
     const struct broker *broker;
@@ -30,6 +32,8 @@ struct connection {
     amqp_connection_state_t state;
     size_t next; /* endpoint to try */
     char peer[300];
+    bool has_been_open;
+    int64_t tend_at;
     pthread_mutex_t break_lock; /* fd, so that nobody breaks a descriptor that has become somebody else's */
     int fd;
 };
@@ -81,16 +85,36 @@ void connection_break(struct connection *connection)
     pthread_mutex_unlock(&connection->break_lock);
 }
 
-bool connection_peer_is_gone(struct connection *connection, unsigned silent_ms)
+static bool tcp_state(struct connection *connection, struct tcp_info *info)
 {
-    struct tcp_info info = {0};
-    socklen_t size = sizeof info;
+    socklen_t size = sizeof *info;
     bool known = false;
     pthread_mutex_lock(&connection->break_lock);
     if (connection->fd >= 0)
-        known = getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0;
+        known = getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, info, &size) == 0;
     pthread_mutex_unlock(&connection->break_lock);
-    return known && info.tcpi_retransmits > 0 && info.tcpi_last_ack_recv >= silent_ms;
+    return known;
+}
+
+int64_t connection_tend(struct connection *connection, int64_t now, struct fault *fault)
+{
+    int64_t patience = (int64_t)connection->broker->heartbeat * PATIENCE_MS;
+    struct tcp_info info = {0};
+    if (now < connection->tend_at)
+        return connection->tend_at;
+    if (tcp_state(connection, &info) && info.tcpi_last_data_recv >= patience) {
+        fault_set(fault, "the broker has been silent for %.1f s (heartbeat %d s)", info.tcpi_last_data_recv / 1000.0,
+                  connection->broker->heartbeat);
+        return -1;
+    }
+    connection->tend_at = now + patience - info.tcpi_last_data_recv;
+    return connection->tend_at;
+}
+
+bool connection_peer_is_gone(struct connection *connection, unsigned silent_ms)
+{
+    struct tcp_info info = {0};
+    return tcp_state(connection, &info) && info.tcpi_retransmits > 0 && info.tcpi_last_ack_recv >= silent_ms;
 }
 
 static bool lost(struct fault *fault, const char *doing, int status)
@@ -177,6 +201,8 @@ static enum opened open_endpoint(struct connection *connection, const struct end
 {
     const struct broker *broker = connection->broker;
     enum opened opened = OPEN_FAILED;
+    bool again = connection->has_been_open && !broker->tls;
+    struct timeval reach = {.tv_sec = again ? RECONNECT_SECONDS : CONNECT_SECONDS};
     struct timeval patience = {.tv_sec = CONNECT_SECONDS}, goodbye = {.tv_sec = CLOSE_SECONDS};
 
     snprintf(connection->peer, sizeof connection->peer, "%.256s:%d", endpoint->host, endpoint->port);
@@ -187,7 +213,7 @@ static enum opened open_endpoint(struct connection *connection, const struct end
         opened = OPEN_REFUSED;
         goto out;
     }
-    int status = amqp_socket_open_noblock(socket, endpoint->host, endpoint->port, &patience);
+    int status = amqp_socket_open_noblock(socket, endpoint->host, endpoint->port, &reach);
     if (status != AMQP_STATUS_OK) {
         lost(fault, "connect", status);
         if (status == AMQP_STATUS_SSL_PEER_VERIFY_FAILED || status == AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED)
@@ -197,6 +223,8 @@ static enum opened open_endpoint(struct connection *connection, const struct end
     set_fd(connection, amqp_get_sockfd(connection->state));
     opened = log_in(connection, fault);
     amqp_set_rpc_timeout(connection->state, &goodbye); /* the one RPC that is left is connection.close */
+    connection->has_been_open = connection->has_been_open || opened == OPENED;
+    connection->tend_at = 0;
 out:
     if (opened != OPENED) {
         connection_drop(connection);

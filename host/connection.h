@@ -53,6 +53,11 @@ void connection_drop(struct connection *connection);
 /* [any thread] Makes whoever is blocked in the connection come back with an error. */
 void connection_break(struct connection *connection);
 
+/* When to call again, or -1: the broker has been silent for nearly two heartbeats, and is given up. The library notices
+ * that only when it is called, and so too late. */
+int64_t connection_tend(struct connection *connection, int64_t now, struct fault *fault)
+    __attribute__((warn_unused_result));
+
 /* [any thread] True if data is sent again and again and no acknowledgement of TCP has come for so long: nobody is
  * there. A peer that is there and does not read (an alarm) answers, and is not gone. */
 bool connection_peer_is_gone(struct connection *connection, unsigned silent_ms);

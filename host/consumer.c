@@ -31,6 +31,7 @@ struct channel {
     amqp_channel_t number;
     enum phase phase;
     bool probing;    /* one message at a time until one comes that is not redelivered */
+    bool proven;     /* that is over: what came since did not end this process, nor will it when it comes again */
     bool draining;   /* basic.get until the queue is empty */
     bool get_waits;  /* until what was got is settled */
     bool complained; /* about what closed it: said again only after it worked */
@@ -115,7 +116,7 @@ static bool channel_open(struct consumer *consumer, struct channel *channel, str
 
     channel_reset(channel);
     channel->phase = OPENING;
-    channel->probing = kind == SUBSCRIBE_TOPIC;
+    channel->probing = kind == SUBSCRIBE_TOPIC && !channel->proven;
     channel->draining = kind == SUBSCRIBE_ANSWER;
     if (!connection_send(consumer->connection, channel->number, AMQP_CHANNEL_OPEN_METHOD, &open, fault))
         return false;
@@ -269,6 +270,7 @@ static bool delivery_complete(struct consumer *consumer, struct channel *channel
     }
     if (channel->probing && !delivery->redelivered && channel->phase == CONSUMING) {
         channel->probing = false;
+        channel->proven = true;
         return channel_cancel(consumer, channel, "probe", fault) &&
                channel_consume(consumer, channel, "all", consumer->options.prefetch, fault);
     }
@@ -455,9 +457,9 @@ static bool watch_tick(struct consumer *consumer, int64_t now, struct fault *fau
 }
 
 /* When there is something to do again, if the broker says nothing. */
-static int64_t next_deadline(const struct consumer *consumer, int64_t now)
+static int64_t next_deadline(const struct consumer *consumer, int64_t now, int64_t tend_at)
 {
-    int64_t next = now + IDLE_MS;
+    int64_t next = now + IDLE_MS < tend_at ? now + IDLE_MS : tend_at;
     if (consumer->options.watched_queue != NULL && consumer->watch != WATCH_ASKED && consumer->watch_at < next)
         next = consumer->watch_at;
     for (size_t i = 0; i < consumer->channel_count; i++) {
@@ -552,8 +554,11 @@ static void serve(struct consumer *consumer)
             return;
         }
         alive = alive && watch_tick(consumer, now, &fault) && read_frames(consumer, &fault);
+        now = clock_ms();
+        int64_t tend_at = alive ? connection_tend(consumer->connection, now, &fault) : -1;
+        alive = tend_at >= 0;
         if (alive)
-            sleep_until(consumer, next_deadline(consumer, clock_ms()));
+            sleep_until(consumer, next_deadline(consumer, now, tend_at));
     }
     connection_lost(consumer, fault.text);
 }
@@ -563,6 +568,7 @@ static bool connect_once(struct consumer *consumer, long attempt, struct backoff
 {
     const struct broker *broker = &consumer->options.broker;
     struct fault fault;
+    int64_t began = clock_ms();
     enum opened opened = connection_open(consumer->connection, &fault);
     if (opened == OPENED) {
         log_info(consumer->options.log, "host", "connected to the broker at %s", connection_peer(consumer->connection));
@@ -586,7 +592,8 @@ static bool connect_once(struct consumer *consumer, long attempt, struct backoff
         log_warning(consumer->options.log, "host", "%s; attempt %ld of %d", fault.text, attempt, broker->max_retries);
     else if (attempt == 1 || attempt % 60 == 0)
         log_warning(consumer->options.log, "host", "%s; attempt %ld, trying on", fault.text, attempt);
-    int64_t deadline = clock_ms() + delay;
+    /* Later on the attempt itself was a pause, too. */
+    int64_t deadline = (consumer->has_been_connected ? began : clock_ms()) + delay;
     while (!atomic_load(&consumer->stopping) && clock_ms() < deadline) {
         sleep_until(consumer, deadline);
         atomic_store(&consumer->wants_changed, false);

@@ -93,11 +93,11 @@ static int judge(struct executor *executor, struct delivery *delivery, struct ha
     return call(executor, delivery, handling);
 }
 
-static void reject(struct executor *executor, struct delivery *delivery, const char *what, const char *reason)
+static void reject(struct executor *executor, struct delivery *delivery, const char *why, const char *detail)
 {
     char text[1024];
-    snprintf(text, sizeof text, "rejected a message of %s: %s%s%s", delivery->from->topic, what,
-             what[0] != '\0' && reason[0] != '\0' ? ": " : "", reason);
+    snprintf(text, sizeof text, "rejected a message of %s: %s%s%s", delivery->from->topic, why,
+             detail[0] != '\0' ? ": " : "", detail);
     services_record(executor->options.services, VALAWAI_ERROR, executor->options.plugin->file, 0,
                     delivery->refused > 0 ? NULL : delivery->body, text);
     delivery->settlement = SETTLE_REJECT;
@@ -163,7 +163,7 @@ static void conclude(struct executor *executor, struct lane *lane, struct verdic
     backoff_reset(&lane->backoff);
     delivery->settlement = SETTLE_ACKNOWLEDGE;
     if (verdict->value == VALAWAI_WRONG)
-        reject(executor, delivery, "", verdict->reason);
+        reject(executor, delivery, "the message is wrong", verdict->reason);
     else if (verdict->value == VALAWAI_RETRY)
         reject(executor, delivery, "no attempt succeeded", verdict->reason);
     else if (verdict->value == VALAWAI_FAILED)

@@ -13,8 +13,8 @@
 #include "queue.h"
 
 enum subscription_kind {
-    /* A plugin's topic: declared, consumed. After every (re)opening messages come one at a time while they are
-     * redelivered ones, so that a message that kills the host does not take its neighbours along each time. */
+    /* A plugin's topic: declared, consumed. At first messages come one at a time while they are redelivered ones, so
+     * that a message that kills the host does not take its neighbours along each time. */
     SUBSCRIBE_TOPIC,
     /* The topic on which the MOV answers: first every message that lies there is delivered, marked as a leftover, then
      * one new message at a time. */

@@ -500,9 +500,9 @@ static void sleep_until(struct publisher *publisher, int64_t deadline)
     queue_slept(&publisher->outbox);
 }
 
-static int64_t next_deadline(const struct publisher *publisher, int64_t now)
+static int64_t next_deadline(const struct publisher *publisher, int64_t now, int64_t tend_at)
 {
-    int64_t next = now + IDLE_MS;
+    int64_t next = now + IDLE_MS < tend_at ? now + IDLE_MS : tend_at;
     for (struct node *node = publisher->parked.head; node != NULL; node = node->next)
         if (((struct publication *)node)->retry_at < next)
             next = ((struct publication *)node)->retry_at;
@@ -585,8 +585,11 @@ static void serve(struct publisher *publisher)
         look_ready(publisher);
         bool held_back = publisher->blocked || !publisher->ready || publisher->suspects > 0;
         bool more = publisher->waiting.head != NULL || has_records(publisher);
-        if (!more || held_back)
-            sleep_until(publisher, next_deadline(publisher, clock_ms()));
+        int64_t now = clock_ms();
+        int64_t tend_at = connection_tend(publisher->connection, now, &fault);
+        alive = tend_at >= 0;
+        if (alive && (!more || held_back))
+            sleep_until(publisher, next_deadline(publisher, now, tend_at));
     }
     connection_lost(publisher, fault.text);
     report(publisher);
@@ -595,6 +598,7 @@ static void serve(struct publisher *publisher)
 static void connect_once(struct publisher *publisher, long attempt, struct backoff *backoff)
 {
     struct fault fault;
+    int64_t began = clock_ms();
     if (connection_open(publisher->connection, &fault) == OPENED) {
         publisher->has_been_connected = true;
         backoff_reset(backoff);
@@ -603,7 +607,7 @@ static void connect_once(struct publisher *publisher, long attempt, struct backo
     if (attempt == 1 || attempt % 60 == 0)
         log_warning(publisher->options.log, "host", "publishing connection: %s; attempt %ld, trying on", fault.text,
                     attempt);
-    int64_t deadline = clock_ms() + backoff_next(backoff);
+    int64_t deadline = began + backoff_next(backoff); /* the attempt itself was a pause, too */
     while (!atomic_load(&publisher->stopping) && clock_ms() < deadline) {
         sleep_until(publisher, deadline);
         take_outbox(publisher);

@@ -37,7 +37,8 @@ struct enrolment {
 
     /* After a reconnect: did the MOV forget us meanwhile? */
     bool doubtful;
-    unsigned queries; /* asked since */
+    unsigned queries;          /* asked since … */
+    unsigned long first_query; /* … and the number of the first */
     int64_t query_deadline;
 };
 
@@ -51,6 +52,7 @@ struct registration {
     struct enrolment *enrolments;
     size_t count;
     struct consumer *consumer;
+    unsigned long query_count; /* never starts over: an old answer may still lie there */
     struct subscription *page; /* consumed only while an answer is awaited */
     struct list foreign;       /* answers to others, to be put back … */
     int64_t foreign_until;     /* … then */
@@ -179,15 +181,18 @@ static void no_answer(struct registration *registration, struct enrolment *enrol
     step_out(registration, enrolment, delay);
 }
 
-/* The id of a query tells whose it is and for what: an answer that comes too late is still known as ours. */
+/* The id of a query is our component's and a number: an answer that comes too late is still known as ours. */
 static void send_query(struct registration *registration, struct enrolment *enrolment, int64_t now)
 {
     struct text body = {0};
-    enrolment->queries++;
+    unsigned long number = ++registration->query_count;
+    if (enrolment->queries++ == 0)
+        enrolment->first_query = number;
     enrolment->query_deadline = now + QUERY_MS;
     text_printf(
-        &body, "{\"id\":\"%s-%u\",\"pattern\":\"%s\",\"type\":\"%s\",\"order\":\"-since\",\"offset\":0,\"limit\":1000}",
-        enrolment->id, enrolment->queries, name_of(enrolment), enrolment->component->plugin->contract->type);
+        &body,
+        "{\"id\":\"%s-%lu\",\"pattern\":\"%s\",\"type\":\"%s\",\"order\":\"-since\",\"offset\":0,\"limit\":1000}",
+        enrolment->id, number, name_of(enrolment), enrolment->component->plugin->contract->type);
     struct publication *publication = publication_new(QUERY_TOPIC, body.at, body.len);
     publication->report = true;
     publication->kind = KIND_QUERY;
@@ -225,12 +230,16 @@ static bool lists_id(struct json_object *page, const char *id)
     return false;
 }
 
-static struct enrolment *asker(struct registration *registration, const char *query_id)
+/* Who asked, and with which number; NULL: somebody else. */
+static struct enrolment *asker(struct registration *registration, const char *query_id, unsigned long *number)
 {
     for (size_t i = 0; i < registration->count; i++) {
         const char *id = registration->enrolments[i].id;
-        if (id != NULL && strncmp(query_id, id, strlen(id)) == 0)
+        size_t len = id == NULL ? 0 : strlen(id);
+        if (id != NULL && strncmp(query_id, id, len) == 0 && query_id[len] == '-') {
+            *number = strtoul(query_id + len + 1, NULL, 10);
             return &registration->enrolments[i];
+        }
     }
     return NULL;
 }
@@ -240,22 +249,24 @@ void registration_paged(struct registration *registration, struct delivery *deli
     struct fault fault;
     struct json_object *page = NULL, *query_id = NULL;
     struct enrolment *enrolment = NULL;
+    unsigned long number = 0;
     struct list one = {0};
 
     if (delivery->refused == 0 && json_is_object(delivery->body, delivery->len, &fault))
         page = json_read(registration->reader, delivery->body, delivery->len);
     if (json_object_object_get_ex(page, "query_id", &query_id) && json_object_is_type(query_id, json_type_string))
-        enrolment = asker(registration, json_object_get_string(query_id));
+        enrolment = asker(registration, json_object_get_string(query_id), &number);
     if (enrolment == NULL) {
         delivery->settlement = SETTLE_PUT_BACK;
         if (registration->foreign.head == NULL)
             registration->foreign_until = clock_ms() + FOREIGN_MS;
         list_put(&registration->foreign, &delivery->node);
     } else {
-        if (enrolment->doubtful && lists_id(page, enrolment->id)) {
+        bool asked = enrolment->doubtful && enrolment->queries > 0 && number >= enrolment->first_query;
+        if (asked && lists_id(page, enrolment->id)) {
             enrolment->doubtful = false;
             log_info(registration->log, name_of(enrolment), "still registered as %s", enrolment->id);
-        } else if (enrolment->doubtful) {
+        } else if (asked) {
             log_warning(registration->log, name_of(enrolment), "the MOV has forgotten %s; registering anew",
                         enrolment->id);
             forget_registration(registration, enrolment);

@@ -49,7 +49,7 @@ static const struct setting table[] = {
     {"broker", "retry_sleep", "RABBITMQ_RETRY_SLEEP", NUMBER, AT(broker.retry_sleep), 0, 3600, "3",
      "seconds between those attempts"},
     {"broker", "heartbeat", NULL, NUMBER, AT(broker.heartbeat), 1, 600, "10",
-     "seconds; a silent broker is given up after two"},
+     "seconds; a silent broker is given up before two"},
     {"broker", "prefetch", NULL, NUMBER, AT(broker.prefetch), 1, 65535, "200",
      "messages of a topic that are handed out ahead"},
     {"broker", "reconnect_max", NULL, NUMBER, AT(broker.reconnect_max), 1, 3600, "1",
@@ -452,17 +452,18 @@ static bool endpoints_read(struct settings *settings, struct fault *fault)
         if (has_port) {
             char text[8] = "";
             host_len = (size_t)(colon - at);
-            memcpy(text, colon + 1, len - host_len - 1 < 7 ? len - host_len - 1 : 7);
+            size_t port_len = len - host_len - 1;
+            memcpy(text, colon + 1, port_len < sizeof text ? port_len : 0);
             if (!number_read(text, 1, 65535, &port))
-                return fault_set(fault, "broker host \"%.*s\": its port is not a whole number from 1 to 65535",
-                                 (int)len, at);
+                return fault_set(
+                    fault, "RABBITMQ_HOST or broker.host: the port in \"%.*s\" is not a whole number from 1 to 65535",
+                    (int)len, at);
         }
-        if (bracket && host_len > 2 && at[host_len - 1] == ']')
-            endpoint_add(settings, memory_format("%.*s", (int)host_len - 2, at + 1), port);
-        else if (host_len > 0)
-            endpoint_add(settings, memory_format("%.*s", (int)host_len, at), port);
-        else
-            return fault_set(fault, "broker host \"%s\": a name is missing", settings->broker.host);
+        bool bare = bracket && host_len >= 2 && at[host_len - 1] == ']';
+        size_t name_len = bare ? host_len - 2 : host_len;
+        if (name_len == 0)
+            return fault_set(fault, "RABBITMQ_HOST or broker.host: a name is missing in \"%s\"", settings->broker.host);
+        endpoint_add(settings, memory_format("%.*s", (int)name_len, bare ? at + 1 : at), port);
     }
     return true;
 }
