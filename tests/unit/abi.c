@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The plugin interface as it was given out: numbers, sizes and places. A plugin is built once and runs in hosts of
+ * years to come, so what stands here is never changed; what is appended to a structure gets a line of its own.
+ * Compiles as C11 and as C++17, and runs nothing. */
+#include <assert.h>
+#include <valawai/plugin.h>
+
+/* ---- numbers ---- */
+
+static_assert(VALAWAI_PLUGIN_MAGIC == 0x49574c56u, "magic");
+static_assert(VALAWAI_ABI_MAJOR == 1u, "another major number is another interface: copy this file for it");
+static_assert(sizeof(VALAWAI_PLUGIN_SYMBOL) == sizeof("valawai_plugin_entry"), "symbol");
+
+static_assert(VALAWAI_DONE == 0, "verdict");
+static_assert(VALAWAI_RETRY == -1, "verdict");
+static_assert(VALAWAI_WRONG == -2, "verdict");
+static_assert(VALAWAI_FAILED == -3, "verdict");
+
+static_assert(VALAWAI_DEBUG == 0, "level");
+static_assert(VALAWAI_INFO == 1, "level");
+static_assert(VALAWAI_WARN == 2, "level");
+static_assert(VALAWAI_ERROR == 3, "level");
+
+static_assert(VALAWAI_OK == 0, "error");
+static_assert(VALAWAI_E_ARGUMENT == -1, "error");
+static_assert(VALAWAI_E_BODY == -2, "error");
+static_assert(VALAWAI_E_TOPIC == -3, "error");
+static_assert(VALAWAI_E_STATE == -4, "error");
+
+static_assert(VALAWAI_REDELIVERED == 1, "flag");
+
+/* ---- structures, where long and pointers have 64 bits ---- */
+
+#if defined(__LP64__)
+
+#define PLACE(structure, member, place) static_assert(offsetof(struct structure, member) == (place), #member " moved")
+/* Of those that may grow: at least what was given out. */
+#define REACHES(structure, size) static_assert(sizeof(struct structure) >= (size), #structure " shrank")
+
+PLACE(valawai_message, size, 0);
+PLACE(valawai_message, flags, 4);
+PLACE(valawai_message, topic, 8);
+PLACE(valawai_message, body, 16);
+PLACE(valawai_message, len, 24);
+PLACE(valawai_message, attempt, 32);
+REACHES(valawai_message, 40);
+
+PLACE(valawai_host, size, 0);
+PLACE(valawai_host, abi_minor, 4);
+PLACE(valawai_host, impl, 8);
+PLACE(valawai_host, log, 16);
+PLACE(valawai_host, option, 24);
+PLACE(valawai_host, publish, 32);
+PLACE(valawai_host, json, 40);
+PLACE(valawai_host, explain, 48);
+REACHES(valawai_host, 56);
+
+/* The element of an array: never larger. */
+PLACE(valawai_topic, name, 0);
+PLACE(valawai_topic, handle, 8);
+PLACE(valawai_topic, reserved, 16);
+static_assert(sizeof(struct valawai_topic) == 32, "valawai_topic is the element of an array");
+
+/* The first four for all majors. */
+PLACE(valawai_plugin, magic, 0);
+PLACE(valawai_plugin, abi_major, 4);
+PLACE(valawai_plugin, abi_minor, 8);
+PLACE(valawai_plugin, size, 12);
+PLACE(valawai_plugin, version, 16);
+PLACE(valawai_plugin, asyncapi, 24);
+PLACE(valawai_plugin, topics, 32);
+PLACE(valawai_plugin, start, 40);
+PLACE(valawai_plugin, stop, 48);
+REACHES(valawai_plugin, 56);
+
+/* With minor 0 there is nothing more; a later minor number takes the place of this one. */
+static_assert(VALAWAI_ABI_MINOR != 0 || (sizeof(struct valawai_message) == 40 && sizeof(struct valawai_host) == 56 &&
+                                         sizeof(struct valawai_plugin) == 56),
+              "what was appended wants another minor number");
+
+#endif
+
+/* ---- a plugin as its author writes it ---- */
+
+static int handle(void *self, const struct valawai_message *message)
+{
+    const struct valawai_host *host = (const struct valawai_host *)self;
+    VALAWAI_DEBUG_LOG(host, NULL, "plain");
+    VALAWAI_INFO_LOG(host, message->body, "attempt %u", (unsigned)message->attempt);
+    VALAWAI_WARN_LOG(host, NULL, "%s", message->topic);
+    VALAWAI_ERROR_LOG(host, NULL, "%d", 1);
+    if (!VALAWAI_HAS(host, explain) || (message->flags & VALAWAI_REDELIVERED) != 0 ||
+        host->option(host, "key") == NULL || host->json(host, message) == NULL)
+        return host->explain(host, VALAWAI_WRONG, "%s", "no");
+    return host->publish(host, message->topic, message->body, message->len) == VALAWAI_OK ? VALAWAI_DONE
+                                                                                          : VALAWAI_FAILED;
+}
+
+static int start(const struct valawai_host *host, void **self)
+{
+    *self = (void *)host;
+    return 0;
+}
+
+static void stop(void *self)
+{
+    (void)self;
+}
+
+static const struct valawai_topic topics[] = {{"valawai/c1/a/data/in", handle, {NULL, NULL}},
+                                              {NULL, NULL, {NULL, NULL}}};
+
+/* C++17 has no designated initialisers: the order is part of the interface. */
+const struct valawai_plugin valawai_plugin_entry = {
+    VALAWAI_PLUGIN_HEAD, "1.0.0", "asyncapi: 2.6.0", topics, start, stop};

@@ -1,0 +1,1130 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * executor and services: a plugin is called, and what it asks for and answers becomes of it what plugin.h says.
+ * The plugin is a structure of this file, its handlers functions of this file. publisher_send() and
+ * publisher_send_record() are stand-ins that keep what they are given: there is no publisher and no broker here. */
+#include "support.h"
+
+#include <json-c/json.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <wchar.h>
+
+#include "backoff.h"
+#include "executor.h"
+#include "json.h"
+#include "memory.h"
+#include "text.h"
+
+/* ---- the stand-ins ---- */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct list records;   /* for the MOV */
+static struct list published; /* past the handlers */
+static bool publisher_closed;
+
+bool __wrap_publisher_send(struct publisher *publisher, struct list *publications);
+bool __wrap_publisher_send(struct publisher *publisher, struct list *publications)
+{
+    UNUSED(publisher);
+    pthread_mutex_lock(&lock);
+    bool closed = publisher_closed;
+    if (!closed)
+        list_join(&published, publications);
+    pthread_mutex_unlock(&lock);
+    return !closed;
+}
+
+void __wrap_publisher_send_record(struct publisher *publisher, struct publication *publication);
+void __wrap_publisher_send_record(struct publisher *publisher, struct publication *publication)
+{
+    UNUSED(publisher);
+    pthread_mutex_lock(&lock);
+    list_put(&records, &publication->node);
+    pthread_mutex_unlock(&lock);
+}
+
+static struct publication *take_record(void)
+{
+    pthread_mutex_lock(&lock);
+    struct node *node = list_take(&records);
+    pthread_mutex_unlock(&lock);
+    return (struct publication *)node;
+}
+
+/* ---- the plugin ---- */
+
+#define FIRST "valawai/c1/unit/data/first"
+#define SECOND "valawai/c1/unit/data/second"
+#define OUT "valawai/c1/unit/data/out"
+
+static const struct valawai_host *host; /* what the plugin was given */
+static pthread_t started_on;
+static unsigned started, stopped;
+static int start_answer, publish_in_start, publish_in_stop;
+static bool other_thread; /* a call came on another thread than start */
+
+/* What the test wants the next calls to do. */
+static int (*act)(const struct valawai_message *message);
+
+static struct text calls; /* "topic body#attempt " for each */
+
+static int handle(void *self, const struct valawai_message *message)
+{
+    other_thread = other_thread || self != (void *)&started || !pthread_equal(pthread_self(), started_on);
+    pthread_mutex_lock(&lock);
+    text_printf(&calls, "%s %.*s#%u\n", strrchr(message->topic, '/') + 1, (int)message->len, message->body,
+                message->attempt);
+    pthread_mutex_unlock(&lock);
+    return act(message);
+}
+
+static int start(const struct valawai_host *given, void **self)
+{
+    host = given;
+    started_on = pthread_self();
+    started++;
+    *self = &started;
+    publish_in_start = given->publish(given, OUT, "{}", 2);
+    return start_answer;
+}
+
+static void stop(void *self)
+{
+    other_thread = other_thread || self != (void *)&started || !pthread_equal(pthread_self(), started_on);
+    publish_in_stop = host->publish(host, OUT, "{}", 2);
+    stopped++;
+}
+
+static struct contract_channel channels[] = {
+    {.topic = "valawai/c1/unit/control/registered", .directions = DIRECTION_SUBSCRIBE},
+    {.topic = FIRST, .directions = DIRECTION_SUBSCRIBE},
+    {.topic = SECOND, .directions = DIRECTION_SUBSCRIBE},
+    {.topic = OUT, .directions = DIRECTION_PUBLISH},
+};
+static struct contract contract = {.name = "c1_unit", .type = "C1", .channels = channels, .channel_count = 4};
+static const struct valawai_topic topics[] = {{FIRST, handle, {0}}, {SECOND, handle, {0}}, {0}};
+static struct plugin_option options[] = {{"greeting", "hello"}, {"empty", ""}};
+static const struct plugin_section section = {.options = options, .option_count = 2};
+static struct plugin plugin;
+static struct subscription subscriptions[2];
+
+/* ---- what surrounds it ---- */
+
+static char *directory;
+static struct log *logs;
+static struct services *services;
+static struct executor *executor;
+
+struct outcome_seen {
+    struct node node;
+    char body[64];
+    enum settlement settlement;
+    struct list publications;
+};
+static struct queue outcomes;
+
+static void on_handled(void *context, struct delivery *delivery, struct list *publications)
+{
+    struct outcome_seen *seen = memory_new(sizeof *seen);
+    if (context != &outcomes)
+        abort();
+    snprintf(seen->body, sizeof seen->body, "%s", delivery->body);
+    seen->settlement = delivery->settlement;
+    list_join(&seen->publications, publications);
+    free(delivery);
+    queue_put(&outcomes, &seen->node);
+}
+
+static const struct executor_events events = {.handled = on_handled};
+
+static struct list seen_list; /* taken from the queue, not looked at yet */
+
+static struct outcome_seen *next_outcome(void)
+{
+    for (int64_t until = clock_ms() + 20000; seen_list.head == NULL && clock_ms() < until;)
+        seen_list = queue_wait(&outcomes, until);
+    struct outcome_seen *seen = (struct outcome_seen *)list_take(&seen_list);
+    if (seen == NULL)
+        fail_msg("nothing was handled");
+    return seen;
+}
+
+/* The next outcome is this one, with so many publications. */
+static void expect_outcome(const char *body, enum settlement settlement, size_t publications)
+{
+    struct outcome_seen *seen = next_outcome();
+    size_t count = 0;
+    for (struct node *node = seen->publications.head; node != NULL; node = node->next)
+        count++;
+    assert_string_equal(seen->body, body);
+    assert_int_equal(seen->settlement, settlement);
+    assert_int_equal(count, publications);
+    list_free(&seen->publications);
+    free(seen);
+}
+
+static bool is_nothing_there(void)
+{
+    if (seen_list.head == NULL)
+        seen_list = queue_take(&outcomes);
+    return seen_list.head == NULL;
+}
+
+static void make(uint32_t attempts)
+{
+    struct executor_options made = {.plugin = &plugin,
+                                    .services = services,
+                                    .log = logs,
+                                    .attempts = attempts,
+                                    .slow_ms = 60000,
+                                    .events = &events,
+                                    .context = &outcomes};
+    executor = executor_new(&made);
+}
+
+static void begin(uint32_t attempts)
+{
+    struct fault fault = {""};
+    make(attempts);
+    executor_start(executor);
+    if (executor_started(executor, 20000, &fault) != STARTED)
+        fail_msg("%s", fault.text);
+    list_free(&records); /* start tried to publish, which is refused and said */
+}
+
+static void finish(void)
+{
+    executor_close(executor);
+    assert_true(executor_join(executor, clock_ms() + 20000));
+    executor_free(executor);
+    executor = NULL;
+}
+
+static int enter(void **state)
+{
+    UNUSED(state);
+    directory = directory_new();
+    logs = log_open(&(struct log_options){
+        .directory = directory, .file_name = "log", .console_level = 100, .file_level = LOG_DEBUG});
+    plugin = (struct plugin){.path = "some/unit.so",
+                             .file = "unit.so",
+                             .entry = {.version = "1.0.0", .topics = topics, .start = start, .stop = stop},
+                             .topic_count = 2,
+                             .contract = &contract};
+    for (int i = 0; i < 2; i++)
+        subscriptions[i] = (struct subscription){.topic = topics[i].name, .owner = (void *)&topics[i]};
+    services = services_new(&plugin, logs, NULL, 2000);
+    queue_init(&outcomes, false);
+    started = stopped = 0;
+    start_answer = 0;
+    other_thread = publisher_closed = false;
+    return 0;
+}
+
+static int leave(void **state)
+{
+    UNUSED(state);
+    if (executor != NULL)
+        finish();
+    services_free(services);
+    for (struct node *node; (node = list_take(&seen_list)) != NULL; free(node))
+        list_free(&((struct outcome_seen *)node)->publications);
+    queue_destroy(&outcomes);
+    list_free(&records);
+    list_free(&published);
+    text_free(&calls);
+    log_close(logs);
+    directory_remove(directory);
+    return other_thread ? -1 : 0;
+}
+
+static void put_bytes(int which, const char *body, size_t len, bool redelivered)
+{
+    struct list list = {0};
+    struct delivery *delivery = delivery_new(len);
+    memcpy(delivery->body, body, len);
+    delivery->from = &subscriptions[which];
+    delivery->epoch = (uint32_t)atomic_load(&subscriptions[which].epoch);
+    delivery->redelivered = redelivered;
+    list_put(&list, &delivery->node);
+    executor_put(executor, &list);
+    assert_null(list.head);
+}
+
+static void put(int which, const char *body)
+{
+    put_bytes(which, body, strlen(body), false);
+}
+
+static void expect_calls(const char *expected)
+{
+    pthread_mutex_lock(&lock);
+    char *said = memory_text(calls.at == NULL ? "" : calls.at);
+    text_clear(&calls);
+    pthread_mutex_unlock(&lock);
+    if (strcmp(said, expected) != 0)
+        fail_msg("the calls were\n%sand not\n%s", said, expected);
+    free(said);
+}
+
+static void expect_log(const char *part)
+{
+    char *path = memory_format("%s/log", directory), *text = file_read(path, NULL);
+    expect_in(text, part);
+    free(text);
+    free(path);
+}
+
+static size_t count_in_log(const char *part)
+{
+    char *path = memory_format("%s/log", directory), *text = file_read(path, NULL);
+    size_t count = text == NULL ? 0 : count_of(text, part);
+    free(text);
+    free(path);
+    return count;
+}
+
+/* A member of the next record for the MOV, which has to be one JSON object; NULL: it has none. */
+static struct json_object *next_record(void)
+{
+    struct publication *record = take_record();
+    if (record == NULL) {
+        fail_msg("there is no record for the MOV");
+        return NULL;
+    }
+    struct fault fault = {""};
+    assert_string_equal(record->topic, "valawai/log/add");
+    assert_false(record->persistent);
+    if (!json_is_object(record->body, record->len, &fault))
+        fail_msg("%s: %s", fault.text, record->body);
+    struct json_tokener *reader = json_reader_new();
+    struct json_object *object = json_read(reader, record->body, record->len);
+    assert_non_null(object);
+    json_tokener_free(reader);
+    free(record);
+    return object;
+}
+
+static const char *member(struct json_object *object, const char *name)
+{
+    struct json_object *value = NULL;
+    if (!json_object_object_get_ex(object, name, &value))
+        return NULL;
+    assert_true(json_object_is_type(value, json_type_string));
+    return json_object_get_string(value);
+}
+
+/* ---- verdicts ---- */
+
+static int say_done(const struct valawai_message *message)
+{
+    if (host->publish(host, OUT, "{\"n\":1}", 7) != VALAWAI_OK || host->publish(host, OUT, message->body, message->len))
+        return VALAWAI_FAILED;
+    return VALAWAI_DONE;
+}
+
+static void done(void **state)
+{
+    UNUSED(state);
+    begin(3);
+    act = say_done;
+    put(0, "{\"a\":1}");
+    struct outcome_seen *seen = next_outcome();
+    assert_int_equal(seen->settlement, SETTLE_ACKNOWLEDGE);
+    static const char *const bodies[] = {"{\"n\":1}", "{\"a\":1}"};
+    for (size_t i = 0; i < 2; i++) {
+        struct publication *publication = (struct publication *)list_take(&seen->publications);
+        assert_non_null(publication);
+        assert_string_equal(publication->topic, OUT);
+        assert_string_equal(publication->body, bodies[i]);
+        assert_true(publication->persistent);
+        assert_true(publication->waits);
+        free(publication);
+    }
+    assert_null(seen->publications.head);
+    free(seen);
+    assert_null(published.head); /* nothing left before the verdict */
+    finish();
+    assert_int_equal(started, 1);
+    assert_int_equal(stopped, 1);
+    assert_int_equal(publish_in_start, VALAWAI_E_STATE);
+    assert_int_equal(publish_in_stop, VALAWAI_E_STATE);
+}
+
+static int verdict_wanted;
+static const char *explanation;
+
+static int say_verdict(const struct valawai_message *message)
+{
+    (void)host->publish(host, OUT, message->body, message->len);
+    if (explanation != NULL)
+        return host->explain(host, verdict_wanted, "%s", explanation);
+    return verdict_wanted;
+}
+
+/* Everything but DONE: rejected, its publications dropped, an ERROR record here and at the MOV with reason and body. */
+static void not_done(void **state)
+{
+    UNUSED(state);
+    static const struct {
+        int verdict;
+        const char *explanation, *message;
+    } cases[] = {
+        {VALAWAI_WRONG, "content: is empty",
+         "rejected a message of " FIRST ": the message is wrong: content: is empty"},
+        {VALAWAI_WRONG, NULL, "rejected a message of " FIRST ": the message is wrong"},
+        {VALAWAI_FAILED, "no disk", "rejected a message of " FIRST ": the plugin could not handle it: no disk"},
+        {VALAWAI_FAILED, NULL, "rejected a message of " FIRST ": the plugin could not handle it"},
+        {VALAWAI_RETRY, "later", "rejected a message of " FIRST ": no attempt succeeded: later"},
+        {VALAWAI_RETRY, NULL, "rejected a message of " FIRST ": no attempt succeeded"},
+        {1, NULL,
+         "rejected a message of " FIRST
+         ": the plugin could not handle it: the handler returned 1, which is no verdict"},
+        {-4, NULL,
+         "rejected a message of " FIRST
+         ": the plugin could not handle it: the handler returned -4, which is no verdict"},
+    };
+    size_t as_expected = 0;
+    begin(1);
+    act = say_verdict;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        verdict_wanted = cases[i].verdict;
+        explanation = cases[i].explanation;
+        put(0, "{\"b\":\"x\"}");
+        expect_outcome("{\"b\":\"x\"}", SETTLE_REJECT, 0);
+        struct json_object *record = next_record();
+        assert_string_equal(member(record, "level"), "ERROR");
+        assert_string_equal(member(record, "payload"), "{\"b\":\"x\"}");
+        const char *message = member(record, "message");
+        char *local = memory_format("| ERROR | unit.so:0 | %d >>> %s", (int)getpid(), cases[i].message);
+        as_expected += strcmp(message, cases[i].message) == 0 && count_in_log(local) > 0;
+        if (strcmp(message, cases[i].message) != 0)
+            print_error("it says \"%s\" and not \"%s\"\n", message, cases[i].message);
+        free(local);
+        json_object_put(record);
+        assert_null(take_record());
+    }
+    assert_int_equal(as_expected, COUNT(cases));
+    assert_null(published.head);
+}
+
+static void bodies_that_no_handler_sees(void **state)
+{
+    UNUSED(state);
+    static const struct {
+        const char *body;
+        size_t len;
+        const char *reason;
+    } cases[] = {
+        {"", 0, "empty"},
+        {"not json", 8, "not JSON"},
+        {"[1]", 3, "not an object"},
+        {"null", 4, "not an object"},
+        {"{\"a\":\"\xff\"}", 9, "not UTF-8"},
+        {"{}\0", 3, "NUL byte"},
+    };
+    begin(1);
+    act = say_done;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        put_bytes(0, cases[i].body, cases[i].len, false);
+        struct outcome_seen *seen = next_outcome();
+        assert_int_equal(seen->settlement, SETTLE_REJECT);
+        free(seen);
+        struct json_object *record = next_record();
+        expect_in(member(record, "message"), cases[i].reason);
+        json_object_put(record);
+    }
+    char *deep = malloc(2000001);
+    memset(deep, '[', 2000000);
+    deep[2000000] = '\0';
+    put(0, deep);
+    free(deep);
+    struct outcome_seen *seen = next_outcome();
+    assert_int_equal(seen->settlement, SETTLE_REJECT);
+    free(seen);
+    json_object_put(next_record());
+
+    struct list list = {0};
+    struct delivery *delivery = delivery_new(0);
+    delivery->from = &subscriptions[0];
+    delivery->refused = 123456;
+    list_put(&list, &delivery->node);
+    executor_put(executor, &list);
+    expect_outcome("", SETTLE_REJECT, 0);
+    struct json_object *record = next_record();
+    expect_in(member(record, "message"), "123456 bytes are more than message_max_bytes allows");
+    assert_null(member(record, "payload"));
+    json_object_put(record);
+    expect_calls("");
+    put(0, "{}"); /* and works on */
+    expect_outcome("{}", SETTLE_ACKNOWLEDGE, 2);
+}
+
+static struct valawai_message looked_at;
+static bool ends_in_nul;
+
+static int look(const struct valawai_message *message)
+{
+    looked_at = *message;
+    ends_in_nul = message->body[message->len] == '\0' && strlen(message->body) == message->len;
+    looked_at.body = NULL;
+    return VALAWAI_DONE;
+}
+
+static void what_a_handler_sees(void **state)
+{
+    UNUSED(state);
+    begin(1);
+    act = look;
+    put(1, "{\"a\": 1}");
+    expect_outcome("{\"a\": 1}", SETTLE_ACKNOWLEDGE, 0);
+    assert_int_equal(looked_at.size, sizeof looked_at);
+    assert_int_equal(looked_at.flags, 0);
+    assert_string_equal(looked_at.topic, SECOND);
+    assert_int_equal(looked_at.len, 8);
+    assert_int_equal(looked_at.attempt, 1);
+    assert_true(ends_in_nul);
+    put_bytes(0, "{}", 2, true);
+    expect_outcome("{}", SETTLE_ACKNOWLEDGE, 0);
+    assert_int_equal(looked_at.flags, VALAWAI_REDELIVERED);
+    assert_string_equal(looked_at.topic, FIRST);
+    assert_int_equal(host->size, sizeof *host);
+    assert_int_equal(host->abi_minor, VALAWAI_ABI_MINOR);
+}
+
+static void options_of_the_section(void **state)
+{
+    UNUSED(state);
+    begin(1);
+    assert_null(host->option(host, "greeting")); /* no section speaks of it */
+    plugin.section = &section;
+    assert_string_equal(host->option(host, "greeting"), "hello");
+    assert_string_equal(host->option(host, "empty"), "");
+    assert_null(host->option(host, "absent"));
+    assert_null(host->option(host, ""));
+}
+
+/* ---- another try ---- */
+
+static int64_t tried_at[16];
+static unsigned tries_wanted;
+
+static int retry_first(const struct valawai_message *message)
+{
+    (void)host->publish(host, OUT, message->body, message->len);
+    if (strstr(message->body, "again") == NULL)
+        return VALAWAI_DONE;
+    tried_at[message->attempt % COUNT(tried_at)] = clock_ms();
+    return message->attempt < tries_wanted ? VALAWAI_RETRY : VALAWAI_DONE;
+}
+
+static void a_retry_holds_up_its_topic_only(void **state)
+{
+    UNUSED(state);
+    begin(10);
+    act = retry_first;
+    tries_wanted = 4;
+    put(0, "{\"m\":\"again\"}");
+    put(0, "{\"m\":2}");
+    put(1, "{\"m\":3}");
+    put(0, "{\"m\":4}");
+    put(1, "{\"m\":5}");
+    expect_outcome("{\"m\":3}", SETTLE_ACKNOWLEDGE, 1); /* the other topic goes on meanwhile */
+    expect_outcome("{\"m\":5}", SETTLE_ACKNOWLEDGE, 1);
+    put(1, "{\"m\":6}");
+    expect_outcome("{\"m\":6}", SETTLE_ACKNOWLEDGE, 1);
+    expect_outcome("{\"m\":\"again\"}", SETTLE_ACKNOWLEDGE, 1); /* published once, whatever the tries */
+    expect_outcome("{\"m\":2}", SETTLE_ACKNOWLEDGE, 1);
+    expect_outcome("{\"m\":4}", SETTLE_ACKNOWLEDGE, 1);
+    /* 200 ms, 400 ms, 800 ms, each shortened by up to half; how late it may be is the machine's matter */
+    assert_true(tried_at[2] - tried_at[1] >= 100);
+    assert_true(tried_at[3] - tried_at[2] >= 200);
+    assert_true(tried_at[4] - tried_at[3] >= 400);
+    assert_int_equal(count_in_log("| WARNING |"), 3);
+    expect_log("attempt 1 of 10 to handle a message failed");
+    expect_log("attempt 3 of 10 to handle a message failed");
+    put(0, "{\"m\":7}"); /* nothing holds it up any more */
+    expect_outcome("{\"m\":7}", SETTLE_ACKNOWLEDGE, 1);
+    assert_null(take_record()); /* the MOV hears of rejected messages, not of tries */
+}
+
+/* After a success the delay begins at its beginning again. */
+static void the_delay_starts_over(void **state)
+{
+    UNUSED(state);
+    begin(10);
+    act = retry_first;
+    tries_wanted = 3;
+    put(0, "{\"m\":\"again\"}");
+    expect_outcome("{\"m\":\"again\"}", SETTLE_ACKNOWLEDGE, 1);
+    tries_wanted = 2;
+    put(0, "{\"m\":\"again 2\"}");
+    expect_outcome("{\"m\":\"again 2\"}", SETTLE_ACKNOWLEDGE, 1);
+    char *path = memory_format("%s/log", directory), *text = file_read(path, NULL), *at = text;
+    unsigned delays[3] = {0};
+    for (size_t i = 0; i < COUNT(delays); i++) {
+        at = strstr(at, "; again in ");
+        assert_non_null(at);
+        at += 11;
+        delays[i] = (unsigned)strtoul(at, NULL, 10);
+    }
+    assert_in_range(delays[0], 100, 200);
+    assert_in_range(delays[1], 200, 400);
+    assert_in_range(delays[2], 100, 200);
+    free(text);
+    free(path);
+}
+
+static void attempts_run_out(void **state)
+{
+    UNUSED(state);
+    begin(3);
+    act = say_verdict;
+    verdict_wanted = VALAWAI_RETRY;
+    explanation = "no model yet";
+    put(0, "{\"m\":1}");
+    put(0, "{\"m\":2}");
+    expect_outcome("{\"m\":1}", SETTLE_REJECT, 0);
+    expect_outcome("{\"m\":2}", SETTLE_REJECT, 0);
+    expect_calls("first {\"m\":1}#1\nfirst {\"m\":1}#2\nfirst {\"m\":1}#3\n"
+                 "first {\"m\":2}#1\nfirst {\"m\":2}#2\nfirst {\"m\":2}#3\n");
+    struct json_object *record = next_record();
+    expect_in(member(record, "message"), "no attempt succeeded: no model yet");
+    json_object_put(record);
+    json_object_put(next_record());
+    assert_null(take_record());
+    expect_log("attempt 2 of 3 to handle a message failed: no model yet; again in ");
+}
+
+static void a_retry_does_not_outlive_the_close(void **state)
+{
+    UNUSED(state);
+    begin(10);
+    act = retry_first;
+    tries_wanted = 10;
+    put(0, "{\"m\":\"again\"}");
+    put(0, "{\"m\":2}");
+    put(1, "{\"m\":3}");
+    expect_outcome("{\"m\":3}", SETTLE_ACKNOWLEDGE, 1);
+    int64_t before = clock_ms();
+    finish();
+    assert_true(clock_ms() - before < 5000);
+    assert_true(is_nothing_there()); /* the broker puts them back */
+    assert_int_equal(stopped, 1);
+}
+
+/* ---- what the broker took back ---- */
+
+static void stale_deliveries_are_not_handled(void **state)
+{
+    UNUSED(state);
+    begin(10);
+    act = retry_first;
+    tries_wanted = 10;
+    put(0, "{\"m\":\"again\"}");
+    put(0, "{\"m\":2}");
+    put(1, "{\"m\":3}");
+    expect_outcome("{\"m\":3}", SETTLE_ACKNOWLEDGE, 1);
+    atomic_fetch_add(&subscriptions[0].epoch, 1); /* a new AMQP channel: all of the topic comes again */
+    tries_wanted = 1;
+    put_bytes(0, "{\"m\":\"again\"}", 13, true);
+    put_bytes(0, "{\"m\":2}", 7, true);
+    expect_outcome("{\"m\":\"again\"}", SETTLE_ACKNOWLEDGE, 1);
+    expect_outcome("{\"m\":2}", SETTLE_ACKNOWLEDGE, 1);
+    assert_true(is_nothing_there());
+    expect_calls("first {\"m\":\"again\"}#1\nsecond {\"m\":3}#1\nfirst {\"m\":\"again\"}#1\nfirst {\"m\":2}#1\n");
+}
+
+static int take_back(const struct valawai_message *message)
+{
+    (void)host->publish(host, OUT, message->body, message->len);
+    if (strstr(message->body, "taken") != NULL)
+        atomic_fetch_add(&subscriptions[0].epoch, 1);
+    return VALAWAI_DONE;
+}
+
+/* Taken back while its handler was at work: the work counts when it comes again, and is not done twice. */
+static void a_late_verdict_is_kept(void **state)
+{
+    UNUSED(state);
+    begin(10);
+    act = take_back;
+    put(0, "{\"m\":\"taken\"}");
+    while (atomic_load(&subscriptions[0].epoch) == 0)
+        usleep(1000);
+    put_bytes(0, "{\"m\":\"taken\"}", 13, true);
+    expect_outcome("{\"m\":\"taken\"}", SETTLE_ACKNOWLEDGE, 1);
+    expect_calls("first {\"m\":\"taken\"}#1\n");
+}
+
+static void a_late_verdict_is_for_its_message_only(void **state)
+{
+    UNUSED(state);
+    begin(10);
+    act = take_back;
+    put(0, "{\"m\":\"taken\"}");
+    while (atomic_load(&subscriptions[0].epoch) == 0)
+        usleep(1000);
+    put_bytes(0, "{\"m\":\"other\"}", 13, true);
+    expect_outcome("{\"m\":\"other\"}", SETTLE_ACKNOWLEDGE, 1);
+    put_bytes(0, "{\"m\":2}", 7, false);
+    expect_outcome("{\"m\":2}", SETTLE_ACKNOWLEDGE, 1);
+    expect_calls("first {\"m\":\"taken\"}#1\nfirst {\"m\":\"other\"}#1\nfirst {\"m\":2}#1\n");
+}
+
+/* ---- publish ---- */
+
+static int answers[16];
+static char *too_large;
+
+static int publish_wrongly(const struct valawai_message *message)
+{
+    char topic[300];
+    unsigned i = 0;
+    UNUSED(message);
+    memset(topic, 'a', sizeof topic);
+    topic[sizeof topic - 1] = '\0';
+    answers[i++] = host->publish(host, NULL, "{}", 2);
+    answers[i++] = host->publish(host, "", "{}", 2);
+    answers[i++] = host->publish(host, OUT, NULL, 2);
+    answers[i++] = host->publish(host, topic, "{}", 2);
+    topic[255] = '\0';
+    answers[i++] = host->publish(host, topic, "{}", 2);
+    answers[i++] = host->publish(host, FIRST, "{}", 2);
+    answers[i++] = host->publish(host, "valawai/log/add", "{}", 2);
+    answers[i++] = host->publish(host, OUT, "", 0);
+    answers[i++] = host->publish(host, OUT, "[]", 2);
+    answers[i++] = host->publish(host, OUT, "{}", 1);
+    answers[i++] = host->publish(host, OUT, "{\"a\":\"\xff\"}", 9);
+    answers[i++] = host->publish(host, OUT, too_large, 2001);
+    answers[i++] = host->publish(host, OUT, too_large, 2000);
+    answers[i++] = host->publish(host, OUT, "{}garbage", 2);
+    return VALAWAI_DONE;
+}
+
+static void publications_that_are_refused(void **state)
+{
+    UNUSED(state);
+    static const struct {
+        int answer;
+        const char *message;
+    } expected[] = {
+        {VALAWAI_E_ARGUMENT, "topic and body are wanted"},
+        {VALAWAI_E_ARGUMENT, "topic and body are wanted"},
+        {VALAWAI_E_ARGUMENT, "cannot publish on " OUT ": topic and body are wanted"},
+        {VALAWAI_E_ARGUMENT, "at most 255 bytes"},
+        {VALAWAI_E_TOPIC, "not a `publish` channel"},
+        {VALAWAI_E_TOPIC, "cannot publish on " FIRST ": not a `publish` channel"},
+        {VALAWAI_E_TOPIC, "cannot publish on valawai/log/add: not a `publish` channel"},
+        {VALAWAI_E_BODY, "empty"},
+        {VALAWAI_E_BODY, "not an object"},
+        {VALAWAI_E_BODY, "not JSON"},
+        {VALAWAI_E_BODY, "not UTF-8"},
+        {VALAWAI_E_BODY, "larger than message_max_bytes"},
+        {VALAWAI_OK, NULL},
+        {VALAWAI_OK, NULL},
+    };
+    too_large = malloc(2002); /* with 2001 bytes it is an object as much as with 2000 */
+    memset(too_large, ' ', 2001);
+    memcpy(too_large, "{}", 2);
+    too_large[2001] = '\0';
+    begin(1);
+    expect_log("cannot publish on " OUT ": only between start and stop"); /* in start */
+    act = publish_wrongly;
+    put(0, "{}");
+    expect_outcome("{}", SETTLE_ACKNOWLEDGE, 2);
+    for (size_t i = 0; i < COUNT(expected); i++) {
+        if (answers[i] != expected[i].answer)
+            fail_msg("case %zu was answered %d and not %d", i, answers[i], expected[i].answer);
+        if (expected[i].message == NULL)
+            continue;
+        struct json_object *record = next_record();
+        assert_string_equal(member(record, "level"), "ERROR");
+        expect_in(member(record, "message"), expected[i].message);
+        json_object_put(record);
+    }
+    assert_null(take_record());
+    free(too_large);
+}
+
+static sem_t entered, released;
+
+static int block(const struct valawai_message *message)
+{
+    UNUSED(message);
+    sem_post(&entered);
+    sem_wait(&released);
+    return VALAWAI_DONE;
+}
+
+/* From a thread of the plugin's own: at once, whatever a handler does meanwhile. */
+static void publications_of_another_thread(void **state)
+{
+    UNUSED(state);
+    sem_init(&entered, 0, 0);
+    sem_init(&released, 0, 0);
+    begin(1);
+    act = block;
+    put(0, "{}");
+    sem_wait(&entered);
+    assert_int_equal(host->publish(host, OUT, "{\"own\":1}", 9), VALAWAI_OK);
+    struct publication *publication = (struct publication *)list_take(&published);
+    assert_non_null(publication);
+    assert_string_equal(publication->body, "{\"own\":1}");
+    assert_true(publication->persistent);
+    assert_true(publication->waits);
+    assert_null(publication->cause);
+    free(publication);
+    assert_int_equal(host->publish(host, FIRST, "{}", 2), VALAWAI_E_TOPIC);
+    assert_int_equal(host->publish(host, OUT, "[]", 2), VALAWAI_E_BODY);
+    publisher_closed = true;
+    assert_int_equal(host->publish(host, OUT, "{}", 2), VALAWAI_E_STATE);
+    sem_post(&released);
+    expect_outcome("{}", SETTLE_ACKNOWLEDGE, 0);
+    finish();
+    assert_int_equal(host->publish(host, OUT, "{}", 2), VALAWAI_E_STATE);
+    sem_destroy(&entered);
+    sem_destroy(&released);
+}
+
+/* ---- json ---- */
+
+static struct json_object *parsed[4];
+static int number_in_it;
+
+static int parse(const struct valawai_message *message)
+{
+    struct valawai_message other = {.size = sizeof other, .topic = FIRST, .body = "{}", .len = 2};
+    struct json_object *value = NULL;
+    parsed[0] = host->json(host, message);
+    parsed[1] = host->json(host, message);
+    parsed[2] = host->json(host, &other); /* not the message in hand */
+    parsed[3] = host->json(host, NULL);
+    json_object_object_get_ex(parsed[0], "n", &value);
+    number_in_it = json_object_get_int(value);
+    return VALAWAI_DONE;
+}
+
+static void json_is_parsed_once(void **state)
+{
+    UNUSED(state);
+    begin(1);
+    act = parse;
+    for (int i = 1; i <= 3; i++) {
+        char body[32];
+        snprintf(body, sizeof body, "{\"n\":%d}", i);
+        put(0, body);
+        expect_outcome(body, SETTLE_ACKNOWLEDGE, 0);
+        assert_non_null(parsed[0]);
+        assert_ptr_equal(parsed[0], parsed[1]);
+        assert_null(parsed[2]);
+        assert_null(parsed[3]);
+        assert_int_equal(number_in_it, i);
+    }
+    struct valawai_message message = {.size = sizeof message, .topic = FIRST, .body = "{}", .len = 2};
+    assert_null(host->json(host, &message)); /* no handler is at work, and this is not its thread */
+}
+
+/* ---- records ---- */
+
+static void records_for_the_mov(void **state)
+{
+    UNUSED(state);
+    static const struct {
+        int level;
+        const char *name;
+    } levels[] = {{VALAWAI_DEBUG, "DEBUG"}, {VALAWAI_INFO, "INFO"}, {VALAWAI_WARN, "WARN"},
+                  {VALAWAI_ERROR, "ERROR"}, {-1, "ERROR"},          {4, "ERROR"},
+                  {INT32_MAX, "ERROR"},     {INT32_MIN, "ERROR"}};
+    begin(1);
+    for (size_t i = 0; i < COUNT(levels); i++) {
+        services_set_id(services, i % 2 == 0 ? "" : "0123456789abcdef01234567");
+        host->log(host, levels[i].level, "/src/plug.c", 12, i % 2 == 0 ? NULL : "{\"p\": [1]}", "took %d%%", 5);
+        struct json_object *record = next_record();
+        assert_string_equal(member(record, "level"), levels[i].name);
+        assert_string_equal(member(record, "message"), "took 5%");
+        if (i % 2 == 0) {
+            assert_null(member(record, "payload"));
+            assert_null(member(record, "component_id"));
+        } else {
+            assert_string_equal(member(record, "payload"), "{\"p\": [1]}");
+            assert_string_equal(member(record, "component_id"), "0123456789abcdef01234567");
+        }
+        json_object_put(record);
+    }
+    expect_log("c1_unit: ");
+    expect_log(" | WARNING | plug.c:12 | ");
+    expect_log(">>> took 5%: {\"p\": [1]}\n");
+    expect_log(">>> took 5%\n");
+}
+
+/* Whatever bytes the plugin gives, the MOV gets one JSON object with a payload that is JSON, and the file one line. */
+static void records_of_any_bytes(void **state)
+{
+    UNUSED(state);
+    uint32_t chance = 99;
+    begin(1);
+    struct json_tokener *reader = json_reader_new();
+    for (int round = 0; round < 500; round++) {
+        char message[40], payload[40];
+        for (size_t i = 0; i < sizeof message - 1; i++) {
+            chance = chance * 1664525u + 1013904223u;
+            message[i] = (char)(chance >> 24);
+            chance = chance * 1664525u + 1013904223u;
+            payload[i] = (char)(chance >> 24);
+        }
+        message[round % 40] = payload[(round * 7) % 40] = '\0';
+        message[39] = payload[39] = '\0';
+        host->log(host, VALAWAI_INFO, "f.c", 1, payload, "%s", message);
+        struct json_object *record = next_record();
+        const char *inner = member(record, "payload");
+        assert_non_null(inner);
+        if (!json_is_value(inner, strlen(inner), NULL))
+            fail_msg("the payload %s is not JSON", inner);
+        json_object_put(record);
+    }
+    json_tokener_free(reader);
+    assert_int_equal(count_in_log("\n"), count_in_log(">>> "));
+}
+
+static void payloads_that_are_too_long(void **state)
+{
+    UNUSED(state);
+    size_t len = 3u << 20;
+    char *payload = malloc(len + 1);
+    /* characters of two bytes behind one of one: no cut by number of bytes is right by chance */
+    payload[0] = '"';
+    for (size_t i = 1; i + 2 < len; i += 2)
+        memcpy(payload + i, "\xc3\xa9", 2);
+    payload[len - 1] = '"';
+    payload[len - 2] = 'x';
+    payload[len] = '\0';
+    begin(1);
+    host->log(host, VALAWAI_INFO, "f.c", 1, payload, "long");
+    json_object_put(next_record());
+    expect_log("\xc3\xa9… (3145728 bytes)\n");
+    assert_int_equal(count_in_log("\\x"), 0); /* no half character */
+    free(payload);
+}
+
+/* printf refuses it; the record is poorer, and still one. */
+static void a_format_that_printf_refuses(void **state)
+{
+    UNUSED(state);
+    static const wchar_t strange[] = {0xd800, 0};
+    begin(1);
+    host->log(host, VALAWAI_INFO, "f.c", 1, NULL, "x%lsy", strange);
+    json_object_put(next_record());
+    assert_null(take_record());
+}
+
+#define WRITERS 3
+static void *write_records(void *argument)
+{
+    for (int i = 0; i < 300; i++)
+        host->log(host, VALAWAI_INFO, "f.c", 1, "{}", "thread %d", *(int *)argument);
+    return NULL;
+}
+
+static void records_of_several_threads(void **state)
+{
+    UNUSED(state);
+    pthread_t threads[WRITERS];
+    int numbers[WRITERS] = {0, 1, 2};
+    begin(1);
+    for (int i = 0; i < WRITERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, write_records, &numbers[i]), 0);
+    for (int i = 0; i < 100; i++)
+        services_set_id(services, i % 2 == 0 ? "" : "0123456789abcdef01234567");
+    for (int i = 0; i < WRITERS; i++)
+        pthread_join(threads[i], NULL);
+    size_t count = 0;
+    for (struct publication *record; (record = take_record()) != NULL; free(record), count++)
+        assert_true(json_is_object(record->body, record->len, NULL));
+    assert_int_equal(count, WRITERS * 300);
+}
+
+/* ---- beginning and end ---- */
+
+static void a_close_drops_what_is_not_begun(void **state)
+{
+    UNUSED(state);
+    sem_init(&entered, 0, 0);
+    sem_init(&released, 0, 0);
+    begin(1);
+    act = block;
+    put(0, "{\"m\":1}");
+    put(0, "{\"m\":2}");
+    put(1, "{\"m\":3}");
+    sem_wait(&entered);
+    executor_close(executor);
+    put(1, "{\"m\":4}");
+    assert_false(executor_join(executor, clock_ms() + 50)); /* the call in hand goes on */
+    assert_int_equal(stopped, 0);
+    sem_post(&released);
+    assert_true(executor_join(executor, clock_ms() + 20000));
+    assert_true(executor_join(executor, clock_ms()));
+    expect_outcome("{\"m\":1}", SETTLE_ACKNOWLEDGE, 0); /* it counts */
+    assert_true(is_nothing_there());
+    assert_int_equal(stopped, 1);
+    executor_free(executor);
+    executor = NULL;
+    sem_destroy(&entered);
+    sem_destroy(&released);
+}
+
+static void a_start_that_fails(void **state)
+{
+    UNUSED(state);
+    struct fault fault = {""};
+    start_answer = 7;
+    make(1);
+    executor_start(executor);
+    assert_int_equal(executor_started(executor, 20000, &fault), START_FAILED);
+    assert_string_equal(fault.text, "some/unit.so: the plugin's start failed: it returned 7");
+    finish();
+    assert_int_equal(started, 1);
+    assert_int_equal(stopped, 0); /* stop does not come */
+}
+
+static sem_t may_start;
+
+static int start_slowly(const struct valawai_host *given, void **self)
+{
+    sem_wait(&may_start);
+    return start(given, self);
+}
+
+/* A start that takes its time does not hold up whoever asks for it. */
+static void a_start_that_takes_long(void **state)
+{
+    UNUSED(state);
+    struct fault fault = {""};
+    sem_init(&may_start, 0, 0);
+    plugin.entry.start = start_slowly;
+    act = look;
+    make(1);
+    executor_start(executor);
+    assert_int_equal(executor_started(executor, 0, &fault), STARTING);
+    assert_int_equal(executor_started(executor, 20, &fault), STARTING);
+    put(0, "{}");
+    assert_true(is_nothing_there());
+    sem_post(&may_start);
+    assert_int_equal(executor_started(executor, 20000, &fault), STARTED);
+    expect_outcome("{}", SETTLE_ACKNOWLEDGE, 0);
+    finish();
+    assert_int_equal(stopped, 1);
+    sem_destroy(&may_start);
+}
+
+static void neither_start_nor_stop(void **state)
+{
+    UNUSED(state);
+    plugin.entry.start = NULL;
+    plugin.entry.stop = NULL;
+    begin(1);
+    executor_close(executor);
+    assert_true(executor_join(executor, clock_ms() + 20000));
+    executor_free(executor);
+    executor = NULL;
+}
+
+static void never_started(void **state)
+{
+    UNUSED(state);
+    make(1);
+    put(0, "{}");
+    executor_close(executor);
+    assert_true(executor_join(executor, clock_ms()));
+    executor_free(executor);
+    executor_free(NULL);
+    services_free(NULL);
+    executor = NULL;
+    assert_int_equal(started, 0);
+}
+
+static void a_slow_handler_is_named_once(void **state)
+{
+    UNUSED(state);
+    sem_init(&entered, 0, 0);
+    sem_init(&released, 0, 0);
+    begin(1);
+    act = block;
+    executor_tend(executor, clock_ms() + 1000000); /* idle: not slow */
+    for (int i = 1; i <= 2; i++) {
+        put(0, "{}");
+        sem_wait(&entered);
+        executor_tend(executor, clock_ms() + 59000);
+        executor_tend(executor, clock_ms());
+        assert_int_equal(count_in_log("| WARNING |"), i - 1);
+        executor_tend(executor, clock_ms() + 61000);
+        executor_tend(executor, clock_ms() + 62000);
+        executor_tend(executor, clock_ms() + 600000);
+        assert_int_equal(count_in_log("| WARNING |"), i);
+        sem_post(&released);
+        expect_outcome("{}", SETTLE_ACKNOWLEDGE, 0);
+        usleep(2000); /* two calls in one millisecond would look like one */
+    }
+    expect_log(FIRST ": a handler has been busy with one message for 6");
+    finish();
+    sem_destroy(&entered);
+    sem_destroy(&released);
+}
+
+static void many_messages_in_order(void **state)
+{
+    UNUSED(state);
+    begin(1);
+    act = look;
+    for (int i = 0; i < 3000; i++) {
+        char body[32];
+        snprintf(body, sizeof body, "{\"m\":%d}", i);
+        put(i % 2, body);
+    }
+    for (int i = 0; i < 3000; i++) {
+        char body[32];
+        snprintf(body, sizeof body, "{\"m\":%d}", i);
+        expect_outcome(body, SETTLE_ACKNOWLEDGE, 0);
+    }
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, enter, leave)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(done),
+        TEST(not_done),
+        TEST(bodies_that_no_handler_sees),
+        TEST(what_a_handler_sees),
+        TEST(options_of_the_section),
+        TEST(a_retry_holds_up_its_topic_only),
+        TEST(the_delay_starts_over),
+        TEST(attempts_run_out),
+        TEST(a_retry_does_not_outlive_the_close),
+        TEST(stale_deliveries_are_not_handled),
+        TEST(a_late_verdict_is_kept),
+        TEST(a_late_verdict_is_for_its_message_only),
+        TEST(publications_that_are_refused),
+        TEST(publications_of_another_thread),
+        TEST(json_is_parsed_once),
+        TEST(records_for_the_mov),
+        TEST(records_of_any_bytes),
+        TEST(payloads_that_are_too_long),
+        TEST(a_format_that_printf_refuses),
+        TEST(records_of_several_threads),
+        TEST(a_close_drops_what_is_not_begun),
+        TEST(a_start_that_fails),
+        TEST(a_start_that_takes_long),
+        TEST(neither_start_nor_stop),
+        TEST(never_started),
+        TEST(a_slow_handler_is_named_once),
+        TEST(many_messages_in_order),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "support.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory.h"
+#include "message.h"
+
+static void a_delivery(void **state)
+{
+    UNUSED(state);
+    static const size_t lengths[] = {0, 1, 7, 4096, 1 << 20};
+    for (size_t i = 0; i < COUNT(lengths); i++) {
+        struct delivery *delivery = delivery_new(lengths[i]);
+        assert_int_equal(delivery->len, lengths[i]);
+        memset(delivery->body, 'x', lengths[i]);
+        assert_int_equal(delivery->body[lengths[i]], '\0'); /* past the end, and readable */
+        assert_null(delivery->from);
+        assert_int_equal(delivery->attempt, 0);
+        assert_int_equal(delivery->unconfirmed, 0);
+        assert_int_equal(delivery->refused, 0);
+        assert_false(delivery->redelivered);
+        assert_false(delivery->leftover);
+        assert_int_equal(delivery->settlement, SETTLE_ACKNOWLEDGE);
+        free(delivery);
+    }
+}
+
+static void a_publication(void **state)
+{
+    UNUSED(state);
+    char topic[] = "valawai/c1/a/data/b", body[] = "{\"a\":\"x\0y\"}";
+    struct publication *publication = publication_new(topic, body, sizeof body - 1);
+    memset(topic, 'X', sizeof topic - 1); /* it has copies of both */
+    memset(body, 'X', sizeof body - 1);
+    assert_string_equal(publication->topic, "valawai/c1/a/data/b");
+    assert_int_equal(publication->len, 11);
+    assert_memory_equal(publication->body, "{\"a\":\"x\0y\"}", 12);
+    assert_null(publication->cause);
+    assert_false(publication->persistent);
+    assert_false(publication->waits);
+    assert_false(publication->report);
+    free(publication);
+
+    publication = publication_new("", "", 0);
+    assert_string_equal(publication->topic, "");
+    assert_string_equal(publication->body, "");
+    free(publication);
+}
+
+static void stale_when_the_channel_is_another(void **state)
+{
+    UNUSED(state);
+    struct subscription subscription = {.topic = "t"};
+    struct delivery *delivery = delivery_new(0);
+    delivery->from = &subscription;
+    assert_false(delivery_is_stale(delivery));
+    atomic_store(&subscription.epoch, 1);
+    assert_true(delivery_is_stale(delivery));
+    delivery->epoch = 1;
+    assert_false(delivery_is_stale(delivery));
+    free(delivery);
+}
+
+static void texts_of_the_memory_room(void **state)
+{
+    UNUSED(state);
+    assert_null(memory_text(NULL));
+    char *text = memory_format("%s-%d", "a", 5);
+    assert_string_equal(text, "a-5");
+    free(text);
+    char *zeroed = memory_new(64);
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(zeroed[i], 0);
+    zeroed = memory_resize(zeroed, 128);
+    free(zeroed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_delivery),
+        cmocka_unit_test(a_publication),
+        cmocka_unit_test(stale_when_the_channel_is_another),
+        cmocka_unit_test(texts_of_the_memory_room),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

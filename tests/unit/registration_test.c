@@ -1,0 +1,1056 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * registration: driven by hand, event by event, against stand-ins: consumer_want(), consumer_settle() and
+ * publisher_send_urgent() are not the broker's but write what they are asked into a journal, and the clock goes only
+ * when a test says so. Health file and ledger are the real ones, in a directory of the test's. */
+#include "support.h"
+
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backoff.h"
+#include "json.h"
+#include "registration.h"
+#include "text.h"
+
+#define MINUTE INT64_C(60000)
+
+/* Ids as the MOV makes them: 24 hexadecimal digits. */
+#define ID1 "5f00c1d000006543210f00a1"
+#define ID2 "5f00c1d000006543210f00b2"
+#define OLD "5f00c1d000006543210f00c3"
+#define EARLY "5f00c1d000006543210f00d4"
+#define LATE "5f00c1d000006543210f00e5"
+#define THEIRS "5f00c1d000006543210f00f6"
+#define GHOST1 "5f00c1d000006543210f0107"
+#define GHOST2 "5f00c1d000006543210f0118"
+#define IDA "5f00c1d000006543210f0129"
+#define IDB "5f00c1d000006543210f013a"
+
+/* ---- the stand-ins ---- */
+
+static int64_t now;
+static struct text journal; /* what was asked for, one line each */
+static struct list sent;    /* publications whose outcome nobody has told yet */
+static struct registration *registration;
+
+int64_t __wrap_clock_ms(void);
+int64_t __wrap_clock_ms(void)
+{
+    return now;
+}
+
+void __wrap_consumer_want(struct consumer *consumer, struct subscription *subscription, bool wanted);
+void __wrap_consumer_want(struct consumer *consumer, struct subscription *subscription, bool wanted)
+{
+    UNUSED(consumer);
+    if (atomic_exchange(&subscription->wanted, wanted) == wanted)
+        return;
+    const char *name = strstr(subscription->topic, "/c1/");
+    if (name == NULL) {
+        text_printf(&journal, "%s pages\n", wanted ? "listen for" : "end");
+        return;
+    }
+    name += 4;
+    text_printf(&journal, "%s %.*s%s\n", wanted ? "listen" : "end", (int)strcspn(name, "/"), name,
+                wanted && atomic_load(&subscription->sweep) ? " for leftovers" : "");
+}
+
+static const char *const settlements[] = {
+    [SETTLE_ACKNOWLEDGE] = "acknowledge", [SETTLE_REJECT] = "reject", [SETTLE_PUT_BACK] = "put back"};
+
+void __wrap_consumer_settle(struct consumer *consumer, struct list *deliveries);
+void __wrap_consumer_settle(struct consumer *consumer, struct list *deliveries)
+{
+    UNUSED(consumer);
+    for (struct node *node; (node = list_take(deliveries)) != NULL; free(node))
+        text_printf(&journal, "%s\n", settlements[((struct delivery *)node)->settlement]);
+}
+
+static const char *member(struct json_object *object, const char *name)
+{
+    struct json_object *value = NULL;
+    json_object_object_get_ex(object, name, &value);
+    return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "(none)";
+}
+
+static char query_id[80]; /* of the last query */
+
+static void take_query(struct json_object *body)
+{
+    struct json_object *limit = NULL;
+    assert_true(json_object_object_get_ex(body, "limit", &limit));
+    assert_true(json_object_get_int(limit) >= 1); /* the MOV refuses 0 */
+    assert_string_equal(member(body, "type"), "C1");
+    text_printf(&journal, "query %s\n", member(body, "pattern"));
+    snprintf(query_id, sizeof query_id, "%s", member(body, "id"));
+}
+
+void __wrap_publisher_send_urgent(struct publisher *publisher, struct publication *publication);
+void __wrap_publisher_send_urgent(struct publisher *publisher, struct publication *publication)
+{
+    UNUSED(publisher);
+    struct json_tokener *reader = json_reader_new();
+    assert_true(json_is_object(publication->body, publication->len, NULL));
+    assert_true(publication->persistent == (strcmp(publication->topic, QUERY_TOPIC) != 0));
+    assert_true(publication->report);
+    assert_false(publication->waits); /* a queue of the MOV's is not ours to declare */
+    struct json_object *body = json_read(reader, publication->body, publication->len);
+    if (strcmp(publication->topic, REGISTER_TOPIC) == 0)
+        text_printf(&journal, "register %s\n", member(body, "name"));
+    else if (strcmp(publication->topic, UNREGISTER_TOPIC) == 0)
+        text_printf(&journal, "unregister %s\n", member(body, "component_id"));
+    else if (strcmp(publication->topic, QUERY_TOPIC) == 0)
+        take_query(body);
+    else
+        fail_msg("something for %s", publication->topic);
+    json_object_put(body);
+    json_tokener_free(reader);
+    list_put(&sent, &publication->node);
+}
+
+/* ---- two components, and what happens to them ---- */
+
+enum { A, B };
+static char document_a[] = "asyncapi: 2.6.0\n\"quoted\" \\ \t\xc3\xa9\n", document_b[] = "b";
+static struct contract contracts[] = {
+    {.name = "c1_a", .type = "C1", .registered = "valawai/c1/a/control/registered"},
+    {.name = "c1_b", .type = "C1", .registered = "valawai/c1/b/control/registered"},
+};
+static struct plugin plugins[] = {
+    {.contract = &contracts[A], .file = "a.so", .entry = {.version = "1.2.3", .asyncapi = document_a}},
+    {.contract = &contracts[B], .file = "b.so", .entry = {.version = "4.5.6", .asyncapi = document_b}},
+};
+static struct subscription answers[2], page;
+static struct component components[2];
+static char *directory;
+static struct log *logs;
+static struct health *health;
+
+static const char *file(const char *name)
+{
+    static char path[512];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    return path;
+}
+
+static void begin(size_t count, bool reversed)
+{
+    struct component *const all[] = {&components[reversed ? B : A], &components[reversed ? A : B]};
+    health = health_new(directory, "id.json", logs);
+    registration = registration_new(all, count, NULL, health, logs);
+    page = (struct subscription){.topic = PAGE_TOPIC, .kind = SUBSCRIBE_SHARED};
+    atomic_store(&page.epoch, 3);
+    registration_use(registration, NULL, &page);
+}
+
+static int enter(void **state)
+{
+    UNUSED(state);
+    now = 1000000;
+    directory = directory_new();
+    logs = log_open(&(struct log_options){
+        .directory = directory, .file_name = "log", .console_level = 100, .file_level = LOG_DEBUG});
+    for (int i = 0; i < 2; i++) {
+        answers[i] =
+            (struct subscription){.topic = contracts[i].registered, .kind = SUBSCRIBE_ANSWER, .owner = &components[i]};
+        atomic_store(&answers[i].epoch, 3);
+        components[i] = (struct component){
+            .plugin = &plugins[i], .services = services_new(&plugins[i], logs, NULL, 1000), .answers = &answers[i]};
+    }
+    return 0;
+}
+
+static int leave(void **state)
+{
+    UNUSED(state);
+    list_free(&sent);
+    atomic_store(&page.up, false);
+    registration_free(registration);
+    health_free(health);
+    for (int i = 0; i < 2; i++)
+        services_free(components[i].services);
+    log_close(logs);
+    text_free(&journal);
+    directory_remove(directory);
+    return 0;
+}
+
+/* Within one test: everything from the beginning. */
+static void start_over(void)
+{
+    leave(NULL);
+    enter(NULL);
+}
+
+/* What the journal holds since the last look. */
+#define expect_journal(expected)                                                                                       \
+    do {                                                                                                               \
+        assert_string_equal(journal.at == NULL ? "" : journal.at, expected);                                           \
+        text_clear(&journal);                                                                                          \
+    } while (0)
+
+static void expect_ledger(const char *expected)
+{
+    char *ledger = file_read(file("id.json.ids"), NULL);
+    if (expected == NULL)
+        assert_null(ledger);
+    else if (ledger == NULL)
+        fail_msg("there is no ledger; it should hold %s", expected);
+    else
+        assert_string_equal(ledger, expected);
+    free(ledger);
+}
+
+static void expect_log(const char *part)
+{
+    char *text = file_read(file("log"), NULL);
+    expect_in(text, part);
+    free(text);
+}
+
+static void expect_text(const char *expected)
+{
+    char *text = registration_text(registration);
+    if (expected == NULL)
+        assert_null(text);
+    else if (text == NULL)
+        fail_msg("not registered; it should show %s", expected);
+    else
+        assert_string_equal(text, expected);
+    free(text);
+}
+
+static void tend(void)
+{
+    int64_t next = registration_tend(registration, now);
+    assert_true(next > now && next <= now + 1000);
+}
+
+/* Time goes by, with a look every 100 ms. */
+static void wait_ms(int64_t ms)
+{
+    for (int64_t until = now + ms; now < until;) {
+        now += 100;
+        tend();
+    }
+}
+
+/* How long until something stands in the journal: with what precision the host looks, too. */
+static int64_t wait_for_something(int64_t most)
+{
+    int64_t from = now;
+    while (journal.len == 0 && now < from + most)
+        wait_ms(100);
+    return now - from;
+}
+
+static void subscribed(int which, bool up)
+{
+    atomic_store(&answers[which].up, up);
+    registration_subscribed(registration, &components[which], up);
+}
+
+/* The oldest publication that has no outcome yet gets this one. */
+static void settled(enum outcome outcome)
+{
+    struct publication *publication = (struct publication *)list_take(&sent);
+    assert_non_null(publication);
+    publication->outcome = outcome;
+    registration_settled(registration, publication);
+}
+
+enum { FRESH = 0, LEFTOVER = 1, REDELIVERED = 2, STALE = 4 };
+
+static void notify_bytes(int which, const char *body, size_t len, int how)
+{
+    struct delivery *delivery = delivery_new(len);
+    memcpy(delivery->body, body, len);
+    delivery->from = &answers[which];
+    delivery->epoch = how & STALE ? 2 : 3;
+    delivery->leftover = how & LEFTOVER;
+    delivery->redelivered = how & REDELIVERED;
+    registration_notified(registration, &components[which], delivery);
+}
+
+static void notify(int which, const char *body, int how)
+{
+    notify_bytes(which, body, strlen(body), how);
+}
+
+/* Everything is there, and A asks. */
+static void until_asked(void)
+{
+    begin(1, false);
+    registration_connected(registration, true, true);
+    registration_mov(registration, 1);
+    tend();
+    subscribed(A, true);
+    expect_journal("listen a\nregister c1_a\n");
+    settled(OUTCOME_CONFIRMED);
+}
+
+#define ANSWER "{\"id\":\"" ID1 "\",\"name\":\"c1_a\",\"type\":\"C1\"}"
+
+static void until_registered(void)
+{
+    until_asked();
+    notify(A, ANSWER, FRESH);
+    expect_journal("end a\nacknowledge\n");
+    expect_text(ANSWER);
+    expect_ledger("[\"" ID1 "\"]\n");
+    subscribed(A, false);
+}
+
+/* ---- the tests ---- */
+
+static void the_way_it_goes(void **state)
+{
+    UNUSED(state);
+    begin(1, false);
+    tend();
+    registration_connected(registration, false, true);
+    tend();
+    registration_connected(registration, true, false);
+    tend();
+    registration_connected(registration, true, true);
+    tend();
+    expect_journal(""); /* nobody is asked before the MOV is there */
+    expect_text(NULL);
+    expect_ledger(NULL);
+
+    registration_mov(registration, 1);
+    tend();
+    expect_journal("listen a\n"); /* first the ear, then the question */
+    tend();
+    expect_journal("");
+    subscribed(A, true);
+    expect_journal("register c1_a\n");
+    tend();
+    settled(OUTCOME_CONFIRMED);
+    tend();
+    expect_journal("");
+    expect_text(NULL);
+    expect_ledger(NULL);
+
+    notify(A, ANSWER, FRESH);
+    expect_journal("end a\nacknowledge\n");
+    expect_text(ANSWER);
+    assert_string_equal(components[A].services->id, ID1);
+    expect_ledger("[\"" ID1 "\"]\n");
+    expect_log("c1_a: ");
+    expect_log("registered as " ID1);
+    subscribed(A, false);
+    tend();
+    expect_journal("");
+
+    registration_leave(registration);
+    expect_text(NULL);
+    assert_string_equal(components[A].services->id, "");
+    assert_false(registration_left(registration));
+    tend();
+    expect_journal("unregister " ID1 "\n");
+    expect_ledger("[\"" ID1 "\"]\n"); /* until the queue has it */
+    assert_false(registration_left(registration));
+    settled(OUTCOME_CONFIRMED);
+    assert_true(registration_left(registration));
+    expect_ledger(NULL);
+    wait_ms(MINUTE);
+    expect_journal("");
+}
+
+static void what_is_sent(void **state)
+{
+    UNUSED(state);
+    begin(1, false);
+    registration_connected(registration, true, true);
+    registration_mov(registration, 2);
+    tend();
+    subscribed(A, true);
+    struct publication *publication = (struct publication *)sent.head;
+    assert_non_null(publication);
+    assert_string_equal(publication->topic, "valawai/component/register");
+    struct json_tokener *reader = json_reader_new();
+    struct json_object *body = json_read(reader, publication->body, publication->len);
+    assert_int_equal(json_object_object_length(body), 4);
+    assert_string_equal(member(body, "type"), "C1");
+    assert_string_equal(member(body, "name"), "c1_a");
+    assert_string_equal(member(body, "version"), "1.2.3");
+    assert_string_equal(member(body, "asyncapi_yaml"), document_a);
+    json_object_put(body);
+    json_tokener_free(reader);
+}
+
+static void a_leftover_is_never_ours(void **state)
+{
+    UNUSED(state);
+    static const int ways[] = {LEFTOVER, REDELIVERED, LEFTOVER | REDELIVERED};
+    for (size_t i = 0; i < COUNT(ways); i++) {
+        until_asked();
+        notify(A, "{\"id\":\"" OLD "\",\"name\":\"c1_a\"}", ways[i]);
+        expect_journal("acknowledge\n");
+        expect_text(NULL);
+        expect_ledger("[\"" OLD "\"]\n");
+        assert_string_equal(components[A].services->id, "");
+        tend();
+        expect_journal("unregister " OLD "\n"); /* its component would get every message once more */
+        settled(OUTCOME_CONFIRMED);
+        expect_ledger(NULL);
+        notify(A, ANSWER, FRESH);
+        expect_journal("end a\nacknowledge\n");
+        expect_text(ANSWER);
+        expect_ledger("[\"" ID1 "\"]\n");
+        start_over();
+    }
+    begin(1, false);
+}
+
+static void before_the_question_nothing_is_an_answer(void **state)
+{
+    UNUSED(state);
+    begin(1, false);
+    registration_connected(registration, true, true);
+    registration_mov(registration, 1);
+    tend();
+    expect_journal("listen a\n");
+    notify(A, "{\"id\":\"" EARLY "\"}", FRESH);
+    expect_journal("acknowledge\n");
+    expect_text(NULL);
+    expect_ledger("[\"" EARLY "\"]\n");
+}
+
+/* The broker has taken it back: whatever it says comes again, and settling it would be a fault. */
+static void a_stale_delivery_is_dropped(void **state)
+{
+    UNUSED(state);
+    until_asked();
+    notify(A, ANSWER, STALE);
+    expect_journal("");
+    expect_text(NULL);
+    expect_ledger(NULL);
+    notify(A, ANSWER, FRESH);
+    expect_text(ANSWER);
+}
+
+static void our_own_answer_again(void **state)
+{
+    UNUSED(state);
+    until_registered();
+    notify(A, ANSWER, REDELIVERED | LEFTOVER); /* its acknowledgement was lost with a connection */
+    expect_journal("acknowledge\n");
+    tend();
+    expect_journal("");
+    expect_text(ANSWER);
+    expect_ledger("[\"" ID1 "\"]\n");
+}
+
+static void notifications_that_are_none(void **state)
+{
+    UNUSED(state);
+    static const struct {
+        const char *body;
+        size_t len;
+        const char *reason;
+    } cases[] = {
+#define BODY(literal) literal, sizeof(literal) - 1
+        {BODY(""), "empty"},
+        {BODY("not json"), "not JSON"},
+        {BODY("{\"id\":\"x\""), "not JSON"},
+        {BODY("{\"id\":\"\xff\"}"), "not JSON"},
+        {BODY("[]"), "not an object"},
+        {BODY("[{\"id\":\"" ID1 "\"}]"), "not an object"},
+        {BODY("null"), "not an object"},
+        {BODY("\"x\""), "not an object"},
+        {BODY("{}"), "it has no id of 24 hexadecimal digits"},
+        {BODY("{\"name\":\"c1_a\"}"), "it has no id of 24 hexadecimal digits"},
+        {BODY("{\"id\":\"\"}"), "it has no id of 24 hexadecimal digits"},
+        {BODY("{\"id\":null}"), "it has no id of 24 hexadecimal digits"},
+        {BODY("{\"id\":5}"), "it has no id of 24 hexadecimal digits"},
+        {BODY("{\"id\":[\"x\"]}"), "it has no id of 24 hexadecimal digits"},
+        {BODY("{\"id\":{\"id\":\"x\"}}"), "it has no id of 24 hexadecimal digits"},
+        {BODY("{\"id\":\"x\\u0000y\"}"), "it has no id of 24 hexadecimal digits"},
+        {BODY("{\"ID\":\"" ID1 "\"}"), "it has no id of 24 hexadecimal digits"},
+        {BODY("{\"id\":\"0123456789abcdef01234567a\"}"), "it has no id of 24 hexadecimal digits"},
+        {BODY("{\"id\":\"0123456789abcdef0123456\"}"), "it has no id of 24 hexadecimal digits"},
+        {BODY("{\"id\":\"0123456789abcdefg1234567\"}"), "it has no id of 24 hexadecimal digits"},
+        {BODY("{\"id\":\"0123456789abcdef01\\u00001234\"}"), "it has no id of 24 hexadecimal digits"},
+        {BODY("{\"id\":\"" ID1 "\",\"name\":\"c1_b\"}"), "it is for c1_b"},
+        {BODY("{\"id\":\"" ID1 "\",\"name\":\"\"}"), "it is for "},
+        {BODY("{\"id\":\"" ID1 "\"}\0"), "not JSON"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        until_asked();
+        notify_bytes(A, cases[i].body, cases[i].len, FRESH);
+        expect_journal("reject\n");
+        expect_text(NULL);
+        expect_ledger(NULL);
+        assert_string_equal(components[A].services->id, "");
+        expect_log("| ERROR |");
+        expect_log("dropped a notification on valawai/c1/a/control/registered");
+        expect_log(cases[i].reason);
+        notify(A, ANSWER, FRESH); /* the true one still counts */
+        expect_journal("end a\nacknowledge\n");
+        expect_text(ANSWER);
+        start_over();
+    }
+    begin(1, false);
+}
+
+static void a_notification_over_the_limit(void **state)
+{
+    UNUSED(state);
+    until_asked();
+    struct delivery *delivery = delivery_new(0);
+    delivery->from = &answers[A];
+    delivery->epoch = 3;
+    delivery->refused = 1u << 30;
+    registration_notified(registration, &components[A], delivery);
+    expect_journal("reject\n");
+    expect_log("too large");
+    expect_text(NULL);
+}
+
+static void no_queue_to_ask_on(void **state)
+{
+    UNUSED(state);
+    int64_t expected = 2000;
+    begin(1, false);
+    registration_connected(registration, true, true);
+    registration_mov(registration, 1);
+    tend();
+    subscribed(A, true);
+    expect_journal("listen a\nregister c1_a\n");
+    for (int attempt = 0; attempt < 8; attempt++) {
+        settled(OUTCOME_UNROUTABLE);
+        expect_journal("end a\n");
+        subscribed(A, false);
+        int64_t waited = wait_for_something(2 * MINUTE);
+        if (waited < expected / 2 || waited > expected + 200)
+            fail_msg("attempt %d after %lld ms; up to %lld were due", attempt, (long long)waited, (long long)expected);
+        expected = expected * 2 > MINUTE ? MINUTE : expected * 2;
+        expect_journal("listen a\n");
+        subscribed(A, true);
+        expect_journal("register c1_a\n");
+    }
+    expect_log("cannot register: there is no queue valawai/component/register");
+    settled(OUTCOME_CONFIRMED);
+    notify(A, ANSWER, FRESH);
+    expect_text(ANSWER);
+}
+
+static void no_answer_to_the_question(void **state)
+{
+    UNUSED(state);
+    int64_t expected = 2000;
+    until_asked();
+    for (unsigned attempt = 1; attempt < 8; attempt++) {
+        char said[64];
+        int64_t waited = wait_for_something(MINUTE);
+        assert_in_range(waited, 9900, 10200); /* what the MOV has for an answer */
+        expect_journal("end a\n");
+        snprintf(said, sizeof said, "has not answered the registration (attempt %u)", attempt);
+        expect_log(said);
+        subscribed(A, false);
+        waited = wait_for_something(2 * MINUTE);
+        if (waited < expected / 2 || waited > expected + 200)
+            fail_msg("attempt %u after %lld ms; up to %lld were due", attempt, (long long)waited, (long long)expected);
+        expected = expected * 2 > MINUTE ? MINUTE : expected * 2;
+        expect_journal("listen a\n");
+        subscribed(A, true);
+        expect_journal("register c1_a\n");
+        settled(OUTCOME_CONFIRMED);
+    }
+}
+
+/* The answer comes when we have given up: the component that it speaks of is nobody's. */
+static void an_answer_that_comes_too_late(void **state)
+{
+    UNUSED(state);
+    until_asked();
+    wait_for_something(MINUTE);
+    expect_journal("end a\n");
+    notify(A, "{\"id\":\"" LATE "\",\"name\":\"c1_a\"}", FRESH);
+    expect_journal("acknowledge\n");
+    expect_ledger("[\"" LATE "\"]\n");
+    tend();
+    expect_journal("unregister " LATE "\n");
+    subscribed(A, false);
+    wait_ms(MINUTE);
+    expect_journal(""); /* nothing is asked before that is settled */
+    settled(OUTCOME_CONFIRMED);
+    expect_ledger(NULL);
+    tend();
+    expect_journal("listen a\n");
+}
+
+static void no_subscription_to_hear_it_on(void **state)
+{
+    UNUSED(state);
+    begin(1, false);
+    registration_connected(registration, true, true);
+    registration_mov(registration, 1);
+    tend();
+    expect_journal("listen a\n");
+    wait_for_something(MINUTE); /* never up: begun anew */
+    expect_journal("end a\n");
+    wait_for_something(MINUTE);
+    expect_journal("listen a\n");
+    subscribed(A, false); /* refused */
+    expect_journal("end a\n");
+    wait_for_something(MINUTE);
+    expect_journal("listen a\n");
+    subscribed(A, true);
+    expect_journal("register c1_a\n");
+    subscribed(A, false); /* cancelled by the broker while we wait */
+    expect_journal("end a\n");
+    wait_for_something(MINUTE);
+    expect_journal("listen a\n");
+}
+
+static void the_mov_comes_late(void **state)
+{
+    UNUSED(state);
+    begin(1, false);
+    registration_connected(registration, true, true);
+    registration_mov(registration, 0);
+    wait_ms(MINUTE);
+    expect_journal("");
+    expect_log("no MOV: nobody consumes valawai/component/register");
+    registration_mov(registration, 1);
+    tend();
+    expect_journal("listen a\n");
+}
+
+static void the_mov_goes_while_we_wait(void **state)
+{
+    UNUSED(state);
+    until_asked();
+    registration_mov(registration, 0);
+    expect_journal("end a\n");
+    subscribed(A, false);
+    wait_ms(MINUTE);
+    expect_journal("");
+    registration_mov(registration, 1);
+    tend();
+    expect_journal("listen a\n");
+}
+
+/* The MOV restarts: it has forgotten us, and says nothing. */
+static void the_mov_goes_and_comes_back(void **state)
+{
+    UNUSED(state);
+    until_registered();
+    registration_mov(registration, 0);
+    expect_text(NULL); /* not healthy from now on */
+    assert_string_equal(components[A].services->id, "");
+    expect_ledger("[\"" ID1 "\"]\n");
+    wait_ms(MINUTE);
+    expect_journal(""); /* nobody is there to be told */
+    registration_mov(registration, 1);
+    tend();
+    expect_journal("unregister " ID1 "\n"); /* first the old one … */
+    wait_ms(3000);
+    expect_journal("");
+    expect_ledger("[\"" ID1 "\"]\n");
+    settled(OUTCOME_CONFIRMED);
+    expect_ledger(NULL);
+    tend();
+    expect_journal("listen a\n"); /* … then the new one */
+    subscribed(A, true);
+    expect_journal("register c1_a\n");
+    settled(OUTCOME_CONFIRMED);
+    notify(A, "{\"id\":\"" ID2 "\",\"name\":\"c1_a\"}", FRESH);
+    expect_journal("end a\nacknowledge\n");
+    expect_text("{\"id\":\"" ID2 "\",\"name\":\"c1_a\"}");
+    expect_ledger("[\"" ID2 "\"]\n");
+}
+
+/* The unregister finds no queue: then there is no MOV that knows the id, and nothing is owed any more. */
+static void nobody_to_unregister_at(void **state)
+{
+    UNUSED(state);
+    until_registered();
+    registration_leave(registration);
+    tend();
+    expect_journal("unregister " ID1 "\n");
+    settled(OUTCOME_UNROUTABLE);
+    assert_true(registration_left(registration));
+    expect_ledger(NULL);
+}
+
+/* ---- after a reconnect: does the MOV still know us? ---- */
+
+static void page_up(bool up)
+{
+    atomic_store(&page.up, up);
+}
+
+/* An answer of the MOV to a query: with these components, "" for none. */
+static void answer(const char *id, const char *listed)
+{
+    char body[512];
+    snprintf(body, sizeof body, "{\"query_id\":\"%s\",\"total\":1,\"components\":%s}", id, listed);
+    struct delivery *delivery = delivery_new(strlen(body));
+    memcpy(delivery->body, body, strlen(body));
+    delivery->from = &page;
+    delivery->epoch = 3;
+    registration_paged(registration, delivery);
+}
+
+#define LISTED "[{\"id\":\"" OLD "\",\"name\":\"c1_a\"},{\"id\":\"" ID1 "\",\"name\":\"c1_a\"}]"
+#define NOT_LISTED "[{\"id\":\"" OLD "\",\"name\":\"c1_a\"}]"
+
+static void reconnect(void)
+{
+    registration_connected(registration, false, true);
+    registration_connected(registration, true, true);
+    registration_mov(registration, 1);
+}
+
+static void until_queried(void)
+{
+    until_registered();
+    reconnect();
+    tend();
+    expect_journal("listen for pages\n");
+    page_up(true);
+    tend();
+    expect_journal("query c1_a\n");
+    settled(OUTCOME_CONFIRMED);
+}
+
+static void a_lost_connection_keeps_the_registration(void **state)
+{
+    UNUSED(state);
+    until_registered();
+    registration_connected(registration, false, true);
+    expect_text(NULL); /* in doubt: the MOV may have restarted meanwhile */
+    assert_string_equal(components[A].services->id, ID1);
+    expect_ledger("[\"" ID1 "\"]\n");
+    wait_ms(2000);
+    expect_journal("");
+    registration_connected(registration, true, true);
+    tend();
+    expect_journal(""); /* nobody is asked before we hear of the MOV */
+    registration_mov(registration, 1);
+    tend();
+    expect_journal("listen for pages\n");
+    page_up(true);
+    tend();
+    expect_journal("query c1_a\n");
+    settled(OUTCOME_CONFIRMED);
+    tend();
+    expect_text(NULL);
+    answer(query_id, LISTED);
+    expect_journal("acknowledge\n");
+    expect_text(ANSWER);
+    expect_log("still registered as " ID1);
+    tend();
+    expect_journal("end pages\n");
+    expect_ledger("[\"" ID1 "\"]\n");
+}
+
+static void the_mov_has_forgotten_us_meanwhile(void **state)
+{
+    UNUSED(state);
+    static const char *const pages[] = {NOT_LISTED, "null", "[]", "{}", "[null,5,{},{\"id\":5},[\"" ID1 "\"]]"};
+    for (size_t i = 0; i < COUNT(pages); i++) {
+        until_queried();
+        answer(query_id, pages[i]);
+        expect_journal("acknowledge\n");
+        expect_text(NULL);
+        expect_log("the MOV has forgotten " ID1);
+        tend();
+        expect_journal("unregister " ID1 "\nend pages\n");
+        settled(OUTCOME_CONFIRMED);
+        tend();
+        expect_journal("listen a\n");
+        start_over();
+    }
+    begin(1, false);
+}
+
+static void no_answer_to_the_query(void **state)
+{
+    UNUSED(state);
+    until_queried();
+    int64_t waited = wait_for_something(MINUTE);
+    assert_in_range(waited, 2900, 3200);
+    expect_journal("query c1_a\n"); /* once more */
+    settled(OUTCOME_UNROUTABLE);    /* a MOV without that queue answers nothing */
+    wait_ms(4000);
+    expect_log("the MOV does not say whether it still knows " ID1);
+    assert_non_null(journal.at);
+    expect_not_in(journal.at, "query");
+    expect_in(journal.at, "unregister " ID1);
+}
+
+static void nowhere_to_hear_the_answer(void **state)
+{
+    UNUSED(state);
+    until_registered();
+    reconnect();
+    tend();
+    expect_journal("listen for pages\n");
+    wait_ms(MINUTE); /* never up */
+    expect_in(journal.at, "unregister " ID1);
+    expect_not_in(journal.at, "query");
+}
+
+/* The page queue is everybody's: what is another's goes back, and is not taken again and again. */
+static void answers_to_others(void **state)
+{
+    UNUSED(state);
+    until_queried();
+    answer("somebody-elses", NOT_LISTED);
+    answer("", "null");
+    expect_text(NULL);
+    expect_journal("");
+    wait_for_something(1000);
+    expect_journal("put back\nput back\n");
+    struct delivery *delivery = delivery_new(8);
+    memcpy(delivery->body, "not json", 8);
+    delivery->from = &page;
+    delivery->epoch = 3;
+    registration_paged(registration, delivery);
+    answer(query_id, LISTED);
+    expect_journal("acknowledge\n");
+    expect_text(ANSWER);
+    tend();
+    expect_journal("end pages\nput back\n");
+}
+
+/* An answer from before the connection was lost again says nothing of now: the MOV may have restarted since. */
+static void an_answer_to_an_earlier_doubt(void **state)
+{
+    UNUSED(state);
+    char earlier[sizeof query_id];
+    until_queried();
+    memcpy(earlier, query_id, sizeof earlier);
+    reconnect(); /* the answer lies in the queue of pages */
+    tend();
+    expect_journal("query c1_a\n");
+    assert_string_not_equal(query_id, earlier);
+    answer(earlier, LISTED);
+    expect_journal("acknowledge\n"); /* it was ours */
+    expect_text(NULL);
+    answer(query_id, LISTED);
+    expect_text(ANSWER);
+}
+
+static void the_mov_goes_while_we_doubt(void **state)
+{
+    UNUSED(state);
+    until_queried();
+    registration_mov(registration, 0);
+    tend();
+    expect_journal("end pages\n");
+    registration_mov(registration, 1);
+    tend();
+    expect_journal("unregister " ID1 "\n");
+    answer(query_id, LISTED); /* too late */
+    expect_text(NULL);
+}
+
+static void leaving_in_doubt(void **state)
+{
+    UNUSED(state);
+    until_queried();
+    registration_leave(registration);
+    tend();
+    expect_in(journal.at, "unregister " ID1);
+    settled(OUTCOME_CONFIRMED);
+    assert_true(registration_left(registration));
+    expect_ledger(NULL);
+}
+
+static void a_connection_lost_in_the_middle(void **state)
+{
+    UNUSED(state);
+    until_asked();
+    registration_connected(registration, false, true);
+    expect_journal("end a\n");
+    subscribed(A, false);
+    wait_ms(MINUTE);
+    expect_journal("");
+    registration_connected(registration, true, true);
+    tend();
+    expect_journal(""); /* not before we hear of the MOV */
+    registration_mov(registration, 1);
+    tend();
+    expect_journal("listen a\n");
+}
+
+/* Of two replicas that started together each takes one notification; one that neither took is looked for. */
+static void a_sweep_after_the_answer(void **state)
+{
+    UNUSED(state);
+    until_registered();
+    int64_t waited = wait_for_something(MINUTE);
+    assert_in_range(waited, 4900, 5200);
+    expect_journal("listen a for leftovers\n");
+    subscribed(A, true);
+    expect_journal("");
+    notify(A, "{\"id\":\"" THEIRS "\",\"name\":\"c1_a\"}", LEFTOVER);
+    expect_journal("acknowledge\n");
+    expect_ledger("[\"" THEIRS "\",\"" ID1 "\"]\n");
+    tend();
+    expect_journal("unregister " THEIRS "\n");
+    settled(OUTCOME_CONFIRMED);
+    expect_ledger("[\"" ID1 "\"]\n");
+    expect_text(ANSWER);
+    atomic_store(&answers[A].wanted, false); /* as the consumer does after a sweep */
+    subscribed(A, false);
+    waited = wait_for_something(2 * MINUTE);
+    assert_in_range(waited, MINUTE - 6000, MINUTE + 200);
+    expect_journal("listen a for leftovers\n");
+}
+
+static void what_a_killed_run_left(void **state)
+{
+    UNUSED(state);
+    file_puts(file("id.json"), "{\"id\":\"" GHOST1 "\",\"name\":\"c1_a\"}");
+    file_puts(file("id.json.ids"), "[\"" GHOST1 "\",\"" GHOST2 "\"]\n");
+    begin(1, false);
+    assert_false(file_exists(file("id.json"))); /* not healthy before it is so */
+    expect_ledger("[\"" GHOST1 "\",\"" GHOST2 "\"]\n");
+    expect_log("an earlier run left " GHOST1 " registered");
+    registration_connected(registration, true, true);
+    tend();
+    expect_journal("");
+    registration_mov(registration, 1);
+    tend();
+    expect_journal("unregister " GHOST1 "\nunregister " GHOST2 "\n");
+    settled(OUTCOME_CONFIRMED);
+    expect_ledger("[\"" GHOST2 "\"]\n");
+    tend();
+    expect_journal("");
+    settled(OUTCOME_CONFIRMED);
+    expect_ledger(NULL);
+    tend();
+    expect_journal("listen a\n");
+}
+
+static void two_components(void **state)
+{
+    UNUSED(state);
+    begin(2, true);
+    registration_connected(registration, true, true);
+    registration_mov(registration, 1);
+    tend();
+    expect_journal("listen b\nlisten a\n");
+    subscribed(A, true);
+    subscribed(B, true);
+    expect_journal("register c1_a\nregister c1_b\n");
+    settled(OUTCOME_CONFIRMED);
+    settled(OUTCOME_CONFIRMED);
+    notify(B, "{\"id\":\"" IDB "\"}", FRESH);
+    expect_text(NULL); /* only when all are registered */
+    expect_ledger("[\"" IDB "\"]\n");
+    assert_string_equal(components[A].services->id, "");
+    notify(A, "{\"id\":\"" IDA "\"}", FRESH);
+    expect_text("[{\"id\":\"" IDA "\"},{\"id\":\"" IDB "\"}]"); /* by name, not in the order of loading */
+    expect_ledger("[\"" IDB "\",\"" IDA "\"]\n");
+    assert_string_equal(components[A].services->id, IDA);
+    assert_string_equal(components[B].services->id, IDB);
+    text_clear(&journal);
+
+    registration_leave(registration);
+    tend();
+    expect_journal("unregister " IDB "\nunregister " IDA "\n");
+    settled(OUTCOME_CONFIRMED);
+    assert_false(registration_left(registration));
+    expect_ledger("[\"" IDA "\"]\n");
+    settled(OUTCOME_CONFIRMED);
+    assert_true(registration_left(registration));
+    expect_ledger(NULL);
+}
+
+static void leaving_before_it_began(void **state)
+{
+    UNUSED(state);
+    begin(1, false);
+    registration_leave(registration);
+    assert_true(registration_left(registration));
+    registration_connected(registration, true, true);
+    registration_mov(registration, 1);
+    wait_ms(MINUTE);
+    expect_journal("");
+}
+
+/* The answer comes after it was decided to leave: it must not become a registration that nobody withdraws. */
+static void leaving_with_a_question_open(void **state)
+{
+    UNUSED(state);
+    until_asked();
+    registration_leave(registration);
+    tend();
+    notify(A, ANSWER, FRESH);
+    expect_text(NULL);
+    expect_ledger("[\"" ID1 "\"]\n");
+    text_clear(&journal);
+    tend();
+    expect_journal("unregister " ID1 "\n");
+    assert_false(registration_left(registration));
+    settled(OUTCOME_CONFIRMED);
+    assert_true(registration_left(registration));
+    expect_ledger(NULL);
+}
+
+/* An outcome that comes when it does not matter any more. */
+static void an_outcome_that_comes_late(void **state)
+{
+    UNUSED(state);
+    begin(1, false);
+    registration_connected(registration, true, true);
+    registration_mov(registration, 1);
+    tend();
+    subscribed(A, true);
+    notify(A, ANSWER, FRESH); /* the MOV was faster than the confirmation */
+    text_clear(&journal);
+    settled(OUTCOME_UNROUTABLE);
+    expect_journal("");
+    expect_text(ANSWER);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, enter, leave)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_way_it_goes),
+        TEST(what_is_sent),
+        TEST(a_leftover_is_never_ours),
+        TEST(before_the_question_nothing_is_an_answer),
+        TEST(a_stale_delivery_is_dropped),
+        TEST(our_own_answer_again),
+        TEST(notifications_that_are_none),
+        TEST(a_notification_over_the_limit),
+        TEST(no_queue_to_ask_on),
+        TEST(no_answer_to_the_question),
+        TEST(an_answer_that_comes_too_late),
+        TEST(no_subscription_to_hear_it_on),
+        TEST(the_mov_comes_late),
+        TEST(the_mov_goes_while_we_wait),
+        TEST(the_mov_goes_and_comes_back),
+        TEST(nobody_to_unregister_at),
+        TEST(a_lost_connection_keeps_the_registration),
+        TEST(the_mov_has_forgotten_us_meanwhile),
+        TEST(no_answer_to_the_query),
+        TEST(nowhere_to_hear_the_answer),
+        TEST(answers_to_others),
+        TEST(an_answer_to_an_earlier_doubt),
+        TEST(the_mov_goes_while_we_doubt),
+        TEST(leaving_in_doubt),
+        TEST(a_connection_lost_in_the_middle),
+        TEST(a_sweep_after_the_answer),
+        TEST(what_a_killed_run_left),
+        TEST(two_components),
+        TEST(leaving_before_it_began),
+        TEST(leaving_with_a_question_open),
+        TEST(an_outcome_that_comes_late),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
