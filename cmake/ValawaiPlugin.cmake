@@ -2,7 +2,7 @@
 #
 # valawai_add_plugin(NAME SOURCES file... ASYNCAPI asyncapi.yaml [VERSION x.y.z])
 #
-# Builds NAME.so. Without VERSION it is the one that the document has in `info`. The AsyncAPI document is put into it byte for byte, and again when it changes; the source finds it as
+# Builds NAME.so and checks it as the host does when it loads it. Without VERSION it is the one that the document has in `info`. The AsyncAPI document is put into it byte for byte, and again when it changes; the source finds it as
 # `extern const char valawai_asyncapi[]`, and the version as VALAWAI_PLUGIN_VERSION.
 set(VALAWAI_EMBED_SCRIPT ${CMAKE_CURRENT_LIST_DIR}/embed.cmake)
 
@@ -29,6 +29,8 @@ function(valawai_add_plugin name)
   add_library(${name} MODULE ${arg_SOURCES} ${embedded})
   target_link_libraries(${name} PRIVATE valawai_plugin)
   target_compile_definitions(${name} PRIVATE VALAWAI_PLUGIN_VERSION="${arg_VERSION}")
+  add_custom_command(TARGET ${name} POST_BUILD COMMAND valawai-host check $<TARGET_FILE:${name}>
+                     COMMENT "Checking ${name}.so")
   set_target_properties(${name} PROPERTIES PREFIX "" SUFFIX ".so" C_VISIBILITY_PRESET hidden
                                            CXX_VISIBILITY_PRESET hidden)
 endfunction()

@@ -22,9 +22,9 @@
 
 #define FRAME_MAX 131072 /* smaller ones can leave the last frame of a body corked for 200 ms */
 #define CONNECT_SECONDS 5
-#define RECONNECT_SECONDS 2 /* to a peer that was there: another attempt finds it sooner than TCP's own repetitions */
-#define PATIENCE_MS 1800    /* a heartbeat: the broker sends one every half, so more than three are missing */
-#define CLOSE_SECONDS 1     /* a dead peer must not hold up the end */
+#define RECONNECT_MS 1500 /* to a peer that was there: another attempt finds it sooner than TCP's own repetitions */
+#define PATIENCE_MS 1800  /* a heartbeat: the broker sends one every half, so more than three are missing */
+#define CLOSE_SECONDS 1   /* a dead peer must not hold up the end */
 
 struct connection {
     const struct broker *broker;
@@ -202,7 +202,9 @@ static enum opened open_endpoint(struct connection *connection, const struct end
     const struct broker *broker = connection->broker;
     enum opened opened = OPEN_FAILED;
     bool again = connection->has_been_open && !broker->tls;
-    struct timeval reach = {.tv_sec = again ? RECONNECT_SECONDS : CONNECT_SECONDS};
+    struct timeval reach = {.tv_sec = CONNECT_SECONDS};
+    if (again)
+        reach = (struct timeval){.tv_sec = RECONNECT_MS / 1000, .tv_usec = RECONNECT_MS % 1000 * 1000};
     struct timeval patience = {.tv_sec = CONNECT_SECONDS}, goodbye = {.tv_sec = CLOSE_SECONDS};
 
     snprintf(connection->peer, sizeof connection->peer, "%.256s:%d", endpoint->host, endpoint->port);

@@ -1,139 +1,315 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Puts a contract together: reads the document, looks at its head, and has the rest of the room look at the channels,
+ * the names, the references and what the MOV makes of it all. */
 #include "contract.h"
 
-#include <ctype.h>
+#include <json-c/json.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
 
+#include "contract_parts.h"
 #include "memory.h"
+#include "text.h"
 
-static yaml_node_t *member(yaml_document_t *document, yaml_node_t *mapping, const char *key)
+#define ASYNCAPI_VERSION "2.6.0"
+#define FINDINGS_MAX 200
+#define HOPS_MAX 32
+
+/* --- findings --- */
+
+/* One fault is often met in several ways; the first to tell of it is enough. */
+static bool is_known(const struct contract *contract, enum finding_kind kind, struct place place, const char *text)
 {
-    if (mapping == NULL || mapping->type != YAML_MAPPING_NODE)
-        return NULL;
-    for (yaml_node_pair_t *pair = mapping->data.mapping.pairs.start; pair < mapping->data.mapping.pairs.top; pair++) {
-        yaml_node_t *name = yaml_document_get_node(document, pair->key);
-        if (name != NULL && name->type == YAML_SCALAR_NODE && strcmp((char *)name->data.scalar.value, key) == 0)
-            return yaml_document_get_node(document, pair->value);
+    for (size_t i = 0; i < contract->finding_count && place.line > 0; i++) {
+        const struct finding *finding = &contract->findings[i];
+        if (finding->kind == kind && finding->place.line == place.line && finding->place.column == place.column &&
+            (kind == FINDING_ERROR || strcmp(finding->text, text) == 0))
+            return true;
     }
-    return NULL;
+    return false;
 }
 
-/* valawai/c[012]/<name>/(data|control)/<operation>: how long the name is, or 0. */
-static size_t name_in_topic(const char *topic)
+static void add_finding(struct contract *contract, enum finding_kind kind, struct place place, const char *text)
 {
-    if (strncmp(topic, "valawai/c", 9) != 0 || topic[9] < '0' || topic[9] > '2' || topic[10] != '/')
-        return 0;
-    const char *rest = topic + 11;
-    while (isalnum((unsigned char)*rest) || *rest == '_')
-        rest++;
-    size_t len = (size_t)(rest - (topic + 11));
-    bool data = strncmp(rest, "/data/", 6) == 0 && rest[6] != '\0';
-    bool control = strncmp(rest, "/control/", 9) == 0 && rest[9] != '\0';
-    return data || control ? len : 0;
+    if (kind == FINDING_ERROR)
+        contract->errors++;
+    if (contract->finding_count >= FINDINGS_MAX)
+        return;
+    contract->findings = memory_resize(contract->findings, (contract->finding_count + 1) * sizeof *contract->findings);
+    contract->findings[contract->finding_count++] =
+        (struct finding){.kind = kind, .place = place, .text = memory_text(text)};
 }
 
-static bool is_registered_topic(const char *topic)
+void contract_note(struct contract *contract, enum finding_kind kind, struct place place, const char *format, ...)
 {
-    size_t len = name_in_topic(topic);
-    return len > 0 && strcmp(topic + 11 + len, "/control/registered") == 0;
+    struct text text = {0};
+    struct text line = {0};
+    va_list arguments;
+    va_start(arguments, format);
+    text_vprintf(&text, format, arguments);
+    va_end(arguments);
+    text_put_line(&line, text.at, text.len);
+    if (!is_known(contract, kind, place, line.at))
+        add_finding(contract, kind, place, line.at);
+    text_free(&line);
+    text_free(&text);
 }
 
-static bool take_channel(struct contract *contract, yaml_document_t *document, yaml_node_t *name, yaml_node_t *channel,
-                         struct fault *fault)
+void contract_note_at(struct contract *contract, enum finding_kind kind, struct json_object *object, const char *key,
+                      const char *format, ...)
 {
-    int line = (int)name->start_mark.line + 1;
-    if (name->type != YAML_SCALAR_NODE)
-        return fault_set(fault, "line %d: the name of a channel is not a text", line);
-    const char *topic = (char *)name->data.scalar.value;
-    if (name->data.scalar.length != strlen(topic) || name_in_topic(topic) == 0 || strlen(topic) > 255)
-        return fault_set(fault, "line %d: channel %s is not named valawai/c[012]/<name>/(data|control)/<operation>",
-                         line, topic);
-    contract->channels = memory_resize(contract->channels, (contract->channel_count + 1) * sizeof *contract->channels);
-    struct contract_channel *taken = &contract->channels[contract->channel_count++];
-    *taken = (struct contract_channel){.topic = memory_text(topic), .line = line};
-    if (member(document, channel, "subscribe") != NULL)
-        taken->directions |= DIRECTION_SUBSCRIBE;
-    if (member(document, channel, "publish") != NULL)
-        taken->directions |= DIRECTION_PUBLISH;
-    if (taken->directions & DIRECTION_SUBSCRIBE && is_registered_topic(topic)) {
-        if (contract->registered != NULL)
-            return fault_set(fault, "line %d: a second registered channel; the first is %s", line,
-                             contract->registered);
-        contract->registered = memory_text(topic);
-        contract->name = memory_format("c%c_%.*s", topic[9], (int)name_in_topic(topic), topic + 11);
-        contract->type[0] = 'C';
-        contract->type[1] = topic[9];
+    char pointer[256] = "";
+    struct text text = {0};
+    va_list arguments;
+    struct place place = document_place_of_key(contract->document, object, key);
+    if (contract->finding_count < FINDINGS_MAX) /* or else it is for nothing */
+        document_pointer(contract->document, object, key, pointer, sizeof pointer);
+    va_start(arguments, format);
+    text_vprintf(&text, format, arguments);
+    va_end(arguments);
+    contract_note(contract, kind, place, "%s%s%s", pointer, pointer[0] == '\0' ? "" : ": ", text.at);
+    text_free(&text);
+}
+
+static void note_schema_fault(void *context, struct place place, const char *text)
+{
+    contract_note(context, FINDING_ERROR, place, "%s", text);
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct finding *left = a;
+    const struct finding *right = b;
+    if (left->place.line != right->place.line)
+        return left->place.line < right->place.line ? -1 : 1;
+    if (left->place.column != right->place.column)
+        return left->place.column < right->place.column ? -1 : 1;
+    return left->kind != right->kind ? (int)left->kind - (int)right->kind : strcmp(left->text, right->text);
+}
+
+/* --- the tree --- */
+
+struct json_object *object_member(struct json_object *object, const char *key)
+{
+    struct json_object *member = NULL;
+    if (!json_object_is_type(object, json_type_object))
+        return NULL;
+    json_object_object_get_ex(object, key, &member);
+    return json_object_is_type(member, json_type_object) ? member : NULL;
+}
+
+const char *string_member(struct json_object *object, const char *key)
+{
+    struct json_object *member = NULL;
+    if (!json_object_is_type(object, json_type_object))
+        return NULL;
+    json_object_object_get_ex(object, key, &member);
+    return json_object_is_type(member, json_type_string) ? json_object_get_string(member) : NULL;
+}
+
+struct json_object *contract_follow(const struct contract *contract, struct json_object *object, unsigned *hops)
+{
+    unsigned count = 0;
+    while (string_member(object, "$ref") != NULL) {
+        if (count == HOPS_MAX || !schemas_follow(contract->schemas, object, &object, NULL))
+            return NULL;
+        count++;
+    }
+    if (hops != NULL)
+        *hops = count;
+    return json_object_is_type(object, json_type_object) ? object : NULL;
+}
+
+/* --- the head of the document --- */
+
+static void check_asyncapi(struct contract *contract, struct json_object *root)
+{
+    const char *version = string_member(root, "asyncapi");
+    if (!json_object_object_get_ex(root, "asyncapi", NULL))
+        contract_note_at(contract, FINDING_ERROR, root, NULL, "no asyncapi: this is no AsyncAPI document");
+    else if (version == NULL || strcmp(version, ASYNCAPI_VERSION) != 0)
+        contract_note_at(contract, FINDING_ERROR, root, "asyncapi", "%s is not the version that is read here, %s",
+                         version == NULL ? "this" : version, ASYNCAPI_VERSION);
+}
+
+/* One or more digits, three times, with points between. */
+static bool is_version(const char *text)
+{
+    for (int i = 0; i < 3; i++) {
+        size_t digits = strspn(text, "0123456789");
+        if (digits == 0)
+            return false;
+        text += digits;
+        if (*text++ != (i < 2 ? '.' : '\0'))
+            return false;
     }
     return true;
 }
 
-static bool take_document(struct contract *contract, yaml_document_t *document, struct fault *fault)
+static void read_version(struct contract *contract, struct json_object *info)
 {
-    yaml_node_t *root = yaml_document_get_root_node(document);
-    if (root == NULL || root->type != YAML_MAPPING_NODE)
-        return fault_set(fault, "not a mapping");
-    yaml_node_t *version = member(document, root, "asyncapi");
-    if (version == NULL || version->type != YAML_SCALAR_NODE)
-        return fault_set(fault, "no `asyncapi: 2.6.0`");
-    if (strcmp((char *)version->data.scalar.value, "2.6.0") != 0)
-        return fault_set(fault, "line %zu: asyncapi %s; the MOV reads 2.6.0", version->start_mark.line + 1,
-                         (char *)version->data.scalar.value);
-    yaml_node_t *channels = member(document, root, "channels");
-    if (channels == NULL || channels->type != YAML_MAPPING_NODE)
-        return fault_set(fault, "no `channels`");
-    for (yaml_node_pair_t *pair = channels->data.mapping.pairs.start; pair < channels->data.mapping.pairs.top; pair++)
-        if (!take_channel(contract, document, yaml_document_get_node(document, pair->key),
-                          yaml_document_get_node(document, pair->value), fault))
-            return false;
-    return contract->registered != NULL ||
-           fault_set(fault, "no channel valawai/c[012]/<name>/control/registered with `subscribe`; without it the MOV "
-                            "answers no registration");
+    struct json_object *version = NULL;
+    if (!json_object_object_get_ex(info, "version", &version)) {
+        contract_note_at(contract, FINDING_ERROR, info, NULL, "no version");
+    } else if (json_object_is_type(version, json_type_string)) {
+        contract->version = json_object_get_string(version);
+        if (!is_version(contract->version))
+            contract_note_at(contract, FINDING_ERROR, info, "version", "%s is not of the form x.y.z",
+                             contract->version);
+    } else if (json_object_is_type(version, json_type_int) || json_object_is_type(version, json_type_double)) {
+        contract->version = json_object_get_string(version);
+        contract_note_at(contract, FINDING_WARNING, info, "version",
+                         "%s is read as a number, and the MOV sees no version of the form x.y.z", contract->version);
+    } else {
+        contract_note_at(contract, FINDING_ERROR, info, "version", "is not of the form x.y.z");
+    }
 }
 
-bool contract_read(const char *text, struct contract **result, struct fault *fault)
+static void read_info(struct contract *contract, struct json_object *root)
 {
-    bool read = false;
-    yaml_parser_t parser;
-    yaml_document_t document;
-    struct contract *contract = memory_new(sizeof *contract);
-
-    if (!yaml_parser_initialize(&parser))
-        memory_got(NULL);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, strlen(text));
-    if (!yaml_parser_load(&parser, &document)) {
-        fault_set(fault, "not YAML: line %zu, column %zu: %s", parser.problem_mark.line + 1,
-                  parser.problem_mark.column + 1, parser.problem == NULL ? "?" : parser.problem);
-        goto out;
+    struct json_object *info = object_member(root, "info");
+    if (info == NULL) {
+        contract_note_at(contract, FINDING_ERROR, root, "info", "no title and no version");
+        return;
     }
-    read = take_document(contract, &document, fault);
-    yaml_document_delete(&document);
-out:
-    yaml_parser_delete(&parser);
-    if (read)
-        *result = contract;
-    else
-        contract_free(contract);
-    return read || fault_prefix(fault, "AsyncAPI document");
+    read_version(contract, info);
+    contract->title = string_member(info, "title");
+    contract->description = string_member(info, "description");
+    if (contract->title == NULL)
+        contract_note_at(contract, FINDING_WARNING, info, NULL, "no title");
+    if (contract->description == NULL || contract->description[0] == '\0')
+        contract_note_at(contract, FINDING_WARNING, info, NULL, "no description");
+}
+
+/* --- reading --- */
+
+/* The reader puts the place before its reason; a finding has it apart. */
+static void note_unreadable(struct contract *contract, const struct fault *fault)
+{
+    struct place place = {0};
+    int used = 0;
+    if (sscanf(fault->text, "line %u, column %u: %n", &place.line, &place.column, &used) != 2)
+        used = 0;
+    contract_note(contract, FINDING_ERROR, place, "%s", fault->text + used);
+}
+
+struct contract *contract_build(const char *text, size_t length, bool of_component)
+{
+    struct fault fault = {0};
+    struct contract *contract = memory_new(sizeof *contract);
+    contract->of_component = of_component;
+    contract->document = document_read(text, length, &fault);
+    if (contract->document == NULL) {
+        note_unreadable(contract, &fault);
+        return contract;
+    }
+    struct json_object *root = document_root(contract->document);
+    contract->schemas = schemas_new(contract->document, SCHEMA_ASSERT_FORMAT, note_schema_fault, contract);
+    if (!json_object_is_type(root, json_type_object)) {
+        contract_note(contract, FINDING_ERROR, document_place(contract->document, root),
+                      "this is no AsyncAPI document");
+        return contract;
+    }
+    check_asyncapi(contract, root);
+    read_info(contract, root);
+    contract_check_refs(contract);
+    contract_read_topics(contract);
+    contract_check_schemas(contract);
+    if (of_component) {
+        contract_check_names(contract);
+        contract_check_registered(contract);
+        contract_check_unused(contract);
+    }
+    if (contract->finding_count > 1)
+        qsort(contract->findings, contract->finding_count, sizeof *contract->findings, by_place);
+    return contract;
+}
+
+struct contract *contract_read(const char *text, size_t length)
+{
+    return contract_build(text, length, true);
 }
 
 void contract_free(struct contract *contract)
 {
     if (contract == NULL)
         return;
-    for (size_t i = 0; i < contract->channel_count; i++)
-        free(contract->channels[i].topic);
-    free(contract->channels);
-    free(contract->registered);
+    for (size_t i = 0; i < contract->finding_count; i++)
+        free((char *)contract->findings[i].text);
+    free(contract->findings);
+    free(contract->topics);
     free(contract->name);
+    ptrmap_clear(&contract->seen_for_mov);
+    schemas_free(contract->schemas);
+    document_free(contract->document);
     free(contract);
 }
 
-const struct contract_channel *contract_channel(const struct contract *contract, const char *topic)
+/* --- what it says --- */
+
+size_t contract_errors(const struct contract *contract)
 {
-    for (size_t i = 0; i < contract->channel_count; i++)
-        if (strcmp(contract->channels[i].topic, topic) == 0)
-            return &contract->channels[i];
+    return contract->errors;
+}
+
+size_t contract_findings(const struct contract *contract)
+{
+    return contract->finding_count;
+}
+
+const struct finding *contract_finding(const struct contract *contract, size_t index)
+{
+    return &contract->findings[index];
+}
+
+const char *contract_name(const struct contract *contract)
+{
+    return contract->name;
+}
+
+const char *contract_type(const struct contract *contract)
+{
+    return contract->type[0] == '\0' ? NULL : contract->type;
+}
+
+const char *contract_version(const struct contract *contract)
+{
+    return contract->version;
+}
+
+const char *contract_title(const struct contract *contract)
+{
+    return contract->title;
+}
+
+const char *contract_description(const struct contract *contract)
+{
+    return contract->description;
+}
+
+const char *contract_registered(const struct contract *contract)
+{
+    return contract->registered;
+}
+
+size_t contract_topics(const struct contract *contract)
+{
+    return contract->topic_count;
+}
+
+const struct contract_topic *contract_topic(const struct contract *contract, size_t index)
+{
+    return &contract->topics[index];
+}
+
+const struct contract_topic *contract_find(const struct contract *contract, const char *name)
+{
+    for (size_t i = 0; i < contract->topic_count; i++) {
+        if (strcmp(contract->topics[i].name, name) == 0)
+            return &contract->topics[i];
+    }
     return NULL;
 }

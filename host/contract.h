@@ -1,38 +1,72 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * contract: what a component's AsyncAPI document promises: who it is and on which topics it receives and publishes. The
- * only user of libyaml. */
+ * contract: what a component says of itself in its AsyncAPI document: its name and version, its topics, and what the
+ * messages on them look like. Reading it finds everything that is wrong with the document, or unwise; everything is
+ * kept in a list, so that it can be told at once. An error is what the MOV would refuse, or pass over in silence, or
+ * what cannot be enforced. */
 #ifndef HOST_CONTRACT_H
 #define HOST_CONTRACT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "fault.h"
+#include "document.h"
 
-enum direction {
-    DIRECTION_SUBSCRIBE = 1, /* the component receives */
-    DIRECTION_PUBLISH = 2,   /* the component publishes */
+struct contract; /* read-only once it is read: any thread may use it */
+struct contract_topic;
+struct json_object;
+
+/* As the document has it, seen from the component: it subscribes to what it receives. */
+enum contract_direction { CONTRACT_SUBSCRIBE, CONTRACT_PUBLISH };
+
+enum finding_kind { FINDING_ERROR, FINDING_WARNING };
+
+struct finding {
+    enum finding_kind kind;
+    struct place place; /* 0, 0: of the whole document */
+    const char *text;   /* one line */
 };
 
-struct contract_channel {
-    char *topic;
-    unsigned directions; /* enum direction, joined */
-    int line;
-};
+/* Reads a document, YAML or JSON. Never NULL; whether it is any good, the findings tell. */
+struct contract *contract_read(const char *text, size_t length);
 
-struct contract {
-    char *name;       /* c1_echo */
-    char type[3];     /* C1 */
-    char *registered; /* the topic on which the MOV answers a registration */
-    struct contract_channel *channels;
-    size_t channel_count;
-};
+/* The built-in contract of whoever publishes to the queues of the MOV (register, log/add …): its topics are theirs. */
+struct contract *contract_of_mov(void);
 
-bool contract_read(const char *document, struct contract **contract, struct fault *fault)
-    __attribute__((warn_unused_result));
 void contract_free(struct contract *contract);
 
-const struct contract_channel *contract_channel(const struct contract *contract, const char *topic);
+/* --- findings, in the order of the text --- */
+
+size_t contract_errors(const struct contract *contract);
+size_t contract_findings(const struct contract *contract);
+const struct finding *contract_finding(const struct contract *contract, size_t index);
+
+/* --- the component; every string is owned by the contract, and NULL if the document does not say --- */
+
+const char *contract_name(const struct contract *contract);    /* "c1_echo" */
+const char *contract_type(const struct contract *contract);    /* "C1" */
+const char *contract_version(const struct contract *contract); /* "1.0.0" */
+const char *contract_title(const struct contract *contract);
+const char *contract_description(const struct contract *contract);
+const char *contract_registered(const struct contract *contract); /* the topic of the MOV's notification */
+
+/* --- topics --- */
+
+size_t contract_topics(const struct contract *contract);
+const struct contract_topic *contract_topic(const struct contract *contract, size_t index);
+const struct contract_topic *contract_find(const struct contract *contract, const char *name); /* NULL: not declared */
+
+const char *topic_name(const struct contract_topic *topic);
+const char *topic_description(const struct contract_topic *topic);
+struct place topic_place(const struct contract_topic *topic);
+bool topic_has(const struct contract_topic *topic, enum contract_direction direction);
+
+/* What a message looks like, in one line: `{content*: string, tags: [string]}`, required properties with a star. */
+void topic_summary(const struct contract_topic *topic, enum contract_direction direction, char *summary, size_t size);
+
+/* Whether a message is as the topic declares it, for a direction that the topic has; the reason as of schema_check().
+ * Allocates nothing for a right one. [any thread] */
+bool topic_check(const struct contract_topic *topic, enum contract_direction direction, struct json_object *message,
+                 char *reason, size_t size) __attribute__((warn_unused_result));
 
 #endif

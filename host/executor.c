@@ -24,6 +24,7 @@ struct verdict {
 /* The messages of one topic. While one of them waits for another try, those behind it wait too: the order is kept. */
 struct lane {
     const struct valawai_topic *topic;
+    const struct contract_topic *declared;
     struct list waiting;
     int64_t until; /* nothing of it is handled before; 0: not held up */
     struct backoff backoff;
@@ -65,9 +66,7 @@ static int call(struct executor *executor, struct delivery *delivery, struct han
     atomic_store(&executor->busy_with, topic->name);
     atomic_store(&executor->busy_since, clock_ms());
     atomic_store(&delivery->from->busy, true);
-    services_begin(executor->options.services, handling, delivery);
     int verdict = topic->handle(executor->self, &message);
-    services_end(handling);
     atomic_store(&delivery->from->busy, false);
     atomic_store(&executor->busy_since, 0);
     if (verdict > VALAWAI_DONE || verdict < VALAWAI_FAILED) {
@@ -77,7 +76,25 @@ static int call(struct executor *executor, struct delivery *delivery, struct han
     return verdict;
 }
 
-static int judge(struct executor *executor, struct delivery *delivery, struct handling *handling)
+/* False: the message is not as the AsyncAPI document declares it, and the handler is not to see it. */
+static bool as_declared(struct executor *executor, const struct lane *lane, struct handling *handling)
+{
+    struct services *services = executor->options.services;
+    char reason[384];
+    if (services->validate == VALIDATE_OFF ||
+        topic_check(lane->declared, CONTRACT_SUBSCRIBE, services_json(handling), reason, sizeof reason))
+        return true;
+    if (services->validate == VALIDATE_WARN) {
+        log_warning(executor->options.log, services->plugin->name,
+                    "%s: a message is not as the AsyncAPI document declares it: %s", lane->topic->name, reason);
+        return true;
+    }
+    snprintf(handling->reason, sizeof handling->reason, "not as the AsyncAPI document declares it: %s", reason);
+    return false;
+}
+
+static int judge(struct executor *executor, const struct lane *lane, struct delivery *delivery,
+                 struct handling *handling)
 {
     struct fault fault;
     *handling = (struct handling){0};
@@ -90,7 +107,10 @@ static int judge(struct executor *executor, struct delivery *delivery, struct ha
         snprintf(handling->reason, sizeof handling->reason, "%s", fault.text);
         return VALAWAI_WRONG;
     }
-    return call(executor, delivery, handling);
+    services_begin(executor->options.services, handling, delivery);
+    int verdict = as_declared(executor, lane, handling) ? call(executor, delivery, handling) : VALAWAI_WRONG;
+    services_end(handling);
+    return verdict;
 }
 
 static void reject(struct executor *executor, struct delivery *delivery, const char *why, const char *detail)
@@ -109,7 +129,7 @@ static bool try_again(struct executor *executor, struct lane *lane, struct deliv
     if (delivery->attempt >= executor->options.attempts)
         return false;
     uint32_t delay = backoff_next(&lane->backoff);
-    log_warning(executor->options.log, executor->options.plugin->contract->name,
+    log_warning(executor->options.log, executor->options.plugin->name,
                 "%s: attempt %u of %u to handle a message failed%s%s; again in %u ms", lane->topic->name,
                 delivery->attempt, executor->options.attempts, reason[0] != '\0' ? ": " : "", reason, delay);
     lane->until = clock_ms() + delay;
@@ -180,7 +200,7 @@ static void handle(struct executor *executor, struct lane *lane, struct delivery
     }
     if (!take_late(lane, &verdict)) {
         struct handling handling;
-        verdict.value = judge(executor, delivery, &handling);
+        verdict.value = judge(executor, lane, delivery, &handling);
         verdict.publications = handling.publications;
         memcpy(verdict.reason, handling.reason, sizeof verdict.reason);
         if (keep_late(lane, &verdict))
@@ -260,7 +280,9 @@ struct executor *executor_new(const struct executor_options *options)
     executor->lanes = memory_new((options->plugin->topic_count + 1) * sizeof *executor->lanes);
     for (size_t i = 0; i < options->plugin->topic_count; i++)
         executor->lanes[i] =
-            (struct lane){.topic = &options->plugin->entry.topics[i], .backoff = {.first_ms = 200, .last_ms = 30000}};
+            (struct lane){.topic = &options->plugin->entry.topics[i],
+                          .declared = contract_find(options->plugin->contract, options->plugin->entry.topics[i].name),
+                          .backoff = {.first_ms = 200, .last_ms = 30000}};
     return executor;
 }
 
@@ -294,7 +316,7 @@ void executor_tend(struct executor *executor, int64_t now)
     if (since == 0 || since == executor->warned_of || now - since < executor->options.slow_ms)
         return;
     executor->warned_of = since;
-    log_warning(executor->options.log, executor->options.plugin->contract->name,
+    log_warning(executor->options.log, executor->options.plugin->name,
                 "%s: a handler has been busy with one message for %lld s", atomic_load(&executor->busy_with),
                 (long long)(now - since) / 1000);
 }

@@ -51,6 +51,7 @@ struct host {
     struct publisher *publisher;
     struct registration *registration;
     struct health *health;
+    struct contract *mov; /* the contract of the MOV's own queues */
     struct seat *seats;
     size_t seat_count;
     struct route *routes;
@@ -331,12 +332,24 @@ static void expect_second_signal(void)
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
+/* What is only unwise does not keep a plugin from running, but is said. */
+static void tell_warnings(struct log *log, const struct plugin *plugin)
+{
+    for (size_t i = 0; i < contract_findings(plugin->contract); i++) {
+        const struct finding *finding = contract_finding(plugin->contract, i);
+        log_warning(log, plugin->name, "%s: AsyncAPI document, line %u: %s", plugin->file, finding->place.line,
+                    finding->text);
+    }
+}
+
 static void seat_make(struct host *host, struct seat *seat, const struct plugin *plugin, size_t *subscription)
 {
     const struct settings *settings = host->settings;
-    seat->services = services_new(plugin, host->log, host->publisher, (size_t)settings->host.message_max_bytes);
+    tell_warnings(host->log, plugin);
+    seat->services =
+        services_new(plugin, host->mov, host->log, host->publisher, (size_t)settings->host.message_max_bytes);
     seat->component = (struct component){.plugin = plugin, .services = seat->services, .answers = &seat->answers};
-    seat->answers.topic = plugin->contract->registered;
+    seat->answers.topic = plugin->registered;
     seat->answers.kind = SUBSCRIBE_ANSWER;
     seat->answers.owner = &seat->component;
     host->subscriptions[(*subscription)++] = &seat->answers;
@@ -385,7 +398,7 @@ static struct publisher *make_publisher(struct host *host, const struct plugins 
 {
     size_t count = 0;
     for (size_t i = 0; i < plugins->count; i++)
-        count += plugins->at[i]->contract->channel_count;
+        count += contract_topics(plugins->at[i]->contract);
     const char **topics = memory_new((count + 1) * sizeof *topics);
     struct publisher_options options = {
         .broker = broker_of(host->settings),
@@ -397,9 +410,9 @@ static struct publisher *make_publisher(struct host *host, const struct plugins 
     };
     for (size_t i = 0; i < plugins->count; i++) {
         const struct contract *contract = plugins->at[i]->contract;
-        for (size_t c = 0; c < contract->channel_count; c++)
-            if (contract->channels[c].directions & DIRECTION_PUBLISH)
-                topics[options.topic_count++] = contract->channels[c].topic;
+        for (size_t t = 0; t < contract_topics(contract); t++)
+            if (topic_has(contract_topic(contract, t), CONTRACT_PUBLISH))
+                topics[options.topic_count++] = topic_name(contract_topic(contract, t));
     }
     struct publisher *publisher = publisher_new(&options);
     free(topics);
@@ -412,6 +425,7 @@ static void make_parts(struct host *host, const struct plugins *plugins)
     size_t topics = 0, subscriptions = 0;
     for (size_t i = 0; i < plugins->count; i++)
         topics += plugins->at[i]->topic_count;
+    host->mov = contract_of_mov();
     host->publisher = make_publisher(host, plugins);
     host->seats = memory_new(plugins->count * sizeof *host->seats);
     host->routes = memory_new((topics + 1) * sizeof *host->routes);
@@ -516,6 +530,7 @@ static void free_parts(struct host *host)
         executor_free(host->seats[i].executor);
         services_free(host->seats[i].services);
     }
+    contract_free(host->mov);
     free(host->seats);
     free(host->routes);
     free(host->subscriptions);

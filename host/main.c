@@ -10,10 +10,9 @@
 #include "log.h"
 #include "plugin.h"
 #include "settings.h"
+#include "verbs.h"
 
-enum status { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
-
-static int usage(const char *what, const char *which)
+int usage(const char *what, const char *which)
 {
     struct fault fault;
     fault_set(&fault, "%s%s%s; see valawai-host --help", what, which == NULL ? "" : " ", which == NULL ? "" : which);
@@ -24,10 +23,16 @@ static int usage(const char *what, const char *which)
 static void help(void)
 {
     puts("Usage: valawai-host [run] [--config FILE] [PLUGIN.so ...]\n"
+         "       valawai-host check [--strict] FILE...\n"
+         "       valawai-host validate DOCUMENT TOPIC [FILE|-]\n"
          "\n"
          "Carries messages between a RabbitMQ broker and VALAWAI components that are plugins.\n"
          "Loads the plugins that are named, or else those that plugins.conf enables, or else\n"
          "every .so of the plugin directory. Runs until SIGTERM or SIGINT.\n"
+         "\n"
+         "check says what a plugin or an AsyncAPI document declares, and every error and warning;\n"
+         "with --strict a warning is an error. validate checks messages, one a line, against the\n"
+         "schema of a topic.\n"
          "\n"
          "  -c, --config FILE  read FILE and not ./plugins.conf\n"
          "  -h, --help         show this help\n"
@@ -37,13 +42,14 @@ static void help(void)
     settings_help(stdout);
     puts("\n"
          "A section `plugin NAME { path = \"…\"  enabled = true  key = \"value\" }` of plugins.conf\n"
-         "enables a plugin; every other key is the plugin's own. Paths in the file start from its\n"
-         "directory.\n"
+         "enables a plugin; validate = strict, warn or off tells what is done about messages that are\n"
+         "not as the AsyncAPI document declares them [strict]; every other key is the plugin's own.\n"
+         "Paths in the file start from its directory.\n"
          "\n"
          "Exit status: 0 stopped as asked, 1 could not do it, 2 wrong usage.");
 }
 
-static int run(int argc, char **argv)
+int verb_run(int argc, char **argv)
 {
     static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {0}};
     const char *config = NULL;
@@ -82,7 +88,9 @@ static const struct {
     const char *name;
     int (*function)(int argc, char **argv); /* argv[0] is the verb */
 } verbs[] = {
-    {"run", run},
+    {"run", verb_run},
+    {"check", verb_check},
+    {"validate", verb_validate},
 };
 
 int main(int argc, char **argv)
@@ -100,5 +108,5 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(argv[1], verbs[i].name) == 0)
             return verbs[i].function(argc - 1, argv + 1);
-    return run(argc, argv);
+    return verb_run(argc, argv);
 }

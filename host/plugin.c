@@ -113,26 +113,58 @@ static bool take_entry(struct plugin *plugin, const struct valawai_plugin *entry
     return true;
 }
 
-static bool check_topics(struct plugin *plugin, struct fault *fault)
+/* The first error of the document; `valawai-host check` tells the others. */
+static bool check_contract(struct plugin *plugin, struct fault *fault)
 {
     const struct contract *contract = plugin->contract;
+    for (size_t i = 0; i < contract_findings(contract); i++) {
+        const struct finding *finding = contract_finding(contract, i);
+        if (finding->kind != FINDING_ERROR)
+            continue;
+        if (finding->place.line == 0)
+            return fault_set(fault, "AsyncAPI document: %s", finding->text);
+        return fault_set(fault, "AsyncAPI document, line %u, column %u: %s", finding->place.line, finding->place.column,
+                         finding->text);
+    }
+    plugin->name = contract_name(contract);
+    plugin->type = contract_type(contract);
+    plugin->registered = contract_registered(contract);
+    return true;
+}
+
+static bool has_handler(const struct plugin *plugin, const char *name)
+{
+    for (size_t i = 0; i < plugin->topic_count; i++)
+        if (strcmp(plugin->entry.topics[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static bool check_topics(struct plugin *plugin, struct fault *fault)
+{
     for (const struct valawai_topic *topic = plugin->entry.topics; topic != NULL && topic->name != NULL; topic++) {
-        const struct contract_channel *channel = contract_channel(contract, topic->name);
+        const struct contract_topic *declared = contract_find(plugin->contract, topic->name);
         if (topic->handle == NULL)
             return fault_set(fault, "topic %s has no handler", topic->name);
-        if (strcmp(topic->name, contract->registered) == 0)
+        if (strcmp(topic->name, plugin->registered) == 0)
             return fault_set(fault, "topic %s is the host's to handle", topic->name);
-        if (channel == NULL || !(channel->directions & DIRECTION_SUBSCRIBE))
+        if (declared == NULL || !topic_has(declared, CONTRACT_SUBSCRIBE))
             return fault_set(fault, "topic %s is not a `subscribe` channel of its AsyncAPI document", topic->name);
-        for (const struct valawai_topic *other = plugin->entry.topics; other < topic; other++)
-            if (strcmp(other->name, topic->name) == 0)
-                return fault_set(fault, "topic %s stands twice in its table", topic->name);
+        if (has_handler(plugin, topic->name))
+            return fault_set(fault, "topic %s stands twice in its table", topic->name);
         plugin->topic_count++;
+    }
+    for (size_t i = 0; i < contract_topics(plugin->contract); i++) {
+        const struct contract_topic *declared = contract_topic(plugin->contract, i);
+        const char *name = topic_name(declared);
+        if (topic_has(declared, CONTRACT_SUBSCRIBE) && strcmp(name, plugin->registered) != 0 &&
+            !has_handler(plugin, name))
+            return fault_set(fault, "its AsyncAPI document subscribes to %s, and no handler takes it", name);
     }
     return true;
 }
 
-bool plugin_open(const char *path, struct plugin **result, struct fault *fault)
+bool plugin_inspect(const char *path, struct plugin **result, struct fault *fault)
 {
     bool opened = false;
     void *handle = NULL;
@@ -166,7 +198,8 @@ bool plugin_open(const char *path, struct plugin **result, struct fault *fault)
         fault_set(fault, "brings no AsyncAPI document");
         goto out;
     }
-    opened = contract_read(plugin->entry.asyncapi, &plugin->contract, fault) && check_topics(plugin, fault);
+    plugin->contract = contract_read(plugin->entry.asyncapi, strlen(plugin->entry.asyncapi));
+    opened = true;
 out:
     if (handle != NULL)
         dlclose(handle); /* counts down only: RTLD_NODELETE */
@@ -175,6 +208,25 @@ out:
     else
         plugin_free(plugin);
     return opened || fault_prefix(fault, "%s", path);
+}
+
+bool plugin_judge(struct plugin *plugin, struct fault *fault)
+{
+    plugin->topic_count = 0;
+    return check_contract(plugin, fault) && check_topics(plugin, fault);
+}
+
+bool plugin_open(const char *path, struct plugin **result, struct fault *fault)
+{
+    struct plugin *plugin = NULL;
+    if (!plugin_inspect(path, &plugin, fault))
+        return false;
+    if (!plugin_judge(plugin, fault)) {
+        plugin_free(plugin);
+        return fault_prefix(fault, "%s", path);
+    }
+    *result = plugin;
+    return true;
 }
 
 void plugin_free(struct plugin *plugin)
@@ -201,9 +253,8 @@ static bool check_against(const struct plugins *plugins, const struct plugin *pl
 {
     for (size_t i = 0; i < plugins->count; i++) {
         const struct plugin *other = plugins->at[i];
-        if (strcmp(other->contract->name, plugin->contract->name) == 0)
-            return fault_set(fault, "%s: is component %s, which %s is already", path, plugin->contract->name,
-                             other->path);
+        if (strcmp(other->name, plugin->name) == 0)
+            return fault_set(fault, "%s: is component %s, which %s is already", path, plugin->name, other->path);
         for (size_t t = 0; t < plugin->topic_count; t++)
             for (size_t o = 0; o < other->topic_count; o++)
                 if (strcmp(plugin->entry.topics[t].name, other->entry.topics[o].name) == 0)

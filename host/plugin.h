@@ -19,12 +19,17 @@ struct plugin {
     struct valawai_plugin entry; /* as much of it as the plugin has; the rest is zero */
     size_t topic_count;
     struct contract *contract;
+    const char *name, *type, *registered; /* of the contract: c1_echo, C1, the topic of the MOV's answer */
     const struct plugin_section *section; /* NULL: plugins.conf says nothing of it */
 };
 
 /* Checks and opens one plugin. Runs none of its functions. */
 bool plugin_open(const char *path, struct plugin **plugin, struct fault *fault) __attribute__((warn_unused_result));
 void plugin_free(struct plugin *plugin);
+
+/* The two halves of plugin_open(): what can be read of it at all, and whether document and topics are good. */
+bool plugin_inspect(const char *path, struct plugin **plugin, struct fault *fault) __attribute__((warn_unused_result));
+bool plugin_judge(struct plugin *plugin, struct fault *fault) __attribute__((warn_unused_result));
 
 struct plugins {
     struct plugin **at;

@@ -147,13 +147,15 @@ static struct outlet *outlet_find(struct publisher *publisher, const char *topic
 
 static void on_unroutable(struct publisher *publisher, struct publication *publication)
 {
-    struct outlet *outlet = publication->waits ? outlet_find(publisher, publication->topic) : NULL;
-    if (outlet == NULL) {
+    if (!publication->waits) {
         settle(publisher, publication, OUTCOME_UNROUTABLE);
         return;
     }
-    outlet->wanted = true;
-    park(publisher, publication, 30000); /* sooner, when the queue has been declared */
+    struct outlet *outlet = outlet_find(publisher, publication->topic);
+    if (outlet != NULL)
+        outlet->wanted = true;
+    /* Sooner, when the queue has been declared; the MOV's own are not ours to declare. */
+    park(publisher, publication, outlet != NULL ? 30000 : 1000);
 }
 
 static void confirm_one(struct publisher *publisher, uint64_t sequence, bool positive)

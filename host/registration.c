@@ -70,7 +70,7 @@ struct registration {
 
 static const char *name_of(const struct enrolment *enrolment)
 {
-    return enrolment->component->plugin->contract->name;
+    return enrolment->component->plugin->name;
 }
 
 /* ---- ids ---- */
@@ -153,8 +153,8 @@ static void send_register(struct registration *registration, struct enrolment *e
 {
     const struct plugin *plugin = enrolment->component->plugin;
     struct text body = {0};
-    text_printf(&body, "{\"type\":\"%s\",\"name\":\"%s\",\"version\":\"%s\",\"asyncapi_yaml\":", plugin->contract->type,
-                plugin->contract->name, plugin->entry.version);
+    text_printf(&body, "{\"type\":\"%s\",\"name\":\"%s\",\"version\":\"%s\",\"asyncapi_yaml\":", plugin->type,
+                plugin->name, plugin->entry.version);
     text_put_json(&body, plugin->entry.asyncapi, strlen(plugin->entry.asyncapi));
     text_puts(&body, "}");
     struct publication *publication = publication_new(REGISTER_TOPIC, body.at, body.len);
@@ -192,7 +192,7 @@ static void send_query(struct registration *registration, struct enrolment *enro
     text_printf(
         &body,
         "{\"id\":\"%s-%lu\",\"pattern\":\"%s\",\"type\":\"%s\",\"order\":\"-since\",\"offset\":0,\"limit\":1000}",
-        enrolment->id, number, name_of(enrolment), enrolment->component->plugin->contract->type);
+        enrolment->id, number, name_of(enrolment), enrolment->component->plugin->type);
     struct publication *publication = publication_new(QUERY_TOPIC, body.at, body.len);
     publication->report = true;
     publication->kind = KIND_QUERY;

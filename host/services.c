@@ -80,7 +80,7 @@ void services_record(struct services *services, int level, const char *file, int
 {
     if (level < VALAWAI_DEBUG || level > VALAWAI_ERROR)
         level = VALAWAI_ERROR;
-    const char *name = services->plugin->contract->name;
+    const char *name = services->plugin->name;
     if (payload == NULL) {
         log_write(services->log, levels[level].level, name, file, line, "%s", text);
     } else if (log_wants(services->log, levels[level].level)) {
@@ -124,6 +124,44 @@ static int refuse(struct services *services, int error, const char *topic, const
     return error;
 }
 
+struct json_object *services_json(struct handling *handling)
+{
+    if (handling->json == NULL)
+        handling->json = json_read(handling->services->reader, handling->delivery->body, handling->delivery->len);
+    return handling->json;
+}
+
+/* A handler that passes on what it got has had it parsed already. */
+static struct json_object *publication_json(struct services *services, const char *body, size_t len)
+{
+    bool handled = current != NULL && current->services == services;
+    if (handled && body == current->delivery->body && len == current->delivery->len)
+        return json_object_get(services_json(current));
+    if (handled)
+        return json_read(services->reader, body, len);
+    struct json_tokener *reader = json_reader_new(); /* a thread of the plugin's own */
+    struct json_object *json = json_read(reader, body, len);
+    json_tokener_free(reader);
+    return json;
+}
+
+static bool as_declared(struct services *services, const struct contract_topic *topic, const char *body, size_t len,
+                        struct fault *fault)
+{
+    if (services->validate == VALIDATE_OFF)
+        return true;
+    char reason[384];
+    struct json_object *json = publication_json(services, body, len);
+    bool good = topic_check(topic, CONTRACT_PUBLISH, json, reason, sizeof reason);
+    json_object_put(json);
+    if (!good && services->validate == VALIDATE_WARN) {
+        log_warning(services->log, services->plugin->name,
+                    "publishes on %s what its AsyncAPI document does not declare: %s", topic_name(topic), reason);
+        good = true;
+    }
+    return good || fault_set(fault, "not as the AsyncAPI document declares it: %s", reason);
+}
+
 static int serve_publish(const struct valawai_host *host, const char *topic, const char *body, size_t len)
 {
     struct services *services = services_of(host);
@@ -132,14 +170,16 @@ static int serve_publish(const struct valawai_host *host, const char *topic, con
         return refuse(services, VALAWAI_E_ARGUMENT, topic, "topic and body are wanted");
     if (strlen(topic) > TOPIC_MAX)
         return refuse(services, VALAWAI_E_ARGUMENT, "(too long)", "a topic has at most 255 bytes");
-    const struct contract_channel *channel = contract_channel(services->plugin->contract, topic);
-    if (channel == NULL || !(channel->directions & DIRECTION_PUBLISH))
+    const struct contract_topic *declared = contract_find(services->plugin->contract, topic);
+    const struct contract_topic *of_mov = contract_find(services->mov, topic);
+    bool ours = declared != NULL && topic_has(declared, CONTRACT_PUBLISH);
+    if (!ours && of_mov == NULL)
         return refuse(services, VALAWAI_E_TOPIC, topic, "not a `publish` channel of the AsyncAPI document");
     if (!atomic_load(&services->running))
         return refuse(services, VALAWAI_E_STATE, topic, "only between start and stop");
     if (len > services->message_max_bytes)
         return refuse(services, VALAWAI_E_BODY, topic, "the body is larger than message_max_bytes");
-    if (!json_is_object(body, len, &fault))
+    if (!json_is_object(body, len, &fault) || !as_declared(services, ours ? declared : of_mov, body, len, &fault))
         return refuse(services, VALAWAI_E_BODY, topic, fault.text);
 
     struct publication *publication = publication_new(topic, body, len);
@@ -162,9 +202,7 @@ static struct json_object *serve_json(const struct valawai_host *host, const str
     struct services *services = services_of(host);
     if (current == NULL || current->services != services || message == NULL || message->body != current->delivery->body)
         return NULL;
-    if (current->json == NULL)
-        current->json = json_read(services->reader, message->body, message->len);
-    return current->json;
+    return services_json(current);
 }
 
 static int serve_explain(const struct valawai_host *host, int verdict, const char *format, ...)
@@ -178,8 +216,8 @@ static int serve_explain(const struct valawai_host *host, int verdict, const cha
     return verdict;
 }
 
-struct services *services_new(const struct plugin *plugin, struct log *log, struct publisher *publisher,
-                              size_t message_max_bytes)
+struct services *services_new(const struct plugin *plugin, const struct contract *mov, struct log *log,
+                              struct publisher *publisher, size_t message_max_bytes)
 {
     struct services *services = memory_new(sizeof *services);
     *services = (struct services){
@@ -195,6 +233,8 @@ struct services *services_new(const struct plugin *plugin, struct log *log, stru
         .log = log,
         .publisher = publisher,
         .message_max_bytes = message_max_bytes,
+        .mov = mov,
+        .validate = plugin->section == NULL ? VALIDATE_STRICT : plugin->section->validate,
         .reader = json_reader_new(),
     };
     pthread_mutex_init(&services->lock, NULL);

@@ -30,14 +30,17 @@ struct services {
     struct log *log;
     struct publisher *publisher;
     size_t message_max_bytes;
+    const struct contract *mov;
+    enum validate validate;
     struct json_tokener *reader; /* the plugin's thread's */
     atomic_bool running;         /* after start, before stop */
     pthread_mutex_t lock;        /* the id */
     char id[64];                 /* that the MOV gave the component; "" without */
 };
 
-struct services *services_new(const struct plugin *plugin, struct log *log, struct publisher *publisher,
-                              size_t message_max_bytes);
+/* mov: the contract of the MOV's own queues, on which every component may publish. */
+struct services *services_new(const struct plugin *plugin, const struct contract *mov, struct log *log,
+                              struct publisher *publisher, size_t message_max_bytes);
 void services_free(struct services *services);
 
 /* [any thread] The id under which records go to the MOV; "" when there is none. */
@@ -50,5 +53,8 @@ void services_record(struct services *services, int level, const char *file, int
 /* [plugin's thread] Between the two the thread's calls belong to the handling. */
 void services_begin(struct services *services, struct handling *handling, const struct delivery *delivery);
 void services_end(struct handling *handling);
+
+/* [plugin's thread] The body that is handled, parsed at the first call. */
+struct json_object *services_json(struct handling *handling);
 
 #endif

@@ -204,6 +204,29 @@ static int on_path(cfg_t *cfg, cfg_opt_t *option)
     return refuse_value();
 }
 
+static bool validate_read(const char *value, enum validate *validate)
+{
+    static const char *const names[] = {[VALIDATE_STRICT] = "strict", [VALIDATE_WARN] = "warn", [VALIDATE_OFF] = "off"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(value, names[i]) == 0) {
+            *validate = (enum validate)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int on_validate(cfg_t *cfg, cfg_opt_t *option)
+{
+    enum validate validate;
+    const char *value = cfg_opt_getnstr(option, cfg_opt_size(option) - 1);
+    if (value != NULL && validate_read(value, &validate))
+        return 0;
+    fault_set(parse->fault, "%s:%d: validate: \"%.40s\" is not strict, warn or off", parse->file, cfg->line,
+              value == NULL ? "" : value);
+    return refuse_value();
+}
+
 static void section_take(struct settings *settings, cfg_t *cfg)
 {
     settings->sections = memory_resize(settings->sections, (settings->section_count + 1) * sizeof *settings->sections);
@@ -219,41 +242,14 @@ static void section_take(struct settings *settings, cfg_t *cfg)
             section->path = path_from(parse->directory, value);
         } else if (strcmp(key, "enabled") == 0) {
             (void)!boolean_read(value, &section->enabled); /* on_enabled has seen it */
+        } else if (strcmp(key, "validate") == 0) {
+            (void)!validate_read(value, &section->validate);
         } else {
             section->options = memory_resize(section->options, (section->option_count + 1) * sizeof *section->options);
             section->options[section->option_count++] =
                 (struct plugin_option){.key = memory_text(key), .value = memory_text(value)};
         }
     }
-}
-
-static bool file_text(const char *path, size_t most, struct text *text, struct fault *fault)
-{
-    bool read = false;
-    FILE *file = fopen(path, "re");
-    struct stat status;
-    if (file == NULL)
-        return fault_set(fault, "%s: %s", path, strerror(errno));
-    if (fstat(fileno(file), &status) == 0 && S_ISDIR(status.st_mode)) {
-        fault_set(fault, "%s: is a directory", path);
-        goto out;
-    }
-    char block[4096];
-    size_t got;
-    text_puts(text, "");
-    while ((got = fread(block, 1, sizeof block, file)) > 0 && text->len <= most)
-        text_put(text, block, got);
-    if (ferror(file))
-        fault_set(fault, "%s: %s", path, strerror(errno));
-    else if (text->len > most)
-        fault_set(fault, "%s: is larger than %zu bytes", path, most);
-    else if (memchr(text->at, '\0', text->len) != NULL)
-        fault_set(fault, "%s: holds NUL bytes; it is not a text", path);
-    else
-        read = true;
-out:
-    fclose(file);
-    return read;
 }
 
 /* Blanks comments out, because libconfuse miscounts the lines after them, and finds what it does not mind at the end of
@@ -334,7 +330,8 @@ static cfg_t *grammar(cfg_opt_t *options, cfg_opt_t sections[][TABLE_SIZE + 1], 
     options[count++] = (cfg_opt_t)CFG_STR("plugin_directory", NULL, CFGF_NODEFAULT);
     plugin[0] = (cfg_opt_t)CFG_STR("path", NULL, CFGF_NODEFAULT);
     plugin[1] = (cfg_opt_t)CFG_STR("enabled", NULL, CFGF_NODEFAULT);
-    plugin[2] = end;
+    plugin[2] = (cfg_opt_t)CFG_STR("validate", NULL, CFGF_NODEFAULT);
+    plugin[3] = end;
     options[count++] =
         (cfg_opt_t)CFG_SEC("plugin", plugin, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES | CFGF_KEYSTRVAL);
     options[count] = end;
@@ -351,18 +348,19 @@ static cfg_t *grammar(cfg_opt_t *options, cfg_opt_t sections[][TABLE_SIZE + 1], 
     }
     cfg_set_validate_func(cfg, "plugin|enabled", on_enabled);
     cfg_set_validate_func(cfg, "plugin|path", on_path);
+    cfg_set_validate_func(cfg, "plugin|validate", on_validate);
     return cfg;
 }
 
 static bool file_read(struct settings *settings, const char *path, struct fault *fault)
 {
     bool read = false;
-    cfg_opt_t options[8], sections[4][TABLE_SIZE + 1], plugin[3];
+    cfg_opt_t options[8], sections[4][TABLE_SIZE + 1], plugin[4];
     cfg_t *cfg = NULL;
     struct text text = {0};
     struct parse context = {.settings = settings, .file = path, .fault = fault};
 
-    if (!file_text(path, 1 << 20, &text, fault) || !blank_comments(text.at, path, fault))
+    if (!file_read_text(path, 1 << 20, &text, fault) || !blank_comments(text.at, path, fault))
         goto out;
     const char *slash = strrchr(path, '/');
     context.directory = slash == NULL ? NULL : slash == path ? memory_text("/") : memory_text(path);
@@ -410,7 +408,7 @@ static bool password_read(struct settings *settings, struct fault *fault)
     if (settings->broker.password_file == NULL)
         return true;
     struct text text = {0};
-    bool read = file_text(settings->broker.password_file, 4096, &text, fault);
+    bool read = file_read_text(settings->broker.password_file, 4096, &text, fault);
     if (read) {
         size_t len = strcspn(text.at, "\r\n");
         if (len == 0)

@@ -23,11 +23,15 @@ struct endpoint {
     int port;
 };
 
+/* What is done about a message that is not as the AsyncAPI document declares it. */
+enum validate { VALIDATE_STRICT, VALIDATE_WARN, VALIDATE_OFF };
+
 /* A `plugin NAME { … }` section. */
 struct plugin_section {
     char *name;
     char *path; /* NAME.so of the plugin directory unless the section says otherwise */
     bool enabled;
+    enum validate validate;
     struct plugin_option *options;
     size_t option_count;
 };

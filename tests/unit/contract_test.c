@@ -1,225 +1,254 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "support.h"
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Unit tests of the room `contract`, and the corpus of AsyncAPI documents: those under corpus/good load without a
+ * complaint, those under corpus/bad have on their first line which finding is expected: kind, line, column, text. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 
+#include <cmocka.h>
+#include <glob.h>
+#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "contract.h"
 
-#define TOPIC "valawai/c1/echo/control/registered"
-#define HEAD "asyncapi: 2.6.0\n"
-#define REGISTERED "  valawai/c1/echo/control/registered:\n    subscribe: {message: {}}\n"
-#define GOOD HEAD "channels:\n" REGISTERED
+#ifndef CORPUS_DIR
+#define CORPUS_DIR "tests/corpus"
+#endif
 
-static struct contract *expect_read(const char *document)
+static char *read_file(const char *path, size_t *length)
 {
-    struct contract *contract = NULL;
-    struct fault fault = {""};
-    if (!contract_read(document, &contract, &fault))
-        fail_msg("refused %s: %s", document, fault.text);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    char *text = malloc(1 << 20);
+    assert_non_null(text);
+    *length = fread(text, 1, (1 << 20) - 1, file);
+    text[*length] = '\0';
+    fclose(file);
+    return text;
+}
+
+static struct contract *load(const char *path)
+{
+    size_t length = 0;
+    char *text = read_file(path, &length);
+    struct contract *contract = contract_read(text, length);
+    free(text);
+    assert_non_null(contract);
     return contract;
 }
 
-/* Says what is not as expected, and goes on: a table wants to be seen as a whole. */
-static bool is_refused(const char *document, const char *reason)
+static void print_findings(const char *path, const struct contract *contract)
 {
-    struct contract *contract = NULL;
-    struct fault fault = {""};
-    if (contract_read(document, &contract, &fault)) {
-        contract_free(contract);
-        print_error("took %s; it should say %s\n", document, reason);
-        return false;
+    for (size_t i = 0; i < contract_findings(contract); i++) {
+        const struct finding *finding = contract_finding(contract, i);
+        print_message("%s:%u:%u: %s: %s\n", path, finding->place.line, finding->place.column,
+                      finding->kind == FINDING_ERROR ? "error" : "warning", finding->text);
     }
-    assert_null(contract);
-    if (strncmp(fault.text, "AsyncAPI document: ", 19) == 0 && strstr(fault.text, reason) != NULL &&
-        strchr(fault.text, '\n') == NULL)
-        return true;
-    print_error("of %s it says \"%s\" and not \"%s\"\n", document, fault.text, reason);
+}
+
+static void test_good_documents(void **state)
+{
+    glob_t files = {0};
+    (void)state;
+    assert_int_equal(glob(CORPUS_DIR "/good/*", 0, NULL, &files), 0);
+    assert_true(files.gl_pathc >= 14);
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        const char *name = strrchr(files.gl_pathv[i], '/') + 1;
+        struct contract *contract = load(files.gl_pathv[i]);
+        print_findings(files.gl_pathv[i], contract);
+        assert_int_equal(contract_errors(contract), 0);
+        assert_int_equal(contract_findings(contract), 0);
+        /* the files have the names of their components */
+        assert_int_equal(strncmp(contract_name(contract), name, strcspn(name, ".")), 0);
+        assert_int_equal(contract_type(contract)[1], name[1]);
+        assert_non_null(contract_version(contract));
+        assert_non_null(contract_registered(contract));
+        contract_free(contract);
+    }
+    globfree(&files);
+}
+
+static bool has_finding(const struct contract *contract, enum finding_kind kind, struct place place, const char *text)
+{
+    for (size_t i = 0; i < contract_findings(contract); i++) {
+        const struct finding *finding = contract_finding(contract, i);
+        if (finding->kind == kind && finding->place.line == place.line && finding->place.column == place.column &&
+            strstr(finding->text, text) != NULL)
+            return true;
+    }
     return false;
 }
 
-static void who_it_is(void **state)
+static void test_bad_documents(void **state)
 {
-    UNUSED(state);
-    static const struct {
-        const char *topic, *name, *type;
-    } cases[] = {
-        {"valawai/c0/a/control/registered", "c0_a", "C0"},
-        {"valawai/c1/echo/control/registered", "c1_echo", "C1"},
-        {"valawai/c2/Some_Name_2/control/registered", "c2_Some_Name_2", "C2"},
-    };
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        char document[256];
-        snprintf(document, sizeof document, HEAD "channels:\n  %s: {subscribe: {}}\n", cases[i].topic);
-        struct contract *contract = expect_read(document);
-        assert_string_equal(contract->name, cases[i].name);
-        assert_string_equal(contract->type, cases[i].type);
-        assert_string_equal(contract->registered, cases[i].topic);
+    glob_t files = {0};
+    (void)state;
+    assert_int_equal(glob(CORPUS_DIR "/bad/*", 0, NULL, &files), 0);
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        size_t length = 0;
+        char *text = read_file(files.gl_pathv[i], &length);
+        char kind[16] = "";
+        char wanted[128] = "";
+        struct place place = {0};
+        struct contract *contract = contract_read(text, length);
+        assert_int_equal(sscanf(text, "# expect: %15s %u %u %127[^\n]", kind, &place.line, &place.column, wanted), 4);
+        bool error = strcmp(kind, "error") == 0;
+        if (!has_finding(contract, error ? FINDING_ERROR : FINDING_WARNING, place, wanted)) {
+            print_findings(files.gl_pathv[i], contract);
+            fail_msg("%s: expected: %s %u %u %s", files.gl_pathv[i], kind, place.line, place.column, wanted);
+        }
+        assert_int_equal(contract_errors(contract) > 0, error);
         contract_free(contract);
+        free(text);
     }
-    contract_free(NULL);
+    globfree(&files);
 }
 
-static void directions(void **state)
+static bool check(const struct contract *contract, const char *name, enum contract_direction direction,
+                  const char *message, char *reason, size_t size)
 {
-    UNUSED(state);
-    struct contract *contract = expect_read(GOOD "  valawai/c1/echo/data/in: {subscribe: {}}\n"
-                                                 "  valawai/c1/echo/data/out: {publish: {}}\n"
-                                                 "  valawai/c2/other/data/both: {subscribe: {}, publish: {}}\n"
-                                                 "  valawai/c1/echo/data/none: {description: x}\n");
-    static const struct {
-        const char *topic;
-        unsigned directions;
-        int line;
-    } cases[] = {
-        {"valawai/c1/echo/control/registered", DIRECTION_SUBSCRIBE, 3},
-        {"valawai/c1/echo/data/in", DIRECTION_SUBSCRIBE, 5},
-        {"valawai/c1/echo/data/out", DIRECTION_PUBLISH, 6},
-        {"valawai/c2/other/data/both", DIRECTION_SUBSCRIBE | DIRECTION_PUBLISH, 7},
-        {"valawai/c1/echo/data/none", 0, 8},
-    };
-    assert_int_equal(contract->channel_count, COUNT(cases));
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        const struct contract_channel *channel = contract_channel(contract, cases[i].topic);
-        assert_non_null(channel);
-        assert_int_equal(channel->directions, cases[i].directions);
-        assert_int_equal(channel->line, cases[i].line);
-    }
-    assert_null(contract_channel(contract, "valawai/c1/echo/data/unknown"));
-    assert_null(contract_channel(contract, ""));
+    const struct contract_topic *topic = contract_find(contract, name);
+    assert_non_null(topic);
+    struct json_object *json = json_tokener_parse(message);
+    bool right = topic_check(topic, direction, json, reason, size);
+    json_object_put(json);
+    return right;
+}
+
+static void test_topics(void **state)
+{
+    char reason[200];
+    (void)state;
+    struct contract *contract = load(CORPUS_DIR "/good/c1_basket.yaml");
+    const char *items = "valawai/c1/basket/data/items";
+    assert_int_equal(contract_topics(contract), 3);
+    assert_null(contract_find(contract, "valawai/c1/basket/data/nothing"));
+    assert_true(topic_has(contract_find(contract, items), CONTRACT_SUBSCRIBE));
+    assert_false(topic_has(contract_find(contract, items), CONTRACT_PUBLISH));
+    assert_true(check(contract, items, CONTRACT_SUBSCRIBE, "{\"items\":[{\"name\":\"a\",\"weight\":1.0}]}", reason,
+                      sizeof reason));
+    assert_string_equal(reason, "");
+    assert_false(check(contract, items, CONTRACT_SUBSCRIBE,
+                       "{\"items\":[{\"name\":\"a\",\"weight\":1},{\"name\":\"a\",\"weight\":1.4}]}", reason,
+                       sizeof reason));
+    assert_string_equal(reason, "/items/1/weight: 1.4 is over the maximum 1");
+    assert_false(check(contract, items, CONTRACT_SUBSCRIBE, "{\"items\":[{\"name\":\"a\"}]}", reason, sizeof reason));
+    assert_string_equal(reason, "/items/0: the property \"weight\" is missing");
+    assert_false(check(contract, items, CONTRACT_PUBLISH, "{}", reason, sizeof reason));
+    assert_string_equal(reason, "valawai/c1/basket/data/items: not declared in this direction");
     contract_free(contract);
 }
 
-/* JSON is YAML, and so are anchors, quotes and flow style. */
-static void other_notations(void **state)
+static void test_summary(void **state)
 {
-    UNUSED(state);
-    static const char *const documents[] = {
-        "{\"asyncapi\":\"2.6.0\",\"channels\":{\"valawai/c1/echo/control/registered\":{\"subscribe\":{}}}}",
-        "asyncapi: '2.6.0'\nchannels:\n  'valawai/c1/echo/control/registered':\n    subscribe: &x {}\n",
-        "%YAML 1.1\n---\nasyncapi: \"2.6.0\"\nx: &c {subscribe: {}}\nchannels: {" TOPIC ": *c}\n...\n",
-        "# comment\n\nasyncapi: 2.6.0 # this one\nchannels: {valawai/c1/echo/control/registered: {subscribe: null}}",
-    };
-    for (size_t i = 0; i < COUNT(documents); i++) {
-        struct contract *contract = expect_read(documents[i]);
-        assert_string_equal(contract->name, "c1_echo");
-        contract_free(contract);
-    }
+    char summary[200];
+    (void)state;
+    struct contract *contract = load(CORPUS_DIR "/good/c1_mirror.yaml");
+    topic_summary(contract_find(contract, "valawai/c1/mirror/data/mirrored_text"), CONTRACT_PUBLISH, summary,
+                  sizeof summary);
+    assert_string_equal(summary, "{content*: string, length*: integer}");
+    assert_string_equal(contract_title(contract), "Mirror");
+    assert_string_equal(contract_version(contract), "0.1.12");
+    contract_free(contract);
 }
 
-static void what_is_refused(void **state)
+/* A choice of messages wants exactly one of them, and one that is there twice counts once. */
+static void test_several_messages(void **state)
 {
-    UNUSED(state);
+    static const char text[] = "asyncapi: 2.6.0\ninfo: {title: T, version: 1.0.0}\nchannels:\n  valawai/c1/m/data/in:\n"
+                               "    subscribe:\n      message:\n        oneOf:\n"
+                               "          - {payload: {$ref: '#/components/schemas/a'}}\n"
+                               "          - {name: again, payload: {$ref: '#/components/schemas/a'}}\n"
+                               "          - {payload: {type: object, required: [b]}}\n"
+                               "components: {schemas: {a: {type: object, required: [a], properties: {a: {}}}}}\n";
+    char reason[200];
+    (void)state;
+    struct contract *contract = contract_read(text, sizeof text - 1);
+    const char *topic = "valawai/c1/m/data/in";
+    assert_true(check(contract, topic, CONTRACT_SUBSCRIBE, "{\"b\":1}", reason, sizeof reason));
+    assert_false(check(contract, topic, CONTRACT_SUBSCRIBE, "{}", reason, sizeof reason));
+    assert_false(check(contract, topic, CONTRACT_SUBSCRIBE, "{\"a\":1,\"b\":2}", reason, sizeof reason));
+    assert_non_null(strstr(reason, "in oneOf, where only one may be"));
+    contract_free(contract);
+}
+
+static void test_services(void **state)
+{
     static const struct {
-        const char *document, *reason;
+        const char *topic;
+        const char *message;
+        const char *reason; /* NULL: right */
     } cases[] = {
-        {"", "not a mapping"},
-        {"   \n", "not a mapping"},
-        {"# only a comment\n", "not a mapping"},
-        {"just a text", "not a mapping"},
-        {"- a\n- b\n", "not a mapping"},
-        {"42", "not a mapping"},
-        {"a: [", "not YAML: line "},
-        {"a: b: c", "not YAML: line 1"},
-        {"asyncapi: 2.6.0\nchannels: }\n", "not YAML: line 2"},
-        {"a:\n\tb: c\n", "not YAML: line 2"},
-        {"a: \"\xff\"\n", "not YAML"},
-        {"a: *nowhere\n", "not YAML"},
-        {"a: \"\\q\"\n", "not YAML"},
-        {"\x01", "not YAML"},
-        {"channels:\n" REGISTERED, "no `asyncapi: 2.6.0`"},
-        {"asyncapi: {}\nchannels:\n" REGISTERED, "no `asyncapi: 2.6.0`"},
-        {"asyncapi: 2.5.0\nchannels:\n" REGISTERED, "line 1: asyncapi 2.5.0; the MOV reads 2.6.0"},
-        {"info: x\nasyncapi: 3.0.0\nchannels:\n" REGISTERED, "line 2: asyncapi 3.0.0"},
-        {HEAD, "no `channels`"},
-        {HEAD "channels:\n", "no `channels`"},
-        {HEAD "channels: []\n", "no `channels`"},
-        {HEAD "channels: text\n", "no `channels`"},
-        {HEAD "channels: {}\n", "no channel valawai/c[012]/<name>/control/registered"},
-        {HEAD "channels:\n  valawai/c1/a/data/in: {subscribe: {}}\n",
-         "no channel valawai/c[012]/<name>/control/registered"},
-        {HEAD "channels:\n  valawai/c1/a/control/registered: {publish: {}}\n",
-         "no channel valawai/c[012]/<name>/control/registered"},
-        {GOOD "  valawai/c2/other/control/registered: {subscribe: {}}\n", "line 5: a second registered channel"},
-        {GOOD "  some/other/name: {subscribe: {}}\n", "line 5: channel some/other/name is not named"},
-        {GOOD "  valawai/c3/echo/data/in: {subscribe: {}}\n", "line 5: channel valawai/c3/echo/data/in is not named"},
-        {GOOD "  valawai/c1/e-cho/data/in: {subscribe: {}}\n", "line 5: channel valawai/c1/e-cho/data/in is not named"},
-        {GOOD "  valawai/c1//data/in: {subscribe: {}}\n", "line 5: channel valawai/c1//data/in is not named"},
-        {GOOD "  valawai/c1/echo: {subscribe: {}}\n", "line 5: channel valawai/c1/echo is not named"},
-        {GOOD "  valawai/c1/echo/: {subscribe: {}}\n", "line 5: channel valawai/c1/echo/ is not named"},
-        {GOOD "  valawai/c1/echo/data/: {subscribe: {}}\n", "line 5: channel valawai/c1/echo/data/ is not named"},
-        {GOOD "  valawai/c1/echo/other/in: {subscribe: {}}\n", "line 5: channel valawai/c1/echo/other/in is not named"},
-        {GOOD "  valawai: {subscribe: {}}\n", "line 5: channel valawai is not named"},
-        {GOOD "  '': {subscribe: {}}\n", "line 5: channel  is not named"},
-        {GOOD "  \"valawai/c1/echo/data/in\\0x\": {subscribe: {}}\n", "line 5: channel valawai/c1/echo/data/in"},
-        {GOOD "  [a]: {subscribe: {}}\n", "line 5: the name of a channel is not a text"},
+        {"valawai/component/register",
+         "{\"type\":\"C1\",\"name\":\"c1_echo\",\"version\":\"1.0.0\",\"asyncapi_yaml\":\"x\"}", NULL},
+        {"valawai/component/register",
+         "{\"type\":\"C1\",\"name\":\"c1_echo\",\"version\":\"1\",\"asyncapi_yaml\":\"x\"}",
+         "/version: \"1\" does not match"},
+        {"valawai/component/unregister", "{\"component_id\":\"0123456789abcdef01234567\"}", NULL},
+        {"valawai/component/unregister", "{\"component_id\":\"x\"}", "/component_id: \"x\" does not match"},
+        {"valawai/component/query", "{\"id\":\"q\",\"pattern\":\"c1_echo\",\"limit\":1}", NULL},
+        {"valawai/component/query", "{\"id\":\"q\",\"limit\":0}", "/limit: 0 is under the minimum 1"},
+        {"valawai/log/add", "{\"level\":\"INFO\",\"message\":\"m\",\"payload\":null}", NULL},
+        {"valawai/log/add", "{\"level\":\"FATAL\",\"message\":\"m\"}",
+         "/level: \"FATAL\" is none of \"ERROR\", \"WARN\""},
+        {"valawai/topology/create", "{\"source\":{},\"target\":{},\"enabled\":true}",
+         "/source: the property \"component_id\" is missing"},
+        {"valawai/topology/change", "{\"action\":\"REMOVE\",\"connection_id\":\"0123456789abcdef01234567\"}", NULL},
+        {"valawai/topology/query", "{\"id\":\"q\"}", NULL},
     };
-    size_t refused = 0;
-    for (size_t i = 0; i < COUNT(cases); i++)
-        refused += is_refused(cases[i].document, cases[i].reason);
-    assert_int_equal(refused, COUNT(cases));
-}
-
-static void a_topic_has_255_bytes(void **state)
-{
-    UNUSED(state);
-    char name[300], document[600];
-    memset(name, 'a', sizeof name);
-    name[255 - strlen("valawai/c1/echo/data/")] = '\0';
-    snprintf(document, sizeof document, GOOD "  valawai/c1/echo/data/%s: {subscribe: {}}\n", name);
-    contract_free(expect_read(document));
-    snprintf(document, sizeof document, GOOD "  valawai/c1/echo/data/%sa: {subscribe: {}}\n", name);
-    assert_true(is_refused(document, "line 5"));
-}
-
-/* A document may be deep; reading it takes no stack. */
-static void deep_documents(void **state)
-{
-    UNUSED(state);
-    size_t depth = 5000;
-    char *document = malloc(strlen(GOOD) + depth * 2 + 16), *at = stpcpy(document, GOOD "x: ");
-    memset(at, '[', depth);
-    memset(at + depth, ']', depth);
-    at[2 * depth] = '\0';
-    struct contract *contract = NULL;
-    struct fault fault = {""};
-    if (contract_read(document, &contract, &fault))
-        contract_free(contract);
-    else
-        expect_in(fault.text, "AsyncAPI document: ");
-    free(document);
-}
-
-/* Every beginning of a good document is good or refused with a reason. */
-static void every_beginning(void **state)
-{
-    UNUSED(state);
-    static const char whole[] = GOOD "  valawai/c1/echo/data/in: {subscribe: {message: {payload: {type: object}}}}\n"
-                                     "components: {schemas: {a: &a {type: string, enum: [\"x\", 'y']}, b: *a}}\n";
-    for (size_t len = 0; len < sizeof whole; len++) {
-        char document[sizeof whole];
-        struct contract *contract = NULL;
-        struct fault fault = {""};
-        memcpy(document, whole, len);
-        document[len] = '\0';
-        if (contract_read(document, &contract, &fault))
-            contract_free(contract);
-        else
-            assert_int_equal(strncmp(fault.text, "AsyncAPI document: ", 19), 0);
+    char reason[200];
+    (void)state;
+    struct contract *mov = contract_of_mov();
+    print_findings("the MOV", mov);
+    assert_int_equal(contract_errors(mov), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        bool right = check(mov, cases[i].topic, CONTRACT_PUBLISH, cases[i].message, reason, sizeof reason);
+        assert_int_equal(right, cases[i].reason == NULL);
+        if (!right)
+            assert_non_null(strstr(reason, cases[i].reason));
     }
+    contract_free(mov);
+}
+
+/* A schema with a fault in it lets nothing pass, and the others of the document work. */
+static void test_broken_schema(void **state)
+{
+    static const char text[] = "asyncapi: 2.6.0\ninfo: {title: T, version: 1.0.0}\nchannels:\n"
+                               "  valawai/c1/m/data/in: {subscribe: {message: {payload: {minLength: -1}}}}\n"
+                               "  valawai/c1/m/data/out: {publish: {message: {payload: {type: object}}}}\n";
+    char reason[200];
+    (void)state;
+    struct contract *contract = contract_read(text, sizeof text - 1);
+    assert_true(contract_errors(contract) > 0);
+    assert_false(check(contract, "valawai/c1/m/data/in", CONTRACT_SUBSCRIBE, "{}", reason, sizeof reason));
+    assert_string_equal(reason, "the schema of this value could not be read");
+    assert_true(check(contract, "valawai/c1/m/data/out", CONTRACT_PUBLISH, "{}", reason, sizeof reason));
+    contract_free(contract);
+}
+
+static void test_unreadable(void **state)
+{
+    (void)state;
+    struct contract *contract = contract_read("", 0);
+    assert_int_equal(contract_errors(contract), 1);
+    assert_int_equal(contract_topics(contract), 0);
+    assert_null(contract_name(contract));
+    assert_null(contract_find(contract, "x"));
+    contract_free(contract);
+    contract_free(NULL);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(who_it_is),
-        cmocka_unit_test(directions),
-        cmocka_unit_test(other_notations),
-        cmocka_unit_test(what_is_refused),
-        cmocka_unit_test(a_topic_has_255_bytes),
-        cmocka_unit_test(deep_documents),
-        cmocka_unit_test(every_beginning),
+        cmocka_unit_test(test_good_documents), cmocka_unit_test(test_bad_documents),    cmocka_unit_test(test_topics),
+        cmocka_unit_test(test_summary),        cmocka_unit_test(test_several_messages), cmocka_unit_test(test_services),
+        cmocka_unit_test(test_broken_schema),  cmocka_unit_test(test_unreadable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

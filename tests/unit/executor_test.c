@@ -61,6 +61,7 @@ static struct publication *take_record(void)
 #define FIRST "valawai/c1/unit/data/first"
 #define SECOND "valawai/c1/unit/data/second"
 #define OUT "valawai/c1/unit/data/out"
+#define STRICT "valawai/c1/unit/data/strict"
 
 static const struct valawai_host *host; /* what the plugin was given */
 static pthread_t started_on;
@@ -100,13 +101,19 @@ static void stop(void *self)
     stopped++;
 }
 
-static struct contract_channel channels[] = {
-    {.topic = "valawai/c1/unit/control/registered", .directions = DIRECTION_SUBSCRIBE},
-    {.topic = FIRST, .directions = DIRECTION_SUBSCRIBE},
-    {.topic = SECOND, .directions = DIRECTION_SUBSCRIBE},
-    {.topic = OUT, .directions = DIRECTION_PUBLISH},
-};
-static struct contract contract = {.name = "c1_unit", .type = "C1", .channels = channels, .channel_count = 4};
+/* Payloads of any kind: what the schemas allow is the contract's test. */
+static const char document[] = "asyncapi: 2.6.0\n"
+                               "info: {title: c1_unit, version: 1.0.0}\n"
+                               "channels:\n"
+                               "  valawai/c1/unit/control/registered: {subscribe: {message: {payload: {type: object,\n"
+                               "    properties: {id: {}, name: {}, description: {}, version: {}, api_version: {},\n"
+                               "      type: {}, since: {}, channels: {}}}}}}\n"
+                               "  " FIRST ": {subscribe: {message: {payload: {type: object}}}}\n"
+                               "  " SECOND ": {subscribe: {message: {payload: {type: object}}}}\n"
+                               "  " OUT ": {publish: {message: {payload: {type: object}}}}\n"
+                               "  " STRICT ": {publish: {message: {payload: {type: object, required: [n], properties: "
+                               "{n: {type: integer}}}}}}\n";
+static struct contract *contract, *mov;
 static const struct valawai_topic topics[] = {{FIRST, handle, {0}}, {SECOND, handle, {0}}, {0}};
 static struct plugin_option options[] = {{"greeting", "hello"}, {"empty", ""}};
 static const struct plugin_section section = {.options = options, .option_count = 2};
@@ -211,14 +218,19 @@ static int enter(void **state)
     directory = directory_new();
     logs = log_open(&(struct log_options){
         .directory = directory, .file_name = "log", .console_level = 100, .file_level = LOG_DEBUG});
+    contract = contract_read(document, strlen(document));
+    assert_int_equal(contract_errors(contract), 0);
+    mov = contract_of_mov();
     plugin = (struct plugin){.path = "some/unit.so",
                              .file = "unit.so",
                              .entry = {.version = "1.0.0", .topics = topics, .start = start, .stop = stop},
                              .topic_count = 2,
-                             .contract = &contract};
+                             .name = "c1_unit",
+                             .type = "C1",
+                             .contract = contract};
     for (int i = 0; i < 2; i++)
         subscriptions[i] = (struct subscription){.topic = topics[i].name, .owner = (void *)&topics[i]};
-    services = services_new(&plugin, logs, NULL, 2000);
+    services = services_new(&plugin, mov, logs, NULL, 2000);
     queue_init(&outcomes, false);
     started = stopped = 0;
     start_answer = 0;
@@ -232,6 +244,8 @@ static int leave(void **state)
     if (executor != NULL)
         finish();
     services_free(services);
+    contract_free(contract);
+    contract_free(mov);
     for (struct node *node; (node = list_take(&seen_list)) != NULL; free(node))
         list_free(&((struct outcome_seen *)node)->publications);
     queue_destroy(&outcomes);
@@ -720,7 +734,7 @@ static void publications_that_are_refused(void **state)
         {VALAWAI_E_ARGUMENT, "at most 255 bytes"},
         {VALAWAI_E_TOPIC, "not a `publish` channel"},
         {VALAWAI_E_TOPIC, "cannot publish on " FIRST ": not a `publish` channel"},
-        {VALAWAI_E_TOPIC, "cannot publish on valawai/log/add: not a `publish` channel"},
+        {VALAWAI_E_BODY, "cannot publish on valawai/log/add: not as the AsyncAPI document declares it"},
         {VALAWAI_E_BODY, "empty"},
         {VALAWAI_E_BODY, "not an object"},
         {VALAWAI_E_BODY, "not JSON"},

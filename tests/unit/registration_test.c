@@ -115,13 +115,17 @@ void __wrap_publisher_send_urgent(struct publisher *publisher, struct publicatio
 
 enum { A, B };
 static char document_a[] = "asyncapi: 2.6.0\n\"quoted\" \\ \t\xc3\xa9\n", document_b[] = "b";
-static struct contract contracts[] = {
-    {.name = "c1_a", .type = "C1", .registered = "valawai/c1/a/control/registered"},
-    {.name = "c1_b", .type = "C1", .registered = "valawai/c1/b/control/registered"},
-};
 static struct plugin plugins[] = {
-    {.contract = &contracts[A], .file = "a.so", .entry = {.version = "1.2.3", .asyncapi = document_a}},
-    {.contract = &contracts[B], .file = "b.so", .entry = {.version = "4.5.6", .asyncapi = document_b}},
+    {.name = "c1_a",
+     .type = "C1",
+     .registered = "valawai/c1/a/control/registered",
+     .file = "a.so",
+     .entry = {.version = "1.2.3", .asyncapi = document_a}},
+    {.name = "c1_b",
+     .type = "C1",
+     .registered = "valawai/c1/b/control/registered",
+     .file = "b.so",
+     .entry = {.version = "4.5.6", .asyncapi = document_b}},
 };
 static struct subscription answers[2], page;
 static struct component components[2];
@@ -155,10 +159,11 @@ static int enter(void **state)
         .directory = directory, .file_name = "log", .console_level = 100, .file_level = LOG_DEBUG});
     for (int i = 0; i < 2; i++) {
         answers[i] =
-            (struct subscription){.topic = contracts[i].registered, .kind = SUBSCRIBE_ANSWER, .owner = &components[i]};
+            (struct subscription){.topic = plugins[i].registered, .kind = SUBSCRIBE_ANSWER, .owner = &components[i]};
         atomic_store(&answers[i].epoch, 3);
-        components[i] = (struct component){
-            .plugin = &plugins[i], .services = services_new(&plugins[i], logs, NULL, 1000), .answers = &answers[i]};
+        components[i] = (struct component){.plugin = &plugins[i],
+                                           .services = services_new(&plugins[i], NULL, logs, NULL, 1000),
+                                           .answers = &answers[i]};
     }
     return 0;
 }

@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The channels of an AsyncAPI document, which are our topics: what their messages look like, and whose they are. */
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "contract_parts.h"
+#include "memory.h"
+#include "text.h"
+
+#define TOPICS_MAX 1000
+#define MESSAGES_MAX 64
+#define QUEUE_NAME_MAX 255 /* bytes that AMQP has for the name of a queue */
+#define SUMMARY_DEPTH 2
+#define SUMMARY_MEMBERS 16
+
+/* The words of the document, by direction. */
+static const char *const directions[] = {[CONTRACT_SUBSCRIBE] = "subscribe", [CONTRACT_PUBLISH] = "publish"};
+
+/* --- messages --- */
+
+/* One message after another, as they are found. */
+struct messages {
+    struct contract *contract;
+    const char *topic;
+    enum contract_direction direction;
+    const struct schema *schemas[MESSAGES_MAX];
+    size_t count;
+    struct json_object *payload; /* of the first */
+    bool broken;
+};
+
+static void read_message(struct messages *messages, struct json_object *owner, struct json_object *message,
+                         bool in_list);
+
+static void complain(struct messages *messages, struct json_object *object, const char *key, const char *what)
+{
+    messages->broken = true;
+    contract_note_at(messages->contract, FINDING_ERROR, object, key, "%s", what);
+}
+
+/* Whether the payload is written in JSON Schema: by default it is. */
+static bool is_json_schema(struct json_object *message)
+{
+    static const char *const formats[] = {"application/vnd.aai.asyncapi", "application/schema+json",
+                                          "application/schema+yaml"};
+    const char *format = string_member(message, "schemaFormat");
+    if (format == NULL)
+        return true;
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        if (strncmp(format, formats[i], strlen(formats[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A body that is no JSON object ends the MOV's listening to a topic, and the MOV never sends one. */
+static void check_is_object(struct messages *messages, struct json_object *message, struct json_object *payload)
+{
+    struct json_object *type = NULL;
+    struct json_object *schema = contract_follow(messages->contract, payload, NULL);
+    if (schema == NULL || !json_object_object_get_ex(schema, "type", &type))
+        return;
+    bool is_object = json_object_is_type(type, json_type_string) && strcmp(json_object_get_string(type), "object") == 0;
+    for (size_t i = 0; json_object_is_type(type, json_type_array) && i < json_object_array_length(type); i++) {
+        struct json_object *one = json_object_array_get_idx(type, i);
+        is_object |= json_object_is_type(one, json_type_string) && strcmp(json_object_get_string(one), "object") == 0;
+    }
+    if (!is_object)
+        complain(messages, message, "payload", "a message of VALAWAI has to be an object");
+}
+
+static void read_payload(struct messages *messages, struct json_object *message)
+{
+    struct json_object *payload = NULL;
+    if (!json_object_object_get_ex(message, "payload", &payload)) {
+        complain(messages, message, NULL, "a message without a payload");
+        return;
+    }
+    if (!is_json_schema(message)) {
+        complain(messages, message, "schemaFormat", "the payload is not described in JSON Schema");
+        return;
+    }
+    if (!json_object_is_type(payload, json_type_object) && !json_object_is_type(payload, json_type_boolean)) {
+        complain(messages, message, "payload", "is no schema");
+        return;
+    }
+    if (messages->count == MESSAGES_MAX) {
+        complain(messages, message, "payload", "one message too many for a channel");
+        return;
+    }
+    check_is_object(messages, message, payload);
+    if (messages->count == 0)
+        messages->payload = payload;
+    messages->schemas[messages->count++] = schemas_add(messages->contract->schemas, payload);
+}
+
+static void read_messages(struct messages *messages, struct json_object *message, struct json_object *among)
+{
+    if (!json_object_is_type(among, json_type_array) || json_object_array_length(among) == 0) {
+        complain(messages, message, "oneOf", "is no list of messages");
+        return;
+    }
+    size_t length = json_object_array_length(among);
+    for (size_t i = 0; i < length && messages->count < MESSAGES_MAX; i++)
+        read_message(messages, message, json_object_array_get_idx(among, i), true);
+    if (length > 1)
+        contract_note_at(messages->contract, FINDING_WARNING, message, "oneOf",
+                         "the MOV reads no choice of messages: it never connects %s", messages->topic);
+}
+
+/* A message object, a reference to one, or a choice of several. */
+static void read_message(struct messages *messages, struct json_object *owner, struct json_object *message,
+                         bool in_list)
+{
+    struct json_object *among = NULL;
+    unsigned hops = 0;
+    const char *key = in_list ? "oneOf" : "message";
+    struct json_object *target = contract_follow(messages->contract, message, &hops);
+    if (target == NULL && string_member(message, "$ref") != NULL) {
+        complain(messages, message, "$ref", "leads to no message");
+    } else if (target == NULL) {
+        complain(messages, owner, key, "is no message");
+    } else {
+        if (hops > 1)
+            contract_note_at(messages->contract, FINDING_WARNING, message, "$ref",
+                             "the MOV follows one reference to a message, not %u: it never connects %s", hops,
+                             messages->topic);
+        if (!in_list && json_object_object_get_ex(target, "oneOf", &among))
+            read_messages(messages, target, among);
+        else
+            read_payload(messages, target);
+    }
+}
+
+/* --- channels --- */
+
+static void read_side(struct contract *contract, struct contract_topic *topic, struct json_object *item,
+                      enum contract_direction direction)
+{
+    struct contract_side *side = &topic->sides[direction];
+    struct messages messages = {.contract = contract, .topic = topic->name, .direction = direction};
+    struct json_object *message = NULL;
+    if (!json_object_object_get_ex(item, directions[direction], NULL))
+        return;
+    struct json_object *operation = object_member(item, directions[direction]);
+    side->declared = true;
+    if (operation == NULL) {
+        complain(&messages, item, directions[direction], "is no operation");
+    } else if (!json_object_object_get_ex(operation, "message", &message)) {
+        complain(&messages, item, directions[direction], "has no message");
+    } else {
+        read_message(&messages, operation, message, false);
+    }
+    side->payload = messages.payload;
+    side->messages = messages.count;
+    if (messages.broken || messages.count == 0)
+        return;
+    side->schema =
+        messages.count == 1 ? messages.schemas[0] : schemas_one_of(contract->schemas, messages.schemas, messages.count);
+    if (messages.count == 1 && contract->of_component)
+        contract_check_payload_for_mov(contract, messages.payload);
+}
+
+static void read_topic(struct contract *contract, struct json_object *channels, const char *name,
+                       struct json_object *item)
+{
+    struct contract_topic *topic = &contract->topics[contract->topic_count++];
+    *topic = (struct contract_topic){
+        .name = name,
+        .contract = contract,
+        .place = document_place_of_key(contract->document, channels, name),
+    };
+    if (string_member(item, "$ref") != NULL) {
+        contract_note_at(contract, FINDING_WARNING, item, "$ref", "the MOV follows no reference to a channel");
+        item = contract_follow(contract, item, NULL);
+    }
+    if (!json_object_is_type(item, json_type_object)) {
+        contract_note_at(contract, FINDING_ERROR, channels, name, "is no channel");
+        return;
+    }
+    topic->description = string_member(item, "description");
+    read_side(contract, topic, item, CONTRACT_SUBSCRIBE);
+    read_side(contract, topic, item, CONTRACT_PUBLISH);
+    if (topic->sides[CONTRACT_SUBSCRIBE].declared && topic->sides[CONTRACT_PUBLISH].declared)
+        contract_note_at(contract, FINDING_WARNING, channels, name,
+                         "is both subscribed and published to: what the component publishes may come back to it");
+    if (!topic->sides[CONTRACT_SUBSCRIBE].declared && !topic->sides[CONTRACT_PUBLISH].declared)
+        contract_note_at(contract, FINDING_WARNING, channels, name, "is neither subscribed nor published to");
+}
+
+void contract_read_topics(struct contract *contract)
+{
+    struct json_object *root = document_root(contract->document);
+    struct json_object *channels = object_member(root, "channels");
+    if (channels == NULL || json_object_object_length(channels) == 0) {
+        contract_note_at(contract, FINDING_ERROR, root, "channels", "there are no channels");
+        return;
+    }
+    if (json_object_object_length(channels) > TOPICS_MAX) {
+        contract_note_at(contract, FINDING_ERROR, root, "channels", "more than %d channels", TOPICS_MAX);
+        return;
+    }
+    contract->topics = memory_new(((size_t)json_object_object_length(channels) + 1) * sizeof *contract->topics);
+    json_object_object_foreach(channels, name, item)
+    {
+        read_topic(contract, channels, name, item);
+    }
+}
+
+/* --- names --- */
+
+/* The parts of valawai/c1/echo/control/registered. */
+struct topic_parts {
+    char level; /* '0', '1' or '2' */
+    const char *component;
+    size_t component_length;
+    const char *operation;
+    bool is_control;
+};
+
+static size_t word_length(const char *text)
+{
+    return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+}
+
+static bool starts(const char **text, const char *with)
+{
+    size_t length = strlen(with);
+    if (strncmp(*text, with, length) != 0)
+        return false;
+    *text += length;
+    return true;
+}
+
+static bool split_name(const char *name, struct topic_parts *parts)
+{
+    if (strlen(name) > QUEUE_NAME_MAX || !starts(&name, "valawai/c"))
+        return false;
+    parts->level = *name;
+    if (*name < '0' || *name > '2' || *++name != '/')
+        return false;
+    parts->component = ++name;
+    parts->component_length = word_length(name);
+    name += parts->component_length;
+    parts->is_control = starts(&name, "/control/");
+    if (parts->component_length == 0 || (!parts->is_control && !starts(&name, "/data/")))
+        return false;
+    parts->operation = name;
+    for (; *name != '\0'; name++) {
+        if (word_length(name) == 0 && strchr("-./", *name) == NULL)
+            return false;
+    }
+    return parts->operation[0] != '\0' && parts->operation[0] != '/' && name[-1] != '/';
+}
+
+static bool is_registered(const struct topic_parts *parts)
+{
+    return parts->is_control && strcmp(parts->operation, "registered") == 0;
+}
+
+/* Queues of the MOV that a component may have among its channels. */
+static bool is_service(const struct contract_topic *topic)
+{
+    static const struct {
+        const char *name;
+        enum contract_direction direction;
+    } services[] = {
+        {"valawai/component/register", CONTRACT_PUBLISH},
+        {"valawai/component/unregister", CONTRACT_PUBLISH},
+        {"valawai/component/query", CONTRACT_PUBLISH},
+        {"valawai/component/page", CONTRACT_SUBSCRIBE},
+        {"valawai/log/add", CONTRACT_PUBLISH},
+        {"valawai/topology/create", CONTRACT_PUBLISH},
+        {"valawai/topology/change", CONTRACT_PUBLISH},
+        {"valawai/topology/query", CONTRACT_PUBLISH},
+        {"valawai/topology/page", CONTRACT_SUBSCRIBE},
+    };
+    for (size_t i = 0; i < sizeof services / sizeof services[0]; i++) {
+        if (strcmp(topic->name, services[i].name) == 0)
+            return topic->sides[services[i].direction].declared && !topic->sides[!services[i].direction].declared;
+    }
+    return false;
+}
+
+/* The component is the one of the first topic that has a name, or rather of the first registered topic. */
+static void find_component(struct contract *contract)
+{
+    struct topic_parts parts = {0};
+    for (size_t i = 0; i < contract->topic_count; i++) {
+        struct contract_topic *topic = &contract->topics[i];
+        if (!split_name(topic->name, &parts) || (contract->name != NULL && !is_registered(&parts)))
+            continue;
+        free(contract->name);
+        contract->name = memory_format("c%c_%.*s", parts.level, (int)parts.component_length, parts.component);
+        snprintf(contract->type, sizeof contract->type, "C%c", parts.level);
+        if (is_registered(&parts)) {
+            contract->registered = topic->name;
+            return;
+        }
+    }
+}
+
+static bool is_own(const struct contract *contract, const struct topic_parts *parts)
+{
+    return contract->name[1] == parts->level && strlen(contract->name) == 3 + parts->component_length &&
+           strncmp(contract->name + 3, parts->component, parts->component_length) == 0;
+}
+
+void contract_check_names(struct contract *contract)
+{
+    struct topic_parts parts = {0};
+    find_component(contract);
+    for (size_t i = 0; i < contract->topic_count; i++) {
+        const struct contract_topic *topic = &contract->topics[i];
+        if (is_service(topic))
+            continue;
+        if (!split_name(topic->name, &parts))
+            contract_note(contract, FINDING_ERROR, topic->place,
+                          "%s is not of the form valawai/c[012]/<name>/(data|control)/<operation>", topic->name);
+        else if (!is_own(contract, &parts))
+            contract_note(contract, FINDING_ERROR, topic->place, "%s is a channel of another component than %s",
+                          topic->name, contract->name);
+    }
+}
+
+/* --- the registered topic --- */
+
+static void check_registered_properties(struct contract *contract, const struct contract_topic *topic)
+{
+    static const char *const wanted[] = {"id",          "name", "description", "version",
+                                         "api_version", "type", "since",       "channels"};
+    struct json_object *properties = contract_properties_for_mov(contract, topic->sides[CONTRACT_SUBSCRIBE].payload);
+    struct text missing = {0};
+    text_puts(&missing, "");
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        if (properties == NULL || !json_object_object_get_ex(properties, wanted[i], NULL))
+            text_printf(&missing, "%s%s", missing.len > 0 ? ", " : "", wanted[i]);
+    }
+    if (missing.len > 0)
+        contract_note(contract, FINDING_ERROR, topic->place,
+                      "%s: its message has no property %s: the MOV never tells the component its id", topic->name,
+                      missing.at);
+    text_free(&missing);
+}
+
+void contract_check_registered(struct contract *contract)
+{
+    struct place nowhere = {0};
+    const struct contract_topic *topic = NULL;
+    if (contract->topic_count == 0)
+        return; /* told of already */
+    if (contract->registered == NULL) {
+        contract_note(contract, FINDING_ERROR, nowhere,
+                      "there is no channel valawai/c[012]/<name>/control/registered: the MOV never tells the component "
+                      "its id");
+        return;
+    }
+    topic = contract_find(contract, contract->registered);
+    if (!topic->sides[CONTRACT_SUBSCRIBE].declared)
+        contract_note(contract, FINDING_ERROR, topic->place,
+                      "%s is not subscribed to: the MOV never tells the component its id", topic->name);
+    else if (topic->sides[CONTRACT_SUBSCRIBE].payload != NULL)
+        check_registered_properties(contract, topic);
+}
+
+/* --- what it says --- */
+
+const char *topic_name(const struct contract_topic *topic)
+{
+    return topic->name;
+}
+
+const char *topic_description(const struct contract_topic *topic)
+{
+    return topic->description;
+}
+
+struct place topic_place(const struct contract_topic *topic)
+{
+    return topic->place;
+}
+
+bool topic_has(const struct contract_topic *topic, enum contract_direction direction)
+{
+    return topic->sides[direction].declared;
+}
+
+bool topic_check(const struct contract_topic *topic, enum contract_direction direction, struct json_object *message,
+                 char *reason, size_t size)
+{
+    const struct contract_side *side = &topic->sides[direction];
+    if (side->schema != NULL)
+        return schema_check(side->schema, message, reason, size);
+    snprintf(reason, size, "%s: %s", topic->name,
+             side->declared ? "its messages could not be read in the document" : "not declared in this direction");
+    return false;
+}
+
+/* --- summaries --- */
+
+static void summarise(const struct contract *contract, struct json_object *schema, unsigned depth, struct text *text);
+
+static bool is_required(struct json_object *schema, const char *name)
+{
+    struct json_object *names = NULL;
+    json_object_object_get_ex(schema, "required", &names);
+    for (size_t i = 0; json_object_is_type(names, json_type_array) && i < json_object_array_length(names); i++) {
+        struct json_object *one = json_object_array_get_idx(names, i);
+        if (json_object_is_type(one, json_type_string) && strcmp(json_object_get_string(one), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void summarise_object(const struct contract *contract, struct json_object *schema, unsigned depth,
+                             struct text *text)
+{
+    struct json_object *properties = object_member(schema, "properties");
+    size_t count = 0;
+    if (properties == NULL || depth == SUMMARY_DEPTH) {
+        text_puts(text, "object");
+        return;
+    }
+    text_puts(text, "{");
+    json_object_object_foreach(properties, name, property)
+    {
+        if (count == SUMMARY_MEMBERS) {
+            text_puts(text, ", …");
+            break;
+        }
+        text_puts(text, count++ == 0 ? "" : ", ");
+        text_put_line(text, name, strlen(name));
+        text_puts(text, is_required(schema, name) ? "*: " : ": ");
+        summarise(contract, property, depth + 1, text);
+    }
+    text_puts(text, "}");
+}
+
+static void summarise_values(struct json_object *values, struct text *text)
+{
+    for (size_t i = 0; i < json_object_array_length(values) && i < 6; i++) {
+        const char *value = json_object_get_string(json_object_array_get_idx(values, i));
+        text_puts(text, i == 0 ? "" : "|");
+        text_put_line(text, value == NULL ? "null" : value, value == NULL ? 4 : strnlen(value, 20));
+    }
+    if (json_object_array_length(values) > 6)
+        text_puts(text, "|…");
+}
+
+static void summarise_choice(struct json_object *schema, struct text *text)
+{
+    static const char *const keys[] = {"oneOf", "anyOf", "allOf"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        struct json_object *among = NULL;
+        if (json_object_object_get_ex(schema, keys[i], &among) && json_object_is_type(among, json_type_array)) {
+            text_printf(text, "%s %zu", keys[i], json_object_array_length(among));
+            return;
+        }
+    }
+    text_puts(text, "any");
+}
+
+static void summarise(const struct contract *contract, struct json_object *schema, unsigned depth, struct text *text)
+{
+    struct json_object *values = NULL;
+    struct json_object *items = NULL;
+    schema = contract_follow(contract, schema, NULL);
+    const char *type = string_member(schema, "type");
+    if (schema == NULL) {
+        text_puts(text, "any");
+    } else if (json_object_object_get_ex(schema, "enum", &values) && json_object_is_type(values, json_type_array)) {
+        summarise_values(values, text);
+    } else if (object_member(schema, "properties") != NULL || (type != NULL && strcmp(type, "object") == 0)) {
+        summarise_object(contract, schema, depth, text);
+    } else if (type != NULL && strcmp(type, "array") == 0) {
+        json_object_object_get_ex(schema, "items", &items);
+        text_puts(text, "[");
+        if (depth < SUMMARY_DEPTH + 2)
+            summarise(contract, items, depth + 1, text);
+        text_puts(text, "]");
+    } else if (type != NULL) {
+        text_put_line(text, type, strlen(type));
+    } else {
+        summarise_choice(schema, text);
+    }
+}
+
+void topic_summary(const struct contract_topic *topic, enum contract_direction direction, char *summary, size_t size)
+{
+    const struct contract_side *side = &topic->sides[direction];
+    struct text text = {0};
+    text_puts(&text, "");
+    if (side->payload != NULL)
+        summarise(topic->contract, side->payload, 0, &text);
+    if (side->messages > 1)
+        text_printf(&text, " or %zu more", side->messages - 1);
+    snprintf(summary, size, "%s", text.at);
+    text_free(&text);
+}

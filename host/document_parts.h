@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the files of the room `document` share, and nobody else includes. */
+#ifndef HOST_DOCUMENT_PARTS_H
+#define HOST_DOCUMENT_PARTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "fault.h"
+
+struct json_object;
+
+/* What a scalar may be told to be by a tag. */
+enum scalar_tag { SCALAR_UNTAGGED, SCALAR_STRING, SCALAR_NULL, SCALAR_BOOLEAN, SCALAR_INTEGER, SCALAR_FLOAT };
+
+/* A copy of the text in the form that libyaml reads: without a byte order mark, and with a few rewritings that change
+ * nothing of its meaning. NULL with the reason if it is too long, not UTF-8 or holds what no YAML text may. */
+char *document_text_prepare(const char *text, size_t length, size_t *prepared, struct fault *fault);
+
+/* The value of a plain scalar, by YAML 1.1's rules as SnakeYAML has them. False if it does not fit the tag. */
+bool document_scalar(const char *text, size_t length, enum scalar_tag tag, struct json_object **value);
+
+#endif

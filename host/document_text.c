@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Makes of a text what libyaml can read. libyaml is strict where YAML is not: it takes a tab where a token might begin
+ * for an error even on a line that is blank or holds a comment only, and it refuses the two-part escapes of JSON ("😀"
+ * written as two \u). And it reports bad characters by byte offsets, where we want lines and columns. */
+#include "document_parts.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "document.h"
+#include "memory.h"
+#include "text.h"
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* YAML 1.1's printable characters, once we know that it is UTF-8. */
+static bool is_printable(const unsigned char *at, size_t size)
+{
+    if (size == 1)
+        return (*at >= 0x20 && *at < 0x7f) || *at == '\t' || *at == '\n' || *at == '\r';
+    if (size == 2 && at[0] == 0xc2 && at[1] < 0xa0) /* C1 controls but for the next line */
+        return at[1] == 0x85;
+    if (size == 3 && at[0] == 0xef && at[1] == 0xbb && at[2] == 0xbf) /* a byte order mark within */
+        return false;
+    return !(size == 3 && at[0] == 0xef && at[1] == 0xbf && at[2] >= 0xbe); /* U+FFFE, U+FFFF */
+}
+
+static bool check_characters(const char *text, size_t length, struct fault *fault)
+{
+    const unsigned char *bytes = (const unsigned char *)text;
+    unsigned line = 1;
+    unsigned column = 1;
+    for (size_t i = 0; i < length;) {
+        size_t size = utf8_length(bytes + i, length - i);
+        if (size == 0)
+            return fault_set(fault, "line %u, column %u: the byte 0x%02x is not UTF-8", line, column, bytes[i]);
+        if (!is_printable(bytes + i, size))
+            return fault_set(fault, "line %u, column %u: a control character (it begins with the byte 0x%02x)", line,
+                             column, bytes[i]);
+        column++;
+        if (bytes[i] == '\n') {
+            line++;
+            column = 1;
+        }
+        i += size;
+    }
+    return true;
+}
+
+/* A line that announces a block scalar, whose further lines are its content: `key: |`, `- >-`, `x: &y |2 # why`. */
+static bool begins_block_scalar(const char *line, size_t length)
+{
+    const char *comment = NULL;
+    for (size_t i = 1; i < length && comment == NULL; i++) {
+        if (line[i] == '#' && is_blank(line[i - 1]))
+            comment = line + i;
+    }
+    size_t end = comment == NULL ? length : (size_t)(comment - line);
+    while (end > 0 && (is_blank(line[end - 1]) || line[end - 1] == '\r'))
+        end--;
+    for (int i = 0; i < 2 && end > 0 && strchr("+-123456789", line[end - 1]) != NULL; i++)
+        end--;
+    return end > 0 && (line[end - 1] == '|' || line[end - 1] == '>') && (end == 1 || is_blank(line[end - 2]));
+}
+
+/* What may follow `-` and a tab: had it a key or an item in it, the tab would be indentation, which YAML forbids. */
+static bool is_lone_value(const char *rest, size_t length)
+{
+    if (length > 0 && strchr("{[\"'", rest[0]) != NULL)
+        return true;
+    for (size_t i = 0; i < length; i++) {
+        bool last = i + 1 == length || is_blank(rest[i + 1]) || rest[i + 1] == '\r';
+        if (last && (rest[i] == ':' || (i == 0 && (rest[i] == '-' || rest[i] == '?'))))
+            return false;
+    }
+    return true;
+}
+
+/* Turns the tabs of a line into spaces where YAML would allow them and libyaml does not. */
+static void soften_tabs(char *line, size_t length)
+{
+    size_t indent = 0;
+    while (indent < length && is_blank(line[indent]))
+        indent++;
+    bool empty = indent == length || line[indent] == '\r' || line[indent] == '#';
+    for (size_t i = 0; i < indent && empty; i++)
+        line[i] = ' ';
+    if (empty || line[indent] != '-')
+        return;
+    size_t rest = indent + 1;
+    while (rest < length && is_blank(line[rest]))
+        rest++;
+    if (is_lone_value(line + rest, length - rest))
+        memset(line + indent + 1, ' ', rest - indent - 1);
+}
+
+static size_t indentation(const char *line, size_t length)
+{
+    size_t i = 0;
+    while (i < length && line[i] == ' ')
+        i++;
+    return i;
+}
+
+static void soften_all_tabs(char *text, size_t length)
+{
+    bool in_block = false;
+    size_t block_indent = 0;
+    if (memchr(text, '\t', length) == NULL)
+        return;
+    for (size_t from = 0; from < length;) {
+        char *line = text + from;
+        const char *end = memchr(line, '\n', length - from);
+        size_t size = end == NULL ? length - from : (size_t)(end - line);
+        size_t indent = indentation(line, size);
+        bool blank = strspn(line, " \t\r") >= size;
+        if (in_block && !blank && indent <= block_indent)
+            in_block = false;
+        if (!in_block) {
+            soften_tabs(line, size);
+            in_block = begins_block_scalar(line, size);
+            block_indent = indent;
+        }
+        from += size + 1;
+    }
+}
+
+static unsigned hex_of(const char *digits)
+{
+    unsigned value = 0;
+    for (int i = 0; i < 4; i++) {
+        char c = digits[i];
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10)
+                         : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A' + 10)
+                                                : 0x10000U;
+        value = value << 4 | digit;
+    }
+    return value;
+}
+
+/* Writes a pair of surrogates, "\ud83d\ude00", in the one escape that YAML has for it, and drops the two bytes over. */
+static size_t join_surrogates(char *text, size_t length)
+{
+    size_t used = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < length; i++) {
+        quoted ^= text[i] == '"';
+        text[used++] = text[i];
+        if (!quoted || text[i] != '\\' || i + 1 == length)
+            continue;
+        unsigned high = length - i >= 12 && memcmp(text + i, "\\u", 2) == 0 ? hex_of(text + i + 2) : 0;
+        unsigned low = high >> 10 == 0x36 && memcmp(text + i + 6, "\\u", 2) == 0 ? hex_of(text + i + 8) : 0;
+        if (low >> 10 == 0x37) {
+            char joined[11];
+            snprintf(joined, sizeof joined, "\\U%08x", 0x10000 + ((high & 0x3ff) << 10 | (low & 0x3ff)));
+            memcpy(text + used - 1, joined, 10);
+            used += 9;
+            i += 11;
+        } else {
+            text[used++] = text[++i];
+        }
+    }
+    text[used] = '\0';
+    return used;
+}
+
+/* Where the text begins, after white space. */
+static size_t beginning(const char *text, size_t length)
+{
+    size_t i = 0;
+    while (i < length && strchr(" \t\r\n", text[i]) != NULL)
+        i++;
+    return i;
+}
+
+static void prepare_json(char *text, size_t *length)
+{
+    size_t begin = beginning(text, *length);
+    if (begin == *length || strchr("{[\"", text[begin]) == NULL)
+        return;
+    for (size_t i = 0; i < begin; i++) {
+        if (text[i] == '\t')
+            text[i] = ' ';
+    }
+    *length = join_surrogates(text, *length);
+}
+
+char *document_text_prepare(const char *text, size_t length, size_t *prepared, struct fault *fault)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    if (length > DOCUMENT_TEXT_MAX) {
+        fault_set(fault, "the text is %zu bytes long; at most %zu are read", length, DOCUMENT_TEXT_MAX);
+        return NULL;
+    }
+    if (length >= 3 && memcmp(text, mark, 3) == 0) {
+        text += 3;
+        length -= 3;
+    }
+    if (!check_characters(text, length, fault))
+        return NULL;
+    char *copy = memory_new(length + 1);
+    if (length > 0)
+        memcpy(copy, text, length);
+    *prepared = length;
+    prepare_json(copy, prepared);
+    soften_all_tabs(copy, *prepared);
+    return copy;
+}

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The AsyncAPI document as the contract: checked by hand, when a plugin is loaded, and for every message."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from host import BINARY, ECHO, ROOT, published, received
+
+DOCUMENT = os.path.join(ROOT, "plugins", "echo", "asyncapi.yaml")
+CORPUS = os.path.join(ROOT, "tests", "corpus")
+
+
+def run(*arguments, text=""):
+    return subprocess.run([BINARY, *arguments], input=text, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("what", [ECHO, DOCUMENT])
+def test_check_tells_what_is_there(what):
+    result = run("check", "--strict", what)
+    assert result.returncode == 0, result.stdout
+    for word in ("c1_echo", "C1", "1.0.0", received(), published(), "{content*: string}"):
+        assert word in result.stdout
+
+
+def test_check_of_the_corpus():
+    good = os.path.join(CORPUS, "good")
+    assert run("check", *(os.path.join(good, name) for name in os.listdir(good))).returncode == 0
+    bad = os.path.join(CORPUS, "bad")
+    for name in os.listdir(bad):
+        result = run("check", "--strict", os.path.join(bad, name))
+        assert result.returncode == 1, name
+        assert "line " in result.stdout or "error" in result.stdout, name
+    warning = os.path.join(bad, "warn_unused.yaml")
+    assert run("check", warning).returncode == 0  # unwise, not wrong
+
+
+def test_check_names_what_it_cannot_read(tmp_path):
+    for path in ("/no/such.yaml", "/no/such.so", str(tmp_path)):
+        result = run("check", path)
+        assert result.returncode == 1 and path in result.stdout
+
+
+@pytest.mark.parametrize("arguments", [("check",), ("check", "--what"), ("validate",), ("validate", DOCUMENT)])
+def test_wrong_usage(arguments):
+    result = run(*arguments)
+    assert result.returncode == 2 and arguments[0] in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_validate_gives_a_verdict_a_line(tmp_path):
+    lines = ['{"content":"x"}', '{"content":""}', "[]", "", '{"content":"y","more":1}']
+    result = run("validate", DOCUMENT, received(), text="\n".join(lines) + "\n")
+    verdicts = [line.split(": ", 1)[1] for line in result.stdout.splitlines()]
+    assert [verdict.split(":")[0] for verdict in verdicts] == ["valid", "invalid", "invalid", "invalid", "valid"]
+    assert "/content" in verdicts[1]
+    assert result.returncode == 1
+    file = tmp_path / "messages"
+    file.write_text(lines[0] + "\n")
+    assert run("validate", DOCUMENT, published(), str(file)).returncode == 0
+    assert "no channel x" in run("validate", DOCUMENT, "x").stderr
+
+
+BROKEN = {"content": 5}
+
+
+@pytest.mark.parametrize("mode", ["strict", "warn", "off"])
+def test_messages_that_break_their_schema(new_host, broker, mov, client, mode):
+    host = new_host(broker, plugins=(), conf=f'plugin echo {{ path = "{ECHO}" validate = {mode} }}').start()
+    host.wait_healthy()
+    client.publish(received(), BROKEN, {"content": "good"})
+    expected = [{"content": "good"}] if mode == "strict" else [BROKEN, {"content": "good"}]
+    assert [json.loads(body) for body in client.collect(published(), len(expected), 10)] == expected
+    if mode == "strict":
+        mov.wait_for(lambda mov: any(log["level"] == "ERROR" and "/content" in log["message"] and
+                                     json.loads(log["payload"]) == BROKEN for log in mov.logs))
+        host.wait_record("/content", level="ERROR")
+    elif mode == "warn":
+        host.wait_record("/content", level="WARNING")
+    else:
+        assert not [record for record in host.records() if record.level in ("WARNING", "ERROR")]
+
+
+def test_an_unknown_mode(new_host, broker):
+    result = new_host(broker, plugins=(), conf=f'plugin echo {{\n path = "{ECHO}"\n validate = maybe }}').run()
+    assert result.status == 1 and "plugins.conf:3" in result.stderr and "maybe" in result.stderr

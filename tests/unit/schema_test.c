@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Unit tests of the room `schema`: what the JSON Schema Test Suite does not ask for, above all the reasons, the faults
+ * of schemas, the references, and that everything ends. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "schema.h"
+#include "text.h"
+
+struct loaded {
+    struct document *document;
+    struct schemas *schemas;
+    const struct schema *schema;
+};
+
+static struct loaded load(const char *text)
+{
+    struct loaded loaded = {0};
+    struct fault fault = {0};
+    loaded.document = document_read(text, strlen(text), &fault);
+    if (loaded.document != NULL)
+        loaded.schemas = schemas_compile(loaded.document, "", SCHEMA_ASSERT_FORMAT, &loaded.schema, &fault);
+    if (loaded.schemas == NULL)
+        fail_msg("%s: %s", text, fault.text);
+    return loaded;
+}
+
+static void unload(struct loaded *loaded)
+{
+    schemas_free(loaded->schemas);
+    document_free(loaded->document);
+}
+
+static struct json_object *parse(const char *text)
+{
+    struct json_tokener *reader = json_tokener_new_ex(1001);
+    struct json_object *value = json_tokener_parse_ex(reader, text, (int)strlen(text) + 1);
+    if (json_tokener_get_error(reader) != json_tokener_success)
+        fail_msg("%.100s: %s", text, json_tokener_error_desc(json_tokener_get_error(reader)));
+    json_tokener_free(reader);
+    return value;
+}
+
+/* Checks one value; the reason is "" if it has to be right. */
+static void assert_says(const char *schema, const char *value, const char *wanted)
+{
+    char reason[200] = "x";
+    struct loaded loaded = load(schema);
+    struct json_object *json = parse(value);
+    bool right = schema_check(loaded.schema, json, reason, sizeof reason);
+    assert_string_equal(reason, wanted);
+    assert_int_equal(right, wanted[0] == '\0');
+    json_object_put(json);
+    unload(&loaded);
+}
+
+static void test_reasons(void **state)
+{
+    (void)state;
+    assert_says("{properties: {items: {items: {properties: {weight: {maximum: 1}}}}}}",
+                "{\"items\":[{},{},{},{\"weight\":1.4}]}", "/items/3/weight: 1.4 is over the maximum 1");
+    assert_says("{type: [object, 'null']}", "3", "3 is not null or an object");
+    assert_says("{type: integer}", "1.0", "");
+    assert_says("{type: integer}", "1.5", "1.5 is not an integer");
+    assert_says("{required: [a, b]}", "{\"a\":1}", "the property \"b\" is missing");
+    assert_says("{additionalProperties: false, properties: {a: {}}}", "{\"a/~b\":1}",
+                "the property \"a/~b\" is not allowed here");
+    assert_says("{properties: {a/~b: {type: string}}}", "{\"a/~b\":[]}", "/a~1~0b: an array of 0 is not a string");
+    assert_says("{enum: [a, 1, null, {b: 1}]}", "\"c\"", "\"c\" is none of \"a\", 1, null, an object");
+    assert_says("{enum: []}", "1", "1 is none of an empty enum");
+    assert_says("{const: 5}", "6", "6 is not 5");
+    assert_says("{minimum: 5}", "4.5", "4.5 is under the minimum 5");
+    assert_says("{exclusiveMinimum: 5}", "5", "5 is not over 5");
+    assert_says("{exclusiveMaximum: 5}", "5", "5 is not under 5");
+    assert_says("{multipleOf: 0.01}", "0.075", "0.075 is no multiple of 0.01");
+    assert_says("{minLength: 1}", "\"\"", "\"\" has 0 characters, under the minimum 1");
+    assert_says("{maxLength: 2}", "\"\\u00e9\\u00e9\\u00e9\"", "\"ééé\" has 3 characters, over the maximum 2");
+    assert_says("{pattern: '^a+$'}", "\"ab\"", "\"ab\" does not match \"^a+$\"");
+    assert_says("{format: uuid}", "\"x\"", "\"x\" is no uuid");
+    assert_says("{format: unheard-of}", "\"x\"", "");
+    assert_says("{minItems: 2}", "[1]", "1 items are under the minimum 2");
+    assert_says("{uniqueItems: true}", "[1,{\"a\":[2]},1.5,{\"a\":[2.0]}]", "the items 1 and 3 are equal");
+    assert_says("{contains: {const: 1}}", "[2,3]", "none of the 2 items is what has to be contained");
+    assert_says("{maxProperties: 0}", "{\"a\":1}", "1 properties are over the maximum 0");
+    assert_says("{dependencies: {a: [b]}}", "{\"a\":1}",
+                "the property \"b\" is missing, which has to be there with \"a\"");
+    assert_says("{propertyNames: {maxLength: 1}}", "{\"ab\":1}",
+                "\"ab\" has 2 characters, over the maximum 1 (which is the name of a property)");
+    assert_says("{not: {type: string}}", "\"x\"", "\"x\" is what it must not be");
+    assert_says("false", "\"x\"", "\"x\" is not allowed, nor is anything else");
+    assert_says("{if: {type: string}, then: {minLength: 1}, else: {type: integer}}", "[]",
+                "an array of 0 is not an integer");
+}
+
+static void test_alternatives(void **state)
+{
+    (void)state;
+    assert_says("{oneOf: [{properties: {a: {type: string}}}]}", "{\"a\":1}", "/a: 1 is not a string");
+    assert_says("{anyOf: [{type: string}, {properties: {a: {properties: {b: {type: string}}}}}, {required: [z]}]}",
+                "{\"a\":{\"b\":1}}", "/a/b: 1 is not a string (the closest of the 3 in anyOf)");
+    assert_says("{oneOf: [{type: number}, {type: integer}, {type: string}]}", "5",
+                "5 is right by both 0 and 1 in oneOf, where only one may be");
+    assert_says("{not: {anyOf: [{type: number}, {not: {type: string}}]}}", "\"x\"", "");
+    assert_says("{anyOf: [{anyOf: [{type: string}, {items: {type: string}}]}, {type: boolean}]}", "[1]",
+                "/0: 1 is not a string (the closest of the 2 in anyOf) (the closest of the 2 in anyOf)");
+}
+
+static void test_shortened(void **state)
+{
+    char reason[24] = "";
+    (void)state;
+    assert_says("{type: integer}", "\"012345678901234567890123456789012345678901234567890\"",
+                "\"012345678901234567890123456789012345678901234567…\" is not an integer");
+    assert_says("{type: integer}", "\"a\\nb\\u0000\"", "\"a\\nb\\x00\" is not an integer");
+    struct loaded loaded = load("{type: integer}");
+    struct json_object *json = parse("\"ééééééééééé\"");
+    assert_false(schema_check(loaded.schema, json, reason, sizeof reason));
+    assert_string_equal(reason, "\"ééééééééééé");
+    assert_false(schema_check(loaded.schema, json, reason, 1));
+    assert_string_equal(reason, "");
+    assert_false(schema_check(loaded.schema, json, NULL, 0));
+    json_object_put(json);
+    unload(&loaded);
+}
+
+static void test_numbers(void **state)
+{
+    (void)state;
+    assert_says("{minimum: 18446744073709551615}", "18446744073709551615", "");
+    assert_says("{minimum: 18446744073709551615}", "18446744073709551614",
+                "18446744073709551614 is under the minimum 18446744073709551615");
+    assert_says("{maximum: 9007199254740992}", "9007199254740993",
+                "9007199254740993 is over the maximum 9007199254740992");
+    assert_says("{exclusiveMaximum: 9223372036854775807}", "9223372036854775806", "");
+    assert_says("{type: integer}", "1e300", "");
+    assert_says("{maximum: 18446744073709551615}", "18446744073709551616.0",
+                "1.8446744073709552e+19 is over the maximum 18446744073709551615");
+    assert_says("{minimum: 1.8446744073709551616e19}", "18446744073709551615",
+                "18446744073709551615 is under the minimum 1.8446744073709552e+19");
+    assert_says("{const: -9223372036854775808}", "-9223372036854775808", "");
+    assert_says("{minimum: -9223372036854775808.0}", "-9223372036854775808", "");
+    assert_says("{maximum: -0.5}", "-1", "");
+    assert_says("{minimum: -0.5}", "-1", "-1 is under the minimum -0.5");
+    assert_says("{const: 1.0}", "1", "");
+    assert_says("{enum: [0]}", "-0.0", "");
+    assert_says("{multipleOf: 0.1}", "0.3", "");
+    assert_says("{multipleOf: 0.1}", "1e22", "");
+    assert_says("{multipleOf: 0.0001}", "0.0075", "");
+    assert_says("{multipleOf: 1e-8}", "12391239123", "");
+    assert_says("{multipleOf: 0.123456789}", "1e308", "1e+308 is no multiple of 0.123456789");
+    assert_says("{multipleOf: 3}", "18446744073709551615", "");
+    assert_says("{multipleOf: 7}", "-14", "");
+    assert_says("{multipleOf: 1e300}", "3e300", "");
+    assert_says("{multipleOf: 2.5}", "0", "");
+    assert_says("{multipleOf: 1e-300}", "5e-324", "4.94065645841247e-324 is no multiple of 1e-300");
+}
+
+static void test_strings(void **state)
+{
+    (void)state;
+    assert_says("{const: \"a\\0b\"}", "\"a\\u0000b\"", "");
+    assert_says("{const: \"a\\0b\"}", "\"a\\u0000c\"", "\"a\\x00c\" is not \"a\\x00b\"");
+    assert_says("{minLength: 3, maxLength: 3}", "\"a\\u0000b\"", "");
+    assert_says("{maxLength: 1}", "\"\\ud83d\\ude00\"", "");
+    assert_says("{pattern: '^.$'}", "\"\\ud83d\\ude00\"", "");
+    assert_says("{pattern: '^\\u00e9\\d$'}", "\"é5\"", "");
+    assert_says("{pattern: '^a$'}", "\"a\\n\"", "\"a\\n\" does not match \"^a$\"");
+    assert_says("{pattern: '\\p{L}'}", "\"é\"", "");
+}
+
+static void assert_refused(const char *schema, const char *reason)
+{
+    struct fault fault = {0};
+    const struct schema *compiled = NULL;
+    struct document *document = document_read(schema, strlen(schema), &fault);
+    if (document == NULL)
+        fail_msg("%s: %s", schema, fault.text);
+    struct schemas *schemas = schemas_compile(document, "", 0, &compiled, &fault);
+    if (schemas != NULL)
+        fail_msg("compiled: %s", schema);
+    assert_string_equal(fault.text, reason);
+    document_free(document);
+}
+
+static void test_faults(void **state)
+{
+    (void)state;
+    assert_refused("3", "line 1, column 1: is no schema");
+    assert_refused("{type: strnig}", "line 1, column 2: /type: \"strnig\" is no type");
+    assert_refused("{type: []}", "line 1, column 2: /type: an array of 0 is no type");
+    assert_refused("{type: [string, 3]}", "line 1, column 2: /type: 3 is no type");
+    assert_refused("properties:\n  a/b:\n    minimum: '1'\n",
+                   "line 3, column 5: /properties/a~1b/minimum: \"1\" is no number");
+    assert_refused("{exclusiveMinimum: true}", "line 1, column 2: /exclusiveMinimum: true is no number");
+    assert_refused("{multipleOf: 0}", "line 1, column 2: /multipleOf: 0 is not over 0");
+    assert_refused("{minLength: -1}", "line 1, column 2: /minLength: -1 is no count");
+    assert_refused("{minLength: 1.5}", "line 1, column 2: /minLength: 1.5 is no count");
+    assert_refused("{maximum: .nan}", "line 1, column 2: /maximum: is not a number that anything can be compared with");
+    assert_refused("{pattern: '(a'}",
+                   "line 1, column 2: /pattern: \"(a\" is no regular expression: missing closing parenthesis, at "
+                   "character 3");
+    assert_refused("{patternProperties: {'[': {}}}",
+                   "line 1, column 2: /patternProperties: \"[\" is no regular expression: missing terminating ] for "
+                   "character class, at character 2");
+    assert_refused("{required: a}", "line 1, column 2: /required: \"a\" is no list of strings");
+    assert_refused("{required: [1]}", "line 1, column 2: /required: 1 is no string");
+    assert_refused("{enum: 1}", "line 1, column 2: /enum: 1 is no list of values");
+    assert_refused("{properties: []}", "line 1, column 2: /properties: an array of 0 is no object of schemas");
+    assert_refused("{properties: {a: 1}}", "line 1, column 2: /properties: 1 is no schema");
+    assert_refused("{allOf: []}", "line 1, column 2: /allOf: an array of 0 is no list of schemas");
+    assert_refused("{allOf: [null]}", "line 1, column 2: /allOf: null is no schema");
+    assert_refused("{uniqueItems: 1}", "line 1, column 2: /uniqueItems: 1 is neither true nor false");
+    assert_refused("{dependencies: {a: 1}}", "line 1, column 2: /dependencies: 1 is no schema");
+    assert_refused("{$ref: 3}", "line 1, column 2: /$ref: is no string");
+    assert_refused("{$ref: '#/x'}", "line 1, column 2: /$ref: \"#/x\" leads to nothing");
+    assert_refused("{$ref: '#x'}", "line 1, column 2: /$ref: \"#x\" leads to nothing");
+    assert_refused("{$ref: 'x.json'}", "line 1, column 2: /$ref: \"x.json\" leads out of the document");
+    assert_refused("{$ref: '#'}", "line 1, column 2: /$ref: leads back to itself without going deeper into the value");
+    assert_refused("{properties: {a: {not: {$ref: '#/properties/a'}}}}",
+                   "line 1, column 18: /properties/a: leads back to itself without going deeper into the value");
+}
+
+static void test_circles(void **state)
+{
+    static const char list[] = "{type: object, properties: {next: {$ref: '#'}, v: {type: integer}}, required: [v]}";
+    (void)state;
+    assert_says(list, "{\"v\":1,\"next\":{\"v\":2,\"next\":{\"v\":3}}}", "");
+    assert_says(list, "{\"v\":1,\"next\":{\"v\":2,\"next\":{\"v\":\"x\"}}}", "/next/next/v: \"x\" is not an integer");
+    /* a circle that is not where the measuring begins */
+    assert_refused("{items: {$ref: '#/a'}, a: {allOf: [{$ref: '#/b'}]}, b: {anyOf: [{type: string}, {$ref: '#/a'}]}}",
+                   "line 1, column 27: /a: leads back to itself without going deeper into the value");
+}
+
+static void test_references(void **state)
+{
+    (void)state;
+    assert_says("{$ref: '#/$defs/a%25b', type: boolean, $defs: {'a%b': {type: string}}}", "\"x\"", "");
+    assert_says("{items: {$ref: '#here'}, x: {$id: '#here', type: string}}", "[1]", "/0: 1 is not a string");
+    assert_says("{$id: 'http://h/a/b', items: {$ref: '../c?x#/k'}, x: {$id: '../c?x', k: {type: string}}}", "[1]",
+                "/0: 1 is not a string");
+    assert_says("{properties: {$ref: {type: string}}}", "{\"$ref\":1}", "/$ref: 1 is not a string");
+    assert_says("{x: &s {type: string}, items: *s}", "[1]", "/0: 1 is not a string");
+    assert_says("{enum: [{$id: 'http://h/x'}], items: {$ref: '#/enum/0'}}", "[1]",
+                "an array of 1 is none of an object");
+}
+
+static void test_unique_items(void **state)
+{
+    struct text text = {0};
+    (void)state;
+    text_puts(&text, "[");
+    for (int i = 0; i < 100000; i++)
+        text_printf(&text, "%d,\"%d\",", i, i);
+    size_t length = text.len;
+    text_puts(&text, "-1]");
+    clock_t begin = clock();
+    assert_says("{uniqueItems: true}", text.at, "");
+    text.len = length;
+    text_puts(&text, "99999.0]");
+    assert_says("{uniqueItems: true}", text.at, "the items 199998 and 200000 are equal");
+    assert_true(clock() - begin < 20 * CLOCKS_PER_SEC);
+    text_free(&text);
+}
+
+/* Checks that the value is refused for a reason like this one, and that neither that nor the compiling takes long. */
+static void assert_ends(const char *schema, const char *value, const char *wanted)
+{
+    char reason[200] = "";
+    clock_t begin = clock();
+    struct loaded loaded = load(schema);
+    struct json_object *json = parse(value);
+    bool right = schema_check(loaded.schema, json, reason, sizeof reason);
+    clock_t took = clock() - begin;
+    if (right || strstr(reason, wanted) == NULL)
+        fail_msg("%.200s: %s", schema, reason);
+    assert_true(took < 10 * CLOCKS_PER_SEC); /* with room for sanitizers and valgrind */
+    json_object_put(json);
+    unload(&loaded);
+}
+
+static void test_hostile_patterns(void **state)
+{
+    struct text text = {0};
+    (void)state;
+    assert_ends("{pattern: '^(a+)+$'}", "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab\"",
+                "takes too long");
+    assert_ends("{pattern: '(x+x+)+[yz]'}", "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"",
+                "takes too long");
+    /* also where the answer would be turned round, or not be told */
+    assert_ends("{not: {pattern: '^(a+)+$'}}", "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab\"",
+                "takes too long");
+    assert_ends("{anyOf: [{pattern: '^(a+)+$'}, {}]}",
+                "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab\"", "takes too long");
+    text_puts(&text, "[");
+    for (int i = 0; i < 20000; i++)
+        text_puts(&text, "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\",");
+    text_puts(&text, "1]");
+    assert_ends("{contains: {type: boolean}, items: {not: {pattern: '(x+x+x+x+)[yz]'}}}", text.at, "");
+    text_free(&text);
+}
+
+static void test_long_strings(void **state)
+{
+    struct text text = {0};
+    (void)state;
+    text_puts(&text, "\"");
+    for (int i = 0; i < 100000; i++)
+        text_puts(&text, "0123456789");
+    text_puts(&text, "\"");
+    assert_says("{pattern: '^[0-9]+$', minLength: 1000000, maxLength: 1000000}", text.at, "");
+    assert_says("{pattern: '789$'}", text.at, "");
+    text.len = 20001; /* what goes back at every character needs memory for each */
+    text_puts(&text, "\"");
+    assert_says("{pattern: '^([0-9]|[a-f])*$'}", text.at, "");
+    text_free(&text);
+}
+
+static void test_hostile_schemas(void **state)
+{
+    struct text text = {0};
+    (void)state;
+    /* twice the work at every level */
+    for (int i = 0; i < 50; i++)
+        text_printf(&text, "d%d: {allOf: [{$ref: '#/d%d'}, {$ref: '#/d%d'}]}\n", i, i + 1, i + 1);
+    text_puts(&text, "d50: {type: string}\n$ref: '#/d20'\n");
+    assert_ends(text.at, "\"x\"", "takes too long");
+
+    text_clear(&text);
+    for (int i = 0; i < 300; i++)
+        text_printf(&text, "d%d: {$ref: '#/d%d'}\n", i, i + 1);
+    text_puts(&text, "d300: {}\n$ref: '#/d0'\n");
+    struct fault fault = {0};
+    const struct schema *schema = NULL;
+    struct document *document = document_read(text.at, text.len, &fault);
+    assert_null(schemas_compile(document, "", 0, &schema, &fault));
+    assert_non_null(strstr(fault.text, "leads through too many schemas"));
+    document_free(document);
+
+    text_clear(&text);
+    text_puts(&text, "{enum: [");
+    for (int i = 0; i < 200000; i++)
+        text_printf(&text, "s%d, ", i);
+    text_puts(&text, "end]}");
+    assert_ends(text.at, "\"no\"", "\"no\" is none of \"s0\", \"s1\"");
+    text_free(&text);
+}
+
+static void test_deep_values(void **state)
+{
+    struct text text = {0};
+    (void)state;
+    for (int i = 0; i < 999; i++)
+        text_puts(&text, "[");
+    for (int i = 0; i < 999; i++)
+        text_puts(&text, "]");
+    assert_says("{items: {$ref: '#'}}", text.at, "");
+    assert_says("{anyOf: [{type: string}, {items: {$ref: '#'}}], uniqueItems: true}", text.at, "");
+    assert_ends("{allOf: [{allOf: [{allOf: [{items: {$ref: '#'}}]}]}]}", text.at, "nested too deep");
+    text_free(&text);
+}
+
+static void test_formats(void **state)
+{
+    static const struct {
+        const char *format;
+        const char *text;
+        bool right;
+    } cases[] = {
+        {"date-time", "2026-02-28T23:59:59Z", true},
+        {"date-time", "2024-02-29t00:00:00.123+05:30", true},
+        {"date-time", "2026-02-29T00:00:00Z", false},
+        {"date-time", "2026-01-01T00:00:00", false},
+        {"date-time", "1998-12-31T15:59:60.1-08:00", true},
+        {"date-time", "1998-12-31T22:59:60Z", false},
+        {"date-time", "2026-01-01T24:00:00Z", false},
+        {"date-time", "2026-01-01 00:00:00Z", false},
+        {"date-time", "2026-01-01T00:00:00.Z", false},
+        {"date-time", "2026-13-01T00:00:00Z", false},
+        {"email", "a.b+c@example.org", true},
+        {"email", "\\\"a b\\\"@example.org", true},
+        {"email", "a@[127.0.0.1]", true},
+        {"email", "a@[IPv6:::1]", true},
+        {"email", "a..b@example.org", false},
+        {"email", ".a@example.org", false},
+        {"email", "a@-example.org", false},
+        {"email", "@example.org", false},
+        {"email", "a@", false},
+        {"email", "a", false},
+        {"email", "a@b@c", false},
+        {"email", "\\\"a\\\"b\\\"@c", false},
+        {"uri", "http://u:p@h:80/a/b?c=d&e#f", true},
+        {"uri", "urn:isbn:0451450523", true},
+        {"uri", "mailto:a@b", true},
+        {"uri", "http://[::1]/", true},
+        {"uri", "http://[v1.x]/", true},
+        {"uri", "/relative", false},
+        {"uri", "http://h/a b", false},
+        {"uri", "http://h/%zz", false},
+        {"uri", "http://[::1", false},
+        {"uri", "1http://h", false},
+        {"uri", "http://h/é", false},
+        {"uri", "http://h/#a#b", false},
+        {"uri", "http://h:8a/", false},
+        {"uuid", "01234567-89ab-CDEF-0123-456789abcdef", true},
+        {"uuid", "0123456789abcdef0123456789abcdef", false},
+        {"uuid", "01234567-89ab-cdef-0123-456789abcdeg", false},
+        {"ipv4", "192.0.2.1", true},
+        {"ipv4", "192.0.2.256", false},
+        {"ipv4", "192.0.2", false},
+        {"ipv4", "192.0.02.1", false},
+        {"ipv4", "", false},
+        {"ipv6", "2001:db8::1", true},
+        {"ipv6", "::ffff:192.0.2.1", true},
+        {"ipv6", "1::2::3", false},
+        {"ipv6", "fe80::1%eth0", false},
+        {"ipv4", "127.0.0.1\\u0000", false},
+        {"uuid", "", false},
+        {"date-time", "", false},
+        {"uri", "", false},
+    };
+    char schema[64];
+    char value[100];
+    char reason[100];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        snprintf(schema, sizeof schema, "{format: %s}", cases[i].format);
+        snprintf(value, sizeof value, "\"%s\"", cases[i].text);
+        struct loaded loaded = load(schema);
+        struct json_object *json = parse(value);
+        if (schema_check(loaded.schema, json, reason, sizeof reason) != cases[i].right)
+            fail_msg("%s: %s", schema, value);
+        json_object_put(json);
+        unload(&loaded);
+    }
+}
+
+/* Without the flag, a format is a note. */
+static void test_format_as_note(void **state)
+{
+    static const char text[] = "{format: uuid}";
+    char reason[100];
+    const struct schema *schema = NULL;
+    struct fault fault = {0};
+    (void)state;
+    struct document *document = document_read(text, sizeof text - 1, &fault);
+    struct schemas *schemas = schemas_compile(document, "", 0, &schema, &fault);
+    struct json_object *json = json_object_new_string("x");
+    assert_true(schema_check(schema, json, reason, sizeof reason));
+    json_object_put(json);
+    schemas_free(schemas);
+    schemas_free(NULL);
+    document_free(document);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reasons),        cmocka_unit_test(test_alternatives),
+        cmocka_unit_test(test_shortened),      cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_strings),        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_circles),        cmocka_unit_test(test_references),
+        cmocka_unit_test(test_unique_items),   cmocka_unit_test(test_hostile_patterns),
+        cmocka_unit_test(test_long_strings),   cmocka_unit_test(test_hostile_schemas),
+        cmocka_unit_test(test_deep_values),    cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_format_as_note),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
