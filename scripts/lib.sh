@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=bash disable=SC2034,SC2317 # much here is for those who source this, or called by name
+#
+# What the scripts share: where things are, steps with their times, the packages, and ending what was started.
+# Sourced by bash.
+
+# What a script starts in the background ignores SIGINT, and bash lets nobody trap what it was started to ignore. These
+# scripts are ended by it, whoever sends it.
+if [[ $(trap -p INT) == *"''"* ]]; then
+    exec env --default-signal=INT "$BASH" "$0" "$@"
+fi
+
+root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
+export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" # dpkg wants them; a root made by `su` has them not
+export PYTHONDONTWRITEBYTECODE=1 PYTHONUTF8=1
+umask 022 # the host refuses plugins that everybody can write
+
+# Another python may come first in PATH; Debian's packages are for this one.
+python=/usr/bin/python3
+
+build_packages=(cmake ninja-build gcc libc6-dev pkg-config librabbitmq-dev libjson-c-dev libconfuse-dev libyaml-dev
+    libpcre2-dev libcmocka-dev)
+run_packages=("${build_packages[@]}" rabbitmq-server python3 python3-pika python3-yaml)
+test_packages=("${run_packages[@]}" python3-pytest openssl json-schema-test-suite)
+
+# ---- what is shown --------------------------------------------------------------------------------------------------
+
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ] && [ "${TERM:-dumb}" != dumb ]; then
+    good=$'\e[32m' bad=$'\e[31m' dim=$'\e[2m' bold=$'\e[1m' plain=$'\e[0m' again=$'\r\e[K'
+else
+    good='' bad='' dim='' bold='' plain='' again=''
+fi
+
+now_ms() {
+    local now=${EPOCHREALTIME/[^0-9]/} # the decimal sign is the locale's
+    echo "${now::-3}"
+}
+
+# took MILLISECONDS: for people
+took() {
+    if (($1 < 60000)); then
+        printf '%d.%d s' $(($1 / 1000)) $(($1 % 1000 / 100))
+    else
+        printf '%d min %d s' $(($1 / 60000)) $(($1 / 1000 % 60))
+    fi
+}
+
+# The step that is under way: a terminal shows its name until its outcome takes the line.
+step_open='' step_began=0
+begin() {
+    step_open=$1 step_began=$(now_ms)
+    [ -z "$again" ] || printf '%s… %s%s' "$dim" "$1" "$plain"
+}
+
+passed() {
+    printf '%s%s✓%s %s %s(%s)%s\n' "$again" "$good" "$plain" "$1" "$dim" "$(took $(($(now_ms) - step_began)))" "$plain"
+    step_open=''
+}
+
+# failed WHAT ADVICE [FILE]: the step's ✗, the last lines of the file, what to do; and that is the end of the script.
+failed() {
+    printf '%s%s✗%s %s %s(%s)%s\n' "$again" "$bad" "$plain" "$1" "$dim" "$(took $(($(now_ms) - step_began)))" "$plain"
+    step_open=''
+    if [ -s "${3:-}" ]; then
+        tail -n 15 "$3" | cut -c 1-400 | sed 's/^/  | /'
+        printf '  The whole of it: %s\n' "$3"
+    fi
+    printf '  %sWhat to do:%s %s\n' "$bold" "$plain" "$2"
+    exit 1
+}
+
+# A directory of its own for each run, so that two at a time do not meet. Sets $run.
+new_run_directory() {
+    run=$({ mkdir -p "$root/build/run" && mktemp -d "$root/build/run/$1-XXXXXX"; } 2>/dev/null) && return
+    step_began=$(now_ms)
+    failed "cannot write to $root/build" "make the directory writable for $(id -un), or use a clone of your own"
+}
+
+# ---- processes ------------------------------------------------------------------------------------------------------
+
+# start FILE COMMAND...: in the background, its output into FILE, or ours if FILE is -. Its id is then in $started.
+#
+# A session of its own, so that Ctrl-C at the terminal comes to the script alone, which ends things in their order; and a
+# signal to it if the script is killed without a chance to do that.
+start() {
+    local output=$1
+    shift
+    set -- setsid setpriv --pdeathsig TERM env --default-signal=INT,QUIT "$@"
+    if [ "$output" = - ]; then
+        "$@" </dev/null &
+    else
+        "$@" </dev/null >>"$output" 2>&1 &
+    fi
+    started=$!
+}
+
+runs() {
+    kill -0 -- "$1" 2>/dev/null
+}
+
+# end SECONDS PROCESS [SIGNAL]: asks a child to end, waits, and after that time no longer asks. PROCESS -N: all of its group.
+end() {
+    local process=${2#-} tries=$(($1 * 20))
+    kill -"${3:-TERM}" -- "$2" 2>/dev/null
+    while runs "$process" && ((tries-- > 0)); do
+        sleep 0.05
+    done
+    ! runs "$2" || kill -KILL -- "$2" 2>/dev/null
+    wait "$process" 2>/dev/null
+}
+
+# run_step FILE COMMAND...: start and wait, as a foreground command but so that a trap runs at once. The process is in
+# $step_process meanwhile, and $step_signal is what ends it.
+step_process='' step_signal=TERM
+run_step() {
+    start "$@"
+    step_process=-$started
+    local status=0
+    wait "$started" || status=$?
+    step_process=''
+    return "$status"
+}
+
+# at_exit COMMAND...: however the script ends, what is under way is ended, and then this is done.
+at_exit() {
+    at_exit_command=("$@")
+    trap ended EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    trap 'exit 129' HUP
+}
+
+ended() {
+    trap '' INT TERM HUP
+    [ -z "$step_open" ] || printf '%sinterrupted; ending what was started\n' "$again"
+    end_install
+    [ -z "$step_process" ] || end 20 "$step_process" "$step_signal"
+    "${at_exit_command[@]}"
+}
+
+# ---- the build ------------------------------------------------------------------------------------------------------
+
+# build PRESET FILE TARGET...: one at a time in a tree; ninja itself does not look.
+build() {
+    begin "building the $1 preset"
+    # The host loads only root's plugins and one's own: root does not go on with what somebody else has built.
+    [ -O "$root/build/$1/plugins/echo.so" ] || rm -f "$root/build/$1/plugins/echo.so"
+    # shellcheck disable=SC2016 # the inner shell's own
+    run_step "$2" flock -o "$root/build/run/lock" bash -c \
+        'cd "$1" && cmake --preset "$2" && cmake --build --preset "$2" --target "${@:3}"' - "$root" "$1" "${@:3}" ||
+        failed "the $1 preset does not build" \
+            "mend what the compiler names; if the tree was copied or moved, delete $root/build/$1 and try again" "$2"
+    passed "built build/$1/valawai-host and build/$1/plugins/echo.so"
+}
+
+# ---- the packages ---------------------------------------------------------------------------------------------------
+
+as_root=()
+((EUID == 0)) || as_root=(sudo -n)
+
+missing_of() {
+    local there package
+    there=" $(dpkg-query -W -f '${Package}=${db:Status-Status} ' "$@" 2>/dev/null) "
+    for package; do
+        [[ $there == *" $package=installed "* ]] || echo "$package"
+    done
+}
+
+# apt_get FILE ARGUMENT...: sudo stays in our session, where it knows the terminal that it was told the password on; apt gets
+# one of its own, or Ctrl-C would stop it half-way. Its id, which sudo does not tell, is in a file meanwhile.
+apt_process='' apt_file='' apt_installs=''
+apt_get() {
+    local output=$1 status=0
+    shift
+    apt_file=$output.process
+    # shellcheck disable=SC2016 # the inner shell's own
+    "${as_root[@]}" setsid --wait sh -c 'echo $$ >"$0" && exec "$@"' "$apt_file" \
+        env LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 APT_LISTCHANGES_FRONTEND=none \
+        apt-get -y -q -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
+        "$@" </dev/null >>"$output" 2>&1 &
+    apt_process=$!
+    wait "$apt_process" || status=$?
+    apt_process=''
+    rm -f "$apt_file"
+    return "$status"
+}
+
+# An installation is not cut off in the middle: that would leave half of it. All before that can be.
+end_install() {
+    if [ -n "$apt_process" ]; then
+        if [ -n "$apt_installs" ]; then
+            echo "apt is in the middle of an installation; waiting for its end"
+        else
+            "${as_root[@]}" kill -TERM "$(cat "$apt_file")" 2>/dev/null
+        fi
+        wait "$apt_process" 2>/dev/null
+        rm -f "$apt_file"
+    fi
+    [ -z "$apt_installs" ] || allow_services
+    apt_process=''
+}
+
+# Debian starts a service that it installs, and again at every boot. Nobody asked for a RabbitMQ of the whole machine, so
+# it is kept from starting, by the means that Debian has for that, and is disabled. A policy that is there is respected.
+policy=/usr/sbin/policy-rc.d
+policy_mark="valawai-host, process $$"
+# shellcheck disable=SC2016 # the inner shell's own
+policy_write='
+[ -e "$1" ] && ! grep -qs "^# valawai-host, process" "$1" && exit 0
+cat >"$1" <<END && chmod 755 "$1"
+#!/bin/sh
+# $2
+# Is there only while that process installs packages, and without effect after it.
+kill -0 $3 2>/dev/null || exit 0
+case \$1 in rabbitmq-server*|epmd*) exit 101 ;; esac
+exit 0
+END'
+deny_services() {
+    "${as_root[@]}" sh -c "$policy_write" - "$policy" "$policy_mark" "$$"
+}
+
+# What deny_services kept from starting now is not to start at the next boot either, if it is we who brought it: $apt_installs
+# is the list of packages.
+allow_services() {
+    if [[ " $apt_installs " == *" rabbitmq-server "* ]]; then
+        local now=''
+        [ ! -d /run/systemd/system ] || now=--now
+        if command -v systemctl; then
+            # shellcheck disable=SC2086 # nothing when it is empty
+            "${as_root[@]}" systemctl disable $now rabbitmq-server.service epmd.service epmd.socket
+        else
+            "${as_root[@]}" update-rc.d rabbitmq-server disable
+        fi
+    fi >/dev/null 2>&1
+    # shellcheck disable=SC2016 # the inner shell's own
+    "${as_root[@]}" sh -c 'grep -qsxF "# $2" "$1" && rm -f "$1"' - "$policy" "$policy_mark"
+    apt_installs=''
+}
+
+# install_missing FILE PACKAGE...: apt's words go into FILE. Does nothing, and needs no rights, when all is there.
+install_missing() {
+    local output=$1 missing list tries
+    shift
+    begin "looking for packages"
+    hash apt-get dpkg-query 2>/dev/null ||
+        failed "this is no Debian" "use Debian 12 or 13 (a container will do), or see README.md for what the build needs"
+    mapfile -t missing < <(missing_of "$@")
+    if ((${#missing[@]} == 0)); then
+        passed "all $# packages are installed"
+        return
+    fi
+    list="${missing[*]}"
+    if ((EUID != 0)) && ! sudo -n true 2>/dev/null; then
+        { [ -t 0 ] && command -v sudo >/dev/null && echo && sudo -v; } ||
+            failed "missing: $list" "as root: apt-get install --no-install-recommends $list"
+    fi
+
+    # A source of packages that has nothing to do with us may be broken, so a failure here is not yet one.
+    step_open="reading the lists of packages"
+    for ((tries = 0; tries < 60; tries++)); do # the lists' lock has no time-out of its own
+        : >"$output"
+        apt_get "$output" update && break
+        grep -q 'Could not get lock' "$output" || break
+        sleep 1
+    done
+    apt_get "$output" install --no-install-recommends --download-only "${missing[@]}" ||
+        failed "cannot fetch $list" "look for the network and for the sources in /etc/apt, then try again" "$output"
+    passed "fetched $list"
+
+    begin "installing them"
+    apt_installs=$list
+    deny_services
+    apt_get "$output" install --no-install-recommends "${missing[@]}" ||
+        failed "cannot install $list" "look at what dpkg says, then try again" "$output"
+    allow_services
+    passed "installed them$([[ " $list " != *" rabbitmq-server "* ]] || echo " (RabbitMQ's system service stays off)")"
+}
