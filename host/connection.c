@@ -204,7 +204,7 @@ static enum opened open_endpoint(struct connection *connection, const struct end
     bool again = connection->has_been_open && !broker->tls;
     struct timeval reach = {.tv_sec = CONNECT_SECONDS};
     if (again)
-        reach = (struct timeval){.tv_sec = RECONNECT_MS / 1000, .tv_usec = RECONNECT_MS % 1000 * 1000};
+        reach = (struct timeval){.tv_sec = RECONNECT_MS / 1000, .tv_usec = RECONNECT_MS % 1000 * 1000L};
     struct timeval patience = {.tv_sec = CONNECT_SECONDS}, goodbye = {.tv_sec = CLOSE_SECONDS};
 
     snprintf(connection->peer, sizeof connection->peer, "%.256s:%d", endpoint->host, endpoint->port);

@@ -156,14 +156,12 @@ static bool channels_tend(struct consumer *consumer, int64_t now, struct fault *
             channel->timed_out = false;
         if (wanted && channel->phase == CLOSED && now >= channel->retry_at && !channel->timed_out)
             sent = channel_open(consumer, channel, fault);
-        else if (wanted && channel->phase == CANCELLED)
-            sent = channel_close(consumer, channel, fault);
         else if (!wanted && channel->phase == CONSUMING) {
             channel->phase = CANCELLED;
             sent = channel_cancel(consumer, channel, channel->probing ? "probe" : "all", fault);
             channel_set_up(consumer, channel, false);
-        } else if (!wanted && channel->phase == OPENING)
-            sent = channel_close(consumer, channel, fault);
+        } else if (wanted ? channel->phase == CANCELLED : channel->phase == OPENING)
+            sent = channel_close(consumer, channel, fault); /* and then again, if it is wanted */
         if (!sent)
             return false;
     }

@@ -19,8 +19,10 @@
 struct health {
     struct log *log;
     char *path, *ledger;
-    char *shown; /* NULL: no file */
-    char **ids;  /* to be found by the next run */
+    char *shown;      /* NULL: no file */
+    char **shown_ids; /* that the next run finds in it */
+    size_t shown_count;
+    char **ids; /* to be found by the next run */
     size_t id_count;
     char *kept;         /* the ledger's text; NULL: no ledger */
     const char *failed; /* the path that could not be written: said, and not again until it can */
@@ -113,10 +115,9 @@ static void take_id(struct json_object *item, char ***ids, size_t *count)
     (*ids)[(*count)++] = memory_text(text);
 }
 
-/* One notification, an array of them, or an array of ids. Whatever else stands there is not ours. */
-static void take_ids(const char *path, char ***ids, size_t *count)
+/* One notification, an array of them, or an array of ids. Whatever else stands there is not ours. text may be NULL. */
+static void take_ids(const char *text, char ***ids, size_t *count)
 {
-    char *text = file_text(path);
     struct json_tokener *reader = json_reader_new();
     bool readable = text != NULL && json_is_value(text, strlen(text), NULL);
     struct json_object *content = readable ? json_read(reader, text, strlen(text)) : NULL;
@@ -128,27 +129,41 @@ static void take_ids(const char *path, char ***ids, size_t *count)
     }
     json_object_put(content);
     json_tokener_free(reader);
+}
+
+static void take_ids_of_file(const char *path, char ***ids, size_t *count)
+{
+    char *text = file_text(path);
+    take_ids(text, ids, count);
     free(text);
+}
+
+static void free_ids(char **ids, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(ids[i]);
+    free(ids);
 }
 
 char **health_left_behind(struct health *health, size_t *count)
 {
     char **ids = NULL;
     *count = 0;
-    take_ids(health->path, &ids, count);
-    take_ids(health->ledger, &ids, count);
+    take_ids_of_file(health->path, &ids, count);
+    take_ids_of_file(health->ledger, &ids, count);
     health->kept = memory_text(""); /* whatever stood there, what is kept now is to be written, or the file removed */
     health_keep_ids(health, ids, *count);
     put(health, health->path, NULL);
     return ids;
 }
 
+/* True if the next run would find the id in the health file. */
 static bool is_shown(const struct health *health, const char *id)
 {
-    char *quoted = memory_format("\"%s\"", id);
-    bool shown = health->shown != NULL && strstr(health->shown, quoted) != NULL;
-    free(quoted);
-    return shown;
+    for (size_t i = 0; i < health->shown_count; i++)
+        if (strcmp(health->shown_ids[i], id) == 0)
+            return true;
+    return false;
 }
 
 /* Keeps the ledger while the health file does not tell every id. */
@@ -177,6 +192,10 @@ static void set_shown(struct health *health, const char *text)
     char *old = health->shown;
     health->shown = memory_text(text);
     free(old);
+    free_ids(health->shown_ids, health->shown_count);
+    health->shown_ids = NULL;
+    health->shown_count = 0;
+    take_ids(health->shown, &health->shown_ids, &health->shown_count);
 }
 
 void health_show(struct health *health, const char *text)
@@ -195,21 +214,12 @@ void health_show(struct health *health, const char *text)
     }
 }
 
-static void free_ids(struct health *health)
-{
-    for (size_t i = 0; i < health->id_count; i++)
-        free(health->ids[i]);
-    free(health->ids);
-    health->ids = NULL;
-    health->id_count = 0;
-}
-
 void health_keep_ids(struct health *health, char *const *ids, size_t count)
 {
     char **kept = memory_new((count + 1) * sizeof *kept);
     for (size_t i = 0; i < count; i++)
         kept[i] = memory_text(ids[i]);
-    free_ids(health);
+    free_ids(health->ids, health->id_count);
     health->ids = kept;
     health->id_count = count;
     update_ledger(health);
@@ -219,7 +229,8 @@ void health_free(struct health *health)
 {
     if (health == NULL)
         return;
-    free_ids(health);
+    free_ids(health->ids, health->id_count);
+    free_ids(health->shown_ids, health->shown_count);
     free(health->path);
     free(health->ledger);
     free(health->shown);

@@ -310,8 +310,8 @@ static void at_second_signal(int signal)
 {
     (void)signal;
     static const char words[] = "valawai-host: ended by a second signal\n";
-    ssize_t said = write(STDERR_FILENO, words, sizeof words - 1);
-    _exit(said < 0 ? 1 : 1);
+    (void)!write(STDERR_FILENO, words, sizeof words - 1);
+    _exit(1);
 }
 
 static void stop_signals(sigset_t *set)
@@ -430,7 +430,7 @@ static void make_parts(struct host *host, const struct plugins *plugins)
     host->seats = memory_new(plugins->count * sizeof *host->seats);
     host->routes = memory_new((topics + 1) * sizeof *host->routes);
     host->subscriptions = memory_new((topics + plugins->count + 1) * sizeof(struct subscription *));
-    struct component *components[plugins->count];
+    struct component **components = memory_new(plugins->count * sizeof(struct component *));
     for (size_t i = 0; i < plugins->count; i++) {
         struct seat *seat = &host->seats[host->seat_count++];
         seat_make(host, seat, plugins->at[i], &subscriptions);
@@ -451,6 +451,7 @@ static void make_parts(struct host *host, const struct plugins *plugins)
     host->consumer = consumer_new(&options, host->subscriptions, subscriptions);
     host->health = health_new(settings->log_directory, settings->health_file_name, host->log);
     host->registration = registration_new(components, plugins->count, host->publisher, host->health, host->log);
+    free(components);
     registration_use(host->registration, host->consumer, &host->page);
 }
 

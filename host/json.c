@@ -48,7 +48,7 @@ static bool scan_escape(struct scan *scan)
         scan->at += 6;
         return true;
     }
-    if (memchr("\"\\/bfnrt", scan->at[1], 8) == NULL)
+    if (scan->at[1] == '\0' || strchr("\"\\/bfnrt", scan->at[1]) == NULL)
         return refuse(scan, "an unknown escape in a string");
     scan->at += 2;
     return true;

@@ -269,14 +269,14 @@ static bool add(const struct settings *settings, struct plugins *plugins, const 
     struct plugin *plugin = NULL;
     if (is_loaded(plugins, path))
         return fault_set(fault, "%s: is named twice", path);
-    if (!plugin_open(path, &plugin, fault))
+    if (!plugin_open(path, &plugin, fault) || plugin == NULL)
         return false;
     if (!check_against(plugins, plugin, path, fault)) {
         plugin_free(plugin);
         return false;
     }
     plugin->section = settings_section(settings, path);
-    plugins->at = memory_resize(plugins->at, (plugins->count + 1) * sizeof *plugins->at);
+    plugins->at = memory_resize(plugins->at, (plugins->count + 1) * sizeof(struct plugin *));
     plugins->at[plugins->count++] = plugin;
     return true;
 }

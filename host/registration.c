@@ -510,7 +510,7 @@ char *registration_text(const struct registration *registration)
     }
     if (registration->count == 1)
         return memory_text(sorted[0]->notification);
-    qsort(sorted, registration->count, sizeof *sorted, by_name);
+    qsort(sorted, registration->count, sizeof(struct enrolment *), by_name);
     struct text text = {0};
     for (size_t i = 0; i < registration->count; i++)
         text_printf(&text, "%s%s", i == 0 ? "[" : ",", sorted[i]->notification);

@@ -169,7 +169,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 
     EXPECT(settled == delivery, "something else is settled");
     EXPECT(delivery->len == len && memcmp(delivery->body, body, len + 1) == 0, "the body was changed");
-    EXPECT(delivery->attempt == (echoed ? 1u : 0u), "%u calls", delivery->attempt); /* only what its document declares */
+    /* The handler sees only what its document declares. */
+    EXPECT(delivery->attempt == (echoed ? 1u : 0u), "%u calls", delivery->attempt);
     EXPECT(delivery->settlement == (echoed ? SETTLE_ACKNOWLEDGE : SETTLE_REJECT), "settlement %d",
            (int)delivery->settlement);
     if (echoed) {

@@ -60,9 +60,12 @@ fi
 tree_seeds() {
     case $1 in
     settings) cp "$root/plugins.conf" "$2/" ;;
-    asyncapi) for document in "$root"/plugins/*/asyncapi.yaml; do
-        cp "$document" "$2/$(basename "$(dirname "$document")").yaml"
-    done ;;
+    asyncapi)
+        for document in "$root"/plugins/*/asyncapi.yaml; do
+            cp "$document" "$2/$(basename "$(dirname "$document")").yaml"
+        done
+        cp "$root"/tests/corpus/good/* "$root"/tests/corpus/bad/* "$2/" 2>/dev/null
+        ;;
     esac
 }
 

@@ -27,7 +27,7 @@ SANITIZER = os.environ.get("VALAWAI_SANITIZER") == "1"
 WRAPPER = shlex.split(os.environ.get("VALAWAI_WRAPPER") or "")
 
 # The components of the plugins that the tests load. All their topics have the same three names.
-COMPONENTS = ("echo", "other", "slow", "retry", "verdict", "misuse", "same_topic", "long_descriptor")
+COMPONENTS = ("echo", "other", "slow", "retry", "verdict", "misuse", "same_topic", "long_descriptor", "deadly")
 
 LEVELS = "DEBUG|INFO|WARNING|ERROR|CRITICAL"
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}"
@@ -68,11 +68,12 @@ def registered(component="echo"):
 class Host:
     """One run of the program in a directory of its own. Nothing of our environment reaches it but what is needed to run."""
 
-    def __init__(self, broker=None, plugins=(ECHO,), conf=None, args=(), env=None, directory=None, umask=-1):
+    def __init__(self, broker=None, plugins=(ECHO,), conf=None, args=(), env=None, directory=None, umask=-1, prefix=()):
         self._own_directory = directory is None
         self.directory = directory or tempfile.mkdtemp(prefix="valawai-host-")
         self.arguments = [*args, *plugins]
         self.umask = umask
+        self.prefix = prefix  # a command to run it under, that becomes it
         self.process = None
         self.env = {key: value for key, value in os.environ.items()
                     if key in ("PATH", "LD_LIBRARY_PATH") or key.startswith(("ASAN_", "UBSAN_", "TSAN_", "LSAN_", "GCOV_"))}
@@ -138,7 +139,7 @@ class Host:
     # --- life --------------------------------------------------------------------------------------------------------
 
     def start(self):
-        command = [*WRAPPER, BINARY, *self.arguments]
+        command = [*self.prefix, *WRAPPER, BINARY, *self.arguments]
         # Only the main thread lives as long as we do, and the death signal is bound to the thread that forks.
         if threading.current_thread() is threading.main_thread() and shutil.which("setpriv"):
             command = ["setpriv", "--pdeathsig", "KILL", *command]

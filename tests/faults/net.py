@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The faulty way between host and broker: haproxy in TCP mode to cut and freeze, a cable of our own to delay and drop.
+
+All of it is private: ports of the loopback interface, or network namespaces that are made and removed here.
+"""
+
+import atexit
+import itertools
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+
+from broker import free_port, scaled, wait_until
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+CONFIGURATION = """\
+global
+    nbthread 1
+    stats socket {dir}/control mode 600 level admin
+defaults
+    mode tcp
+    retries 0
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+    # Closed at once and with RST, as by a firewall or a crash, not with FIN.
+    option nolinger
+frontend front
+    bind {bind}
+    default_backend broker
+backend broker
+    server node {host}:{port}
+"""
+
+
+def tools(*names):
+    """Those of the programs that are not there."""
+    return [name for name in names if not shutil.which(name)]
+
+
+def bound_to_us(command):
+    """The command, so that it dies with us, whatever kills us. The death signal is bound to the thread that forks."""
+    if threading.current_thread() is threading.main_thread() and shutil.which("setpriv"):
+        return ["setpriv", "--pdeathsig", "KILL", *command]
+    return list(command)
+
+
+class Proxy:
+    """haproxy between the host and a broker."""
+
+    def __init__(self, broker, link=None):
+        self.host = link.far_address if link else "127.0.0.1"
+        self.port = free_port()
+        self._broker = broker
+        self._namespace = link.far if link else None
+        self._process = None
+        self._frozen = False
+
+    def environment(self):
+        """Sends a host this way."""
+        return {"RABBITMQ_HOST": self.host, "RABBITMQ_PORT": str(self.port)}
+
+    def __enter__(self):
+        self._dir = tempfile.mkdtemp(prefix="valawai-proxy-")
+        atexit.register(self.close)
+        # haproxy itself stays with the broker; only its listening socket is at the far end of the link.
+        bind = f"{self.host}:{self.port}" + (f" namespace {self._namespace}" if self._namespace else "")
+        path = os.path.join(self._dir, "haproxy.cfg")
+        with open(path, "w") as file:
+            file.write(CONFIGURATION.format(dir=self._dir, bind=bind, host=self._broker.host, port=self._broker.port))
+        with open(os.path.join(self._dir, "output"), "w") as output:
+            self._process = subprocess.Popen(bound_to_us(["haproxy", "-db", "-q", "-f", path]), stdin=subprocess.DEVNULL,
+                                             stdout=output, stderr=output, start_new_session=True)
+        wait_until(self._answers, 10, "haproxy answers")
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            shutil.rmtree(self._dir, ignore_errors=True)
+        atexit.unregister(self.close)
+
+    def _answers(self):
+        if self._process.poll() is not None:
+            with open(os.path.join(self._dir, "output")) as output:
+                raise RuntimeError(f"haproxy ended: {output.read()}")
+        try:
+            return self._command("show info")
+        except OSError:
+            return None
+
+    def _command(self, line):
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(scaled(5))
+            control.connect(os.path.join(self._dir, "control"))
+            control.sendall(line.encode() + b"\n")
+            answer = b""
+            while part := control.recv(65536):
+                answer += part
+            return answer.decode()
+
+    def _peers(self):
+        """The ports of those who are connected through it."""
+        return set(re.findall(r"src=\S+:(\d+) fe=front ", self._command("show sess")))
+
+    def connections(self):
+        """How many there are through it."""
+        return len(self._peers())
+
+    def cut(self):
+        """Every connection ends with RST, on both sides; new ones are let through."""
+        # haproxy by itself would say goodbye to its clients. The kernel aborts what it has accepted, and haproxy, which is
+        # told to close without lingering, what belongs to it.
+        prefix = ["ip", "netns", "exec", self._namespace] if self._namespace else []
+        done = subprocess.run([*prefix, "ss", "-K", "state", "established", f"( sport = :{self.port} )"],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        old = set(re.findall(r":(\d+)\s*$", done.stdout, re.MULTILINE))
+        try:
+            wait_until(lambda: not old & self._peers(), 2, "haproxy lost its connections")
+        except TimeoutError as error:
+            raise RuntimeError(f"{error}; needs a kernel that can abort connections (CONFIG_INET_DIAG_DESTROY)") from None
+
+    def shut(self):
+        """Nothing is let through any more: what is open is cut, what is new ends at once."""
+        self._command("set server broker/node state maint")
+        self.cut()
+
+    def open(self):
+        self._command("set server broker/node state ready")
+
+    def freeze(self):
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self):
+        os.kill(self._process.pid, signal.SIGCONT)
+
+
+class Link:
+    """Two network namespaces and a cable between them. A host runs in `near`, a proxy listens in `far`."""
+
+    near_address, far_address = "10.77.0.2", "10.77.0.1"  # nothing outside the two namespaces sees them
+    _numbers = itertools.count(1)
+
+    def __init__(self):
+        name = f"valawai-{os.getpid()}-{next(self._numbers)}"
+        self.near, self.far = name + "-near", name + "-far"
+        self._cable = None
+
+    @property
+    def prefix(self):
+        """In front of a command: runs it at the near end."""
+        return ["ip", "netns", "exec", self.near]
+
+    def __enter__(self):
+        atexit.register(self.close)
+        try:
+            # Made here and moved at once, before they are up or have an address; they vanish with the process.
+            devices = [f"vw{os.getpid() % 1000000}{end}" for end in ("near", "far")]
+            self._cable = subprocess.Popen(bound_to_us([sys.executable, "-B", os.path.join(HERE, "cable.py"), *devices]),
+                                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+            self._answer("ready")
+            for namespace, name, address, peer in ((self.near, devices[0], self.near_address, self.far_address),
+                                                   (self.far, devices[1], self.far_address, self.near_address)):
+                _run("ip", "netns", "add", namespace)
+                _run("ip", "-n", namespace, "link", "set", "lo", "up")
+                _run("ip", "link", "set", name, "netns", namespace)
+                _run("ip", "-n", namespace, "address", "add", address, "peer", peer, "dev", name)
+                _run("ip", "-n", namespace, "link", "set", name, "up")
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        if self._cable:
+            self._cable.kill()
+            self._cable.wait()
+            self._cable.stdin.close()
+            self._cable.stdout.close()
+            self._cable = None
+        for namespace in (self.near, self.far):
+            subprocess.run(["ip", "netns", "delete", namespace], stderr=subprocess.DEVNULL, check=False)
+        atexit.unregister(self.close)
+
+    def delay(self, milliseconds):
+        """What the broker sends arrives so much later."""
+        self._say(f"delay {milliseconds}")
+
+    def lose(self, percent):
+        """So much of every hundred packets is lost, in both directions."""
+        self._say(f"loss {percent}")
+
+    def drop(self):
+        """All is lost, and nobody is told: every connection is half-open from here on."""
+        self.lose(100)
+
+    def heal(self):
+        self.delay(0)
+        self.lose(0)
+
+    def _say(self, line):
+        self._cable.stdin.write(line + "\n")
+        self._answer("done")
+
+    def _answer(self, wanted):
+        line = self._cable.stdout.readline().strip()
+        if line != wanted:
+            raise RuntimeError(f"cable.py: {line!r} instead of {wanted!r}")
+
+
+def _run(*command):
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")

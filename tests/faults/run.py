@@ -1,0 +1,187 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Breaks everything around a running host, and the host itself, and counts what that cost.
+
+    tests/faults/run.py [--long] [--only NAME,…] [--times N] [--mix-minutes N] [--json FILE] [--markdown FILE]
+
+A generator publishes numbered, persistent, confirmed messages; a sink collects the echoes; what was confirmed and never came
+is lost. Every fault works on a real RabbitMQ node of its own on the loopback interface. The short form takes some minutes.
+VALAWAI_BUILD names the build directory (default build/release), VALAWAI_TIMEOUT_FACTOR stretches time-outs and limits.
+
+Exit status: 0 if every fault passed, 1 if one failed, 77 if none failed but one could not be tried here.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+
+sys.dont_write_bytecode = True  # the source tree stays as it is
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "support")]
+
+from broker import Broker  # noqa: E402
+from faults import FAULTS  # noqa: E402
+import mix  # noqa: E402, F401 - takes its place in the list
+from host import BINARY  # noqa: E402
+from net import tools  # noqa: E402
+from scene import Result, Scene  # noqa: E402
+
+COLUMNS = ("fault", "faults", "sent", "echoed", "lost", "duplicated", "longest gap", "result")
+
+
+class Stage:
+    """The one broker of all faults, which is put right before each."""
+
+    def __init__(self):
+        self._broker = None
+
+    def broker(self):
+        if self._broker is None:
+            self._broker = Broker()
+        self._broker.thaw()
+        self._broker.start()
+        return self._broker
+
+    def close(self):
+        if self._broker:
+            self._broker.close()
+
+
+def perform(fault, stage, times, long):
+    result = Result(fault.name, fault.title)
+    missing = tools(*fault.needs)
+    if missing or (fault.needs_root and os.geteuid() != 0):
+        result.skipped = f"needs {', '.join(missing) or 'root'}"
+        return result
+    began = time.monotonic()
+    try:
+        fault.run(None if fault.own_broker else stage.broker(), times, long, result)
+    except Exception as error:  # the other faults are still of interest
+        traceback.print_exc()
+        result.check(False, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def row(result):
+    if result.skipped:
+        return (result.title, "–", "–", "–", "–", "–", "–", f"not tried: {result.skipped}")
+    return (result.title, str(result.faults), f"{result.sent:,}", f"{result.echoed:,}", f"{result.lost:,}",
+            f"{result.duplicated:,}", f"{result.gap:.2f} s", "pass" if result.passed else "FAIL")
+
+
+def markdown(results, repeat):
+    lines = [f"Measured on {time.strftime('%Y-%m-%d')} with `{repeat}`:", "",
+             "| " + " | ".join((*COLUMNS, "measured")) + " |", "|" + " --- |" * (len(COLUMNS) + 1)]
+    for result in results:
+        said = "; ".join([*result.measured, *(f"**{failure}**" for failure in result.failures)])
+        lines.append("| " + " | ".join((*row(result), said.replace("|", "\\|"))) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def command(options, seed):
+    """What to type to have it again."""
+    words = ["tests/faults/run.py"]
+    if options.long:
+        words.append("--long")
+    if options.only:
+        words += ["--only", ",".join(options.only)]
+    if options.times:
+        words += ["--times", str(options.times)]
+    if options.mix_minutes:
+        words += ["--mix-minutes", f"{options.mix_minutes:g}"]
+    return " ".join([*words, "--seed", str(seed)])
+
+
+def show(result):
+    cells = row(result)
+    print(f"{cells[-1]:4} {result.name:14} faults {cells[1]}, sent {cells[2]}, echoed {cells[3]}, lost {cells[4]}, duplicated"
+          f" {cells[5]}, longest gap {cells[6]}; took {result.seconds:.0f} s")
+    for text in result.measured:
+        print(f"       {text}")
+    for failure in dict.fromkeys(result.failures):
+        print(f"     ! {failure}")
+    if result.failures:
+        for number, console in enumerate(Scene.consoles):
+            print(f"--- the end of the console of host {number + 1}\n{console[-4000:]}")
+    sys.stdout.flush()
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("--long", action="store_true", help="as often as for the published table")
+    parser.add_argument("--only", metavar="NAME,…", help="these faults: " + ", ".join(fault.name for fault in FAULTS))
+    parser.add_argument("--times", type=int, metavar="N", help="so often, instead of what the form says")
+    parser.add_argument("--mix-minutes", type=float, metavar="N",
+                        help="for the random mix; default 60 in the long form, 0 in the short one")
+    parser.add_argument("--json", metavar="FILE", help="the results as JSON")
+    parser.add_argument("--markdown", metavar="FILE", help="the results as a table; - for standard output")
+    parser.add_argument("--seed", type=int, default=None, help="of the random pauses and choices")
+    options = parser.parse_args()
+    names = [fault.name for fault in FAULTS]
+    options.only = options.only.split(",") if options.only else None
+    for name in options.only or ():
+        if name not in names:
+            parser.error(f"no fault {name}; there are {', '.join(names)}")
+    if options.mix_minutes is None:
+        options.mix_minutes = 60 if options.long else 0
+    return options
+
+
+def chosen(options):
+    for fault in FAULTS:
+        if options.only and fault.name not in options.only:
+            continue
+        if fault.name == "mix":
+            minutes = options.mix_minutes or (2 if options.only else 0)
+            if minutes:
+                yield fault, minutes
+        else:
+            yield fault, options.times or (fault.long if options.long else fault.short)
+
+
+def main():
+    options = arguments()
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a killed run, too, ends what it started
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
+    if not os.path.exists(BINARY):
+        print(f"run.py: {BINARY}: not built", file=sys.stderr)
+        return 1
+    seed = options.seed if options.seed is not None else random.randrange(1 << 32)
+    random.seed(seed)
+    form = "long" if options.long else "short"
+    print(f"{form} form, seed {seed}", flush=True)
+    began = time.monotonic()
+    stage, results = Stage(), []
+    try:
+        for fault, times in chosen(options):
+            results.append(perform(fault, stage, times, options.long))
+            show(results[-1])
+    finally:
+        stage.close()
+        if options.json:
+            with open(options.json, "w") as file:
+                json.dump({"form": form, "seed": seed, "date": time.strftime("%Y-%m-%d"),
+                           "results": [vars(result) for result in results]}, file, indent=1)
+        if options.markdown:
+            text = markdown(results, command(options, seed))
+            if options.markdown == "-":
+                print(text)
+            else:
+                with open(options.markdown, "w") as file:
+                    file.write(text)
+    failed = [result.name for result in results if result.failures]
+    skipped = [result.name for result in results if result.skipped]
+    print(f"{len(results)} faults in {time.monotonic() - began:.0f} s: "
+          + (f"failed: {', '.join(failed)}" if failed else "none failed")
+          + (f"; not tried: {', '.join(skipped)}" if skipped else ""))
+    return 1 if failed else 77 if skipped else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

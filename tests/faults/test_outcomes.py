@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What becomes of single messages, and of a stop, when things go wrong around them."""
+
+import collections
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+from broker import scaled, wait_until
+from host import ECHO, Client, Host, plugin, published, received, registered
+
+HEALTH = os.path.join("logs", "component_id.json")
+
+
+def content(body):
+    return json.loads(body)["content"]
+
+
+def contents(bodies):
+    return [content(body) for body in bodies]
+
+
+@pytest.fixture
+def dead_letters(broker, client):
+    """An operator's policy: what is rejected lies in the queue `dead`."""
+    client.declare("dead")
+    broker.ctl("set_policy", "dead", "received_message$", '{"dead-letter-exchange":"","dead-letter-routing-key":"dead"}',
+               "--apply-to", "queues")
+    yield "dead"
+    broker.ctl("clear_policy", "dead")
+
+
+# --- verdicts ---------------------------------------------------------------------------------------------------------
+
+
+def test_retries_wait_longer_and_longer_keep_the_order_and_end(new_host, broker, mov, client, dead_letters):
+    host = new_host(broker, plugins=(plugin("retry"), ECHO),
+                    conf='host { attempts = 4 }\nplugin retry { attempt = "100" }\n').start()
+    host.wait_healthy()
+    client.declare(published())
+    client.publish(received("retry"), {"content": "first"}, {"content": "second"})
+    client.publish(received(), {"content": "meanwhile"})
+    assert contents(client.collect(published(), 1, 2)) == ["meanwhile"]  # another plugin waits for nothing
+    assert contents(client.collect(dead_letters, 2, 20)) == ["first", "second"]
+    assert host.stop() == 0
+    attempts = [record for record in host.records() if record.message.startswith("attempt ")]
+    assert [("first" in record.message, record.message.split()[1].rstrip(":,;")) for record in attempts] == [
+        (first, str(attempt)) for first in (True, False) for attempt in (1, 2, 3, 4)]
+    times = [time.mktime(time.strptime(record.time[:19], "%Y-%m-%d %H:%M:%S")) + int(record.time[20:]) / 1000
+             for record in attempts]
+    for first in (0, 4):
+        pauses = [after - before for before, after in zip(times[first:], times[first + 1:first + 4])]
+        assert pauses[0] < pauses[2]  # the one between may be near to either
+    assert client.depth(received("retry")) == 0
+    mov.wait_for(lambda mov: sum(log["level"] == "ERROR" for log in mov.logs) == 2)
+
+
+class Tap:
+    """Between host and broker: counts what the broker hands out, by the messages' contents."""
+
+    def __init__(self, broker):
+        self._broker = broker
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.delivered = collections.Counter()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def environment(self):
+        return {"RABBITMQ_PORT": str(self._server.getsockname()[1])}
+
+    def close(self):
+        self._server.close()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._server.accept()
+                threading.Thread(target=self._carry, args=(near,), daemon=True).start()
+
+    def _carry(self, near):
+        with near, socket.create_connection((self._broker.host, self._broker.port)) as far, contextlib.suppress(OSError):
+            said, delivering = b"", set()
+            while True:
+                for readable in select.select([near, far], [], [])[0]:
+                    data = readable.recv(65536)
+                    if not data:
+                        return
+                    (far if readable is near else near).sendall(data)
+                    if readable is far:
+                        said = self._frames(said + data, delivering)
+
+    def _frames(self, said, delivering):
+        while len(said) >= 7:
+            kind, channel, size = struct.unpack(">BHI", said[:7])
+            if len(said) < size + 8:
+                break
+            payload, said = said[7:7 + size], said[8 + size:]
+            if kind == 1 and payload[:4] == struct.pack(">HH", 60, 60):  # basic.deliver
+                delivering.add(channel)
+            elif kind == 3 and channel in delivering:  # its body; ours fit into one frame
+                delivering.remove(channel)
+                self.delivered[payload] += 1
+        return said
+
+
+def test_a_message_that_kills_the_host_dies_alone(new_host, broker, mov, client):
+    """At the first time its neighbours have been handed out beside it. After that it comes alone."""
+    client.declare(received("deadly"), published("deadly"))
+    names = [f"before {number}" for number in range(5)] + ["deadly"] + [f"after {number}" for number in range(50)]
+    client.publish(received("deadly"), *({"content": name} for name in names))
+    tap = Tap(broker)
+    try:
+        host = new_host(broker, plugins=(plugin("deadly"),), env=tap.environment())
+        for _ in range(4):
+            host.start()
+            assert host.exit_status(20) == 70
+        handed_out = {content(body): count for body, count in tap.delivered.items() if body.startswith(b'{"content"')}
+        assert handed_out["deadly"] == 4
+        assert max(count for name, count in handed_out.items() if name.startswith("before")) <= 2
+        assert max((count for name, count in handed_out.items() if name.startswith("after")), default=0) <= 1
+        # Somebody takes it out.
+        found = []
+        while "deadly" not in found:
+            method, _, body = client.channel.basic_get(received("deadly"))
+            assert method, found
+            found.append(content(body))
+            if found[-1] == "deadly":
+                client.channel.basic_ack(method.delivery_tag)
+        client.close()  # what was before it goes back
+        host.start()
+        left = set(names) - {"deadly"}
+        done = set()
+        def take():
+            done.update(contents(client.drain(published("deadly"))))
+            return done == left
+        host.wait(take, 20, "all the others")
+    finally:
+        tap.close()
+
+
+@pytest.fixture
+def impatient_broker(broker):
+    """Takes a message back from whoever holds it for two seconds."""
+    def evaluate(*settings):
+        broker.ctl("eval", ", ".join(f"application:{setting}" for setting in settings) + ".")
+    evaluate("set_env(rabbit, consumer_timeout, 2000)", "set_env(rabbit, channel_tick_interval, 500)")
+    yield broker
+    evaluate("set_env(rabbit, consumer_timeout, 1800000)", "set_env(rabbit, channel_tick_interval, 60000)")  # as it was
+
+
+def test_longer_than_the_brokers_consumer_timeout(new_host, impatient_broker, mov, client):
+    """The message is taken back while its handler is at work; what the handler says in the end is for the copy."""
+    broker = impatient_broker
+    client.declare(published("slow"), published())
+    host = new_host(broker, plugins=(plugin("slow"), ECHO), conf='plugin slow { milliseconds = "5000" }\n').start()
+    host.wait_consuming()
+    client.publish(received("slow"), {"content": "0"}, {"content": "1"})
+    host.wait_record("working")
+    for number in range(10):  # the others work on meanwhile
+        client.publish(received(), {"content": str(number)})
+    assert contents(client.collect(published(), 10, 5)) == [str(number) for number in range(10)]
+    assert contents(client.collect(published("slow"), 2, 40)) == ["0", "1"]
+    with pytest.raises(TimeoutError):
+        client.collect(published("slow"), 1, 4)
+    assert host.stop() == 0
+    assert client.depth(received("slow")) == client.depth(published("slow")) == 0
+    assert len([record for record in host.records() if "working" in record.message]) == 2  # each was handled once
+    assert any("timeout" in record.message.lower() for record in host.records())  # it did come to that
+
+
+def test_publications_to_a_queue_that_was_deleted_are_not_lost(new_host, broker, mov, client):
+    host = new_host(broker).start()
+    host.wait_healthy()
+    for turn in range(3):
+        client.delete(published())
+        client.publish(received(), *({"content": f"{turn} {number}"} for number in range(20)))
+        wait_until(lambda: exists(broker, published()), 10, "the queue is back")
+        assert set(contents(client.collect(published(), 20, 20))) == {f"{turn} {number}" for number in range(20)}
+    assert host.stop() == 0
+    assert client.depth(received()) == client.depth(published()) == 0
+
+
+def exists(broker, topic):
+    client = Client(broker)
+    try:
+        client.depth(topic)
+        return True
+    except Exception:  # whatever kind of "no such queue" it is
+        return False
+    finally:
+        client.close()
+
+
+# --- stopping ---------------------------------------------------------------------------------------------------------
+
+
+def busy(new_host, broker, client, grace):
+    host = new_host(broker, plugins=(plugin("slow"),),
+                    conf=f'host {{ grace_seconds = {grace} }}\nplugin slow {{ milliseconds = "600000" }}\n').start()
+    host.wait_healthy()
+    client.publish(received("slow"), {"content": "stuck"})
+    host.wait_record("working")
+    return host
+
+
+def test_a_stuck_handler_does_not_hold_up_the_end(new_host, broker, mov, client):
+    host = busy(new_host, broker, client, grace=1)
+    began = time.monotonic()
+    assert host.stop() == 0
+    assert time.monotonic() - began < scaled(4)
+    wait_until(lambda: client.depth(received("slow")) == 1, 5, "the message is back in its queue")
+    mov.wait_for(lambda mov: not mov.active())
+
+
+@pytest.mark.parametrize("first, second", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM),
+                                           (signal.SIGTERM, signal.SIGINT)])
+def test_a_second_signal_ends_at_once(new_host, broker, mov, client, first, second):
+    host = busy(new_host, broker, client, grace=60)
+    host.send_signal(first)
+    host.wait_record("stopping on")
+    time.sleep(0.2)  # it is told to stop, and waits for the handler
+    assert host.running()
+    began = time.monotonic()
+    assert host.stop(second) == 1
+    assert time.monotonic() - began < scaled(0.5)
+    wait_until(lambda: client.depth(received("slow")) == 1, 5, "the message is back in its queue")
+
+
+def test_a_stop_inside_an_alarm(new_host, broker, mov, client):
+    """Nothing that is published is confirmed, and still it ends in time; what it held is handed out again."""
+    grace = 2
+    host = new_host(broker, conf=f"host {{ grace_seconds = {grace} }}\n", env={"LOG_FILE_LEVEL": "WARNING"}).start()
+    host.wait_healthy()
+    client.declare(published())
+    names = {str(number) for number in range(500)}
+    host.send_signal(signal.SIGSTOP)  # so that there is something to do when the alarm comes
+    try:
+        client.publish_many(received(), ({"content": name} for name in sorted(names)))
+        client.close()
+        broker.alarm(True)
+    finally:
+        host.send_signal(signal.SIGCONT)
+    try:
+        host.wait_record("alarm")
+        time.sleep(0.5)
+        began = time.monotonic()
+        assert host.stop(timeout=grace + 10) == 0
+        assert time.monotonic() - began < scaled(grace + 3)
+        assert not os.path.exists(host.path(HEALTH))
+    finally:
+        broker.alarm(False)
+    found = set()
+    def all_there():
+        found.update(contents(client.drain(published())))
+        found.update(contents(client.drain(received())))
+        return found == names
+    wait_until(all_there, 10, "what was not handled is back in its queue")
+
+
+# --- replicas ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_two_replicas_that_start_together(broker, mov, client, stale):
+    """Both read one queue for the MOV's answer; each takes one, and none takes what lay there before."""
+    client.declare(registered())
+    hosts = [Host(broker), Host(broker)]
+    slowest = 0.0
+    try:
+        for turn in range(10):
+            old = f"{turn:024x}"
+            if stale:
+                client.publish(registered(), {"id": old, "name": "c1_echo", "description": "", "version": "1.0.0",
+                                              "api_version": "1.0.0", "type": "C1", "since": 1, "channels": []})
+            began = time.monotonic()
+            for host in hosts:
+                host.start()
+            ids = [host.wait_healthy(30)["id"] for host in hosts]
+            slowest = max(slowest, time.monotonic() - began)
+            assert sorted(ids) == sorted(component["id"] for component in mov.active())
+            assert len(set(ids)) == 2 and old not in ids
+            if stale:
+                mov.wait_for(lambda mov: old in mov.unknown)
+            for host in hosts:
+                assert host.stop() == 0
+            mov.wait_for(lambda mov: not mov.active())
+            assert client.depth(registered()) == 0
+        print(f"both registered within {slowest:.2f} s")
+    finally:
+        for host in hosts:
+            host.close()

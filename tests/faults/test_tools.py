@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fault suite's own parts do what the faults rely on: a checker that finds nothing would find everything in order."""
+
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from broker import wait_until
+from host import received, published
+from net import Link, Proxy
+from mix import slope
+from stream import Generator, Sink, tally
+
+root = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("haproxy") or not shutil.which("ss"),
+                          reason="needs root, haproxy and ss")
+
+
+def test_tally():
+    found = tally(confirmed={0, 1, 2, 3}, unsure={4, 5}, seen={0: 1, 1: 3, 3: 1, 5: 2, 9: 1}, strange=[b"x"])
+    assert found.lost == [2]
+    assert (found.sent, found.echoed, found.duplicated, found.strange, found.unsure) == (4, 3, 3, 2, 2)
+
+
+def test_slope():
+    assert slope([(minute, 1000 + 7 * minute + minute % 2) for minute in range(1000)]) == pytest.approx(7, abs=0.01)
+
+
+class Answering:
+    """Something to connect to that answers each byte with the same."""
+
+    host = "127.0.0.1"
+
+    def __init__(self):
+        self._server = socket.create_server((self.host, 0))
+        self.port = self._server.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            connection, _ = self._server.accept()
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    @staticmethod
+    def _answer(connection):
+        try:
+            while data := connection.recv(100):
+                connection.sendall(data)
+        except OSError:
+            pass
+
+
+def round_trip(connection, byte=b"x"):
+    began = time.monotonic()
+    connection.sendall(byte)
+    assert connection.recv(1) == byte
+    return time.monotonic() - began
+
+
+@root
+def test_proxy():
+    with Proxy(Answering()) as proxy:
+        connect = lambda: socket.create_connection((proxy.host, proxy.port), 5)
+        with connect() as connection:
+            round_trip(connection)
+            assert proxy.connections() == 1
+            proxy.cut()
+            with pytest.raises(ConnectionResetError):
+                connection.recv(1)
+            assert proxy.connections() == 0
+        with connect() as connection:
+            round_trip(connection)
+            proxy.shut()
+            with pytest.raises(ConnectionResetError):
+                connection.recv(1)
+        with pytest.raises((OSError, AssertionError)), connect() as connection:
+            round_trip(connection)
+        proxy.open()
+        with connect() as connection:
+            round_trip(connection)
+            proxy.freeze()
+            connection.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                round_trip(connection)
+            proxy.thaw()
+            connection.settimeout(5)
+            assert connection.recv(1) == b"x"
+
+
+@root
+def test_link():
+    """From the near end, in a process there, through cable and proxy."""
+    talker = ("import socket, sys, time\nc = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)\n"
+              "for line in sys.stdin:\n t = time.monotonic(); c.settimeout(float(line))\n"
+              " try: c.sendall(b'x'); print(time.monotonic() - t if c.recv(1) else 'end', flush=True)\n"
+              " except OSError as e: print(type(e).__name__, flush=True)\n")
+    with Link() as link, Proxy(Answering(), link) as proxy:
+        process = subprocess.Popen([*link.prefix, "python3", "-c", talker, proxy.host, str(proxy.port)], text=True, bufsize=1,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            def say(patience):
+                process.stdin.write(f"{patience}\n")
+                return process.stdout.readline().strip()
+            assert float(say(5)) < 0.3
+            link.delay(400)
+            assert 0.4 <= float(say(5)) < 0.8
+            link.heal()
+            link.drop()
+            assert say(0.5) == "TimeoutError"
+            link.heal()
+            assert float(say(10)) < 10  # what was lost is sent again
+            proxy.cut()
+            assert say(5) == "ConnectionResetError"
+        finally:
+            process.kill()
+            process.wait()
+            process.stdin.close()
+            process.stdout.close()
+
+
+def test_stream_counts_what_a_bad_component_does(broker, client):
+    """A stand-in for a host loses one message, doubles another, and invents a third."""
+    client.declare(received(), published())
+    generator = Generator(lambda: [broker], received()).start()
+    sink = Sink(lambda: [broker], published()).start()
+    try:
+        generator.burst(100)
+        bodies = client.collect(received(), 100)
+        client.publish(published(), *bodies[:50], *bodies[51:], bodies[7], b'{"content": "x"}')
+        wait_until(lambda: sum(sink.seen.values()) == 100 and sink.strange, 10, "all is seen")
+        wait_until(generator.idle, 10, "all is confirmed")
+        found = tally(generator.confirmed, generator.unsure, sink.seen, sink.strange, sink.again)
+        assert (found.sent, found.echoed, found.lost, found.duplicated, found.strange) == (100, 99, [50], 1, 1)
+    finally:
+        generator.stop()
+        sink.stop()
