@@ -3,11 +3,12 @@
 
 import json
 import os
+import socket
 import subprocess
 
 import pytest
 
-from broker import Broker, free_port
+from broker import Broker, free_port, wait_until
 from host import Client, ECHO, one_line, published, received
 from mov import MovStandIn
 
@@ -57,7 +58,12 @@ def tls_broker(pki):
         })
         broker.stop()
         broker.start()
+        wait_until(listens, 20, "the TLS listener")  # opens a little after the other one
         return broker
+
+    def listens():
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", broker.tls_port)) == 0
     broker = Broker()
     broker.tls_port = free_port()
     broker.start_with = start
@@ -94,7 +100,7 @@ def test_certificates_that_are_not_good(new_host, tls_broker, pki, certificate):
 
 def test_a_broker_that_wants_our_certificate(new_host, tls_broker, pki):
     broker = tls_broker.start_with("good", ask_for_ours=True)
-    one_line(new_host(env=environment(broker, pki)).run(), "localhost")
+    one_line(new_host(env=environment(broker, pki)).run(), "localhost", "TLS")
     host = new_host(env=environment(broker, pki, RABBITMQ_TLS_CERTIFICATE=str(pki / "client.pem"),
                                     RABBITMQ_TLS_KEY=str(pki / "client.key"))).start()
     host.wait_consuming()
