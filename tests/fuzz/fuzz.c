@@ -6,6 +6,7 @@
 #include <json-c/json.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "json.h"
@@ -20,6 +21,13 @@ char *fuzz_string(const uint8_t *bytes, size_t len)
         memcpy(string, bytes, len);
     string[len] = '\0';
     return string;
+}
+
+double fuzz_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 struct log *fuzz_log(void)

@@ -32,6 +32,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 /* A copy that ends with '\0', for functions that take a string. */
 char *fuzz_string(const uint8_t *bytes, size_t len);
 
+/* The processor time that this thread has used: what a load on the machine does not change. */
+double fuzz_seconds(void);
+
 /* A log that formats every record and keeps none. */
 struct log *fuzz_log(void);
 
