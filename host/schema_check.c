@@ -11,8 +11,11 @@
 #include "memory.h"
 #include "schema_parts.h"
 
-/* What one check may cost, in steps of some ten nanoseconds; a message that needs more is not checked to the end. */
+/* What one check may cost, in steps of some ten nanoseconds; a message that needs more is not checked to the end. The
+ * fuzz targets have less of it, or they would spend their time on dear messages. */
+#ifndef CHECK_BUDGET
 #define CHECK_BUDGET ((size_t)10000000)
+#endif
 
 /* How many schemas and values may lie one within the other. */
 #define CHECK_DEPTH_MAX 3000

@@ -10,8 +10,8 @@
 
 #include "schema.h"
 
-/* For one check, with sanitizers: one that uses up its budget takes some 3 s with them. */
-#define SECONDS_MAX 10
+/* For one call. A check that uses up the smaller budget of the fuzz targets takes some 20 ms with sanitizers. */
+#define SECONDS_MAX 3
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -41,10 +41,8 @@ static void check_line(const struct schema *schema, const char *line, size_t len
         value = json_tokener_parse_ex(reader, " ", 1);
     }
     if (json_tokener_get_error(reader) == json_tokener_success) {
-        double began = fuzz_seconds();
         bool right = check(schema, value, reason, sizeof reason);
-        if (fuzz_seconds() - began < 0.5)
-            EXPECT(check(schema, value, again, sizeof again) == right, "%s, then %s", reason, again);
+        EXPECT(check(schema, value, again, sizeof again) == right, "%s, then %s", reason, again);
     }
     json_object_put(value);
     json_tokener_free(reader);
@@ -70,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         EXPECT(fault.text[0] == '\0', "compiled, and a fault: %s", fault.text);
     if (schemas != NULL && line != NULL) {
         line += sizeof border - 1;
-        for (int i = 0; i < 3 && line < end && fuzz_seconds() - began < 1; i++) {
+        for (int i = 0; i < 3 && line < end; i++) {
             const char *next = memchr(line, '\n', (size_t)(end - line));
             next = next == NULL ? end : next;
             check_line(schema, line, (size_t)(next - line));
