@@ -36,8 +36,10 @@ static void add_finding(struct contract *contract, enum finding_kind kind, struc
 {
     if (kind == FINDING_ERROR)
         contract->errors++;
-    if (contract->finding_count >= FINDINGS_MAX)
+    if (contract->finding_count >= FINDINGS_MAX) {
+        contract->cut = true;
         return;
+    }
     contract->findings = memory_resize(contract->findings, (contract->finding_count + 1) * sizeof *contract->findings);
     contract->findings[contract->finding_count++] =
         (struct finding){.kind = kind, .place = place, .text = memory_text(text)};
@@ -125,16 +127,6 @@ struct json_object *contract_follow(const struct contract *contract, struct json
 
 /* --- the head of the document --- */
 
-static void check_asyncapi(struct contract *contract, struct json_object *root)
-{
-    const char *version = string_member(root, "asyncapi");
-    if (!json_object_object_get_ex(root, "asyncapi", NULL))
-        contract_note_at(contract, FINDING_ERROR, root, NULL, "no asyncapi: this is no AsyncAPI document");
-    else if (version == NULL || strcmp(version, ASYNCAPI_VERSION) != 0)
-        contract_note_at(contract, FINDING_ERROR, root, "asyncapi", "%s is not the version that is read here, %s",
-                         version == NULL ? "this" : version, ASYNCAPI_VERSION);
-}
-
 /* One or more digits, three times, with points between. */
 static bool is_version(const char *text)
 {
@@ -149,6 +141,19 @@ static bool is_version(const char *text)
     return true;
 }
 
+static void check_asyncapi(struct contract *contract, struct json_object *root)
+{
+    const char *version = string_member(root, "asyncapi");
+    if (!json_object_object_get_ex(root, "asyncapi", NULL))
+        contract_note_at(contract, FINDING_ERROR, root, NULL, "no asyncapi: this is no AsyncAPI document");
+    else if (version != NULL && strncmp(version, "2.", 2) == 0 && is_version(version) &&
+             strcmp(version, ASYNCAPI_VERSION) != 0) /* all that we read means the same in all of 2 */
+        contract_note_at(contract, FINDING_WARNING, root, "asyncapi", "%s is read as %s", version, ASYNCAPI_VERSION);
+    else if (version == NULL || strcmp(version, ASYNCAPI_VERSION) != 0)
+        contract_note_at(contract, FINDING_ERROR, root, "asyncapi", "%s is not the version that is read here, %s",
+                         version == NULL ? "this" : version, ASYNCAPI_VERSION);
+}
+
 static void read_version(struct contract *contract, struct json_object *info)
 {
     struct json_object *version = NULL;
@@ -160,9 +165,9 @@ static void read_version(struct contract *contract, struct json_object *info)
             contract_note_at(contract, FINDING_ERROR, info, "version", "%s is not of the form x.y.z",
                              contract->version);
     } else if (json_object_is_type(version, json_type_int) || json_object_is_type(version, json_type_double)) {
+        /* 1.0 without quotation marks: the MOV takes no version from it, and does not need to, as the registration has
+         * the plugin's. */
         contract->version = json_object_get_string(version);
-        contract_note_at(contract, FINDING_WARNING, info, "version",
-                         "%s is read as a number, and the MOV sees no version of the form x.y.z", contract->version);
     } else {
         contract_note_at(contract, FINDING_ERROR, info, "version", "is not of the form x.y.z");
     }
@@ -214,6 +219,8 @@ struct contract *contract_build(const char *text, size_t length, bool of_compone
         return contract;
     }
     check_asyncapi(contract, root);
+    if (!json_object_object_get_ex(root, "asyncapi", NULL) && !json_object_object_get_ex(root, "channels", NULL))
+        return contract; /* something else altogether */
     read_info(contract, root);
     contract_check_refs(contract);
     contract_read_topics(contract);
@@ -243,6 +250,7 @@ void contract_free(struct contract *contract)
     free(contract->topics);
     free(contract->name);
     ptrmap_clear(&contract->seen_for_mov);
+    ptrmap_clear(&contract->circles_for_mov);
     schemas_free(contract->schemas);
     document_free(contract->document);
     free(contract);
@@ -263,6 +271,11 @@ size_t contract_findings(const struct contract *contract)
 const struct finding *contract_finding(const struct contract *contract, size_t index)
 {
     return &contract->findings[index];
+}
+
+bool contract_findings_are_cut(const struct contract *contract)
+{
+    return contract->cut;
 }
 
 const char *contract_name(const struct contract *contract)

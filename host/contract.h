@@ -40,6 +40,7 @@ void contract_free(struct contract *contract);
 size_t contract_errors(const struct contract *contract);
 size_t contract_findings(const struct contract *contract);
 const struct finding *contract_finding(const struct contract *contract, size_t index);
+bool contract_findings_are_cut(const struct contract *contract); /* there were more than are kept */
 
 /* --- the component; every string is owned by the contract, and NULL if the document does not say --- */
 

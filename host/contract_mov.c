@@ -2,17 +2,21 @@
  *
  * Reads payloads as the MOV does, to foresee what it makes of them. The MOV knows only const, enum, type, properties,
  * items, oneOf, anyOf and allOf, follows a reference only if it is made of plain names, and some schemas that are right
- * by JSON Schema end its reading of the whole document: then it refuses to register the component. It is its reader
- * that falls short there, not the document, and a later MOV may do better: so these are warnings. */
+ * by JSON Schema end its reading of the whole document: then it refuses to register the component.
+ *
+ * Why these are warnings and not errors. An error is what makes a document wrong for everybody: a reference that leads
+ * to nothing, a schema that is none, a notification without one of its eight properties. The MOV passes over those in
+ * silence, so that nobody else would say it. The shapes here are right: all of JSON Schema is ours to enforce, and an
+ * error would take from the author what only this one reader lacks (`type: [string, 'null']`, a map with
+ * additionalProperties, a schema of nothing but `not`). The wire contract says which words the MOV follows, not that a
+ * component may use no others; and the MOV is not silent here, it answers no registration and logs why. A host without
+ * a MOV, or with a later one, works. Whoever wants a MOV of today runs `check --strict`. */
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "contract_parts.h"
 #include "memory.h"
-
-/* What a schema that the MOV stumbles over is: one place to make an error of it. */
-#define MOV_STUMBLES FINDING_WARNING
 
 struct payload_walk {
     struct contract *contract;
@@ -35,7 +39,7 @@ static void wait_for(struct payload_walk *walk, struct json_object *schema)
 
 static void stumble(struct payload_walk *walk, struct json_object *schema, const char *key, const char *what)
 {
-    contract_note_at(walk->contract, MOV_STUMBLES, schema, key, "%s: the MOV refuses the component", what);
+    contract_note_at(walk->contract, FINDING_WARNING, schema, key, "%s: the MOV refuses the component", what);
 }
 
 /* The reference taken as the MOV does: "#/", and names that are keys of objects, without any escapes. */
@@ -56,7 +60,8 @@ static void look_at_object(struct payload_walk *walk, struct json_object *schema
 {
     struct json_object *properties = object_member(schema, "properties");
     if (properties == NULL) {
-        stumble(walk, schema, NULL, why);
+        if (!json_object_object_get_ex(schema, "properties", NULL)) /* or else it is an error already */
+            stumble(walk, schema, NULL, why);
         return;
     }
     json_object_object_foreach(properties, name, property)
@@ -93,8 +98,10 @@ static void look_at_type(struct payload_walk *walk, struct json_object *schema)
 {
     static const char *const simple[] = {"integer", "number", "string", "boolean"};
     const char *type = string_member(schema, "type");
+    struct json_object *types = NULL;
     if (type == NULL) {
-        stumble(walk, schema, "type", "a list of types");
+        if (json_object_object_get_ex(schema, "type", &types) && json_object_is_type(types, json_type_array))
+            stumble(walk, schema, "type", "a list of types");
         return;
     }
     for (size_t i = 0; i < sizeof simple / sizeof simple[0]; i++) {
@@ -102,15 +109,111 @@ static void look_at_type(struct payload_walk *walk, struct json_object *schema)
             return;
     }
     if (strcmp(type, "object") == 0)
-        look_at_object(walk, schema, "an object without properties");
-    else
+        look_at_object(walk, schema, "an object without properties (`properties: {}` will do)");
+    else if (strcmp(type, "array") == 0 || strcmp(type, "null") == 0) /* all others are errors already */
         look_at_diverse(walk, schema, type);
+}
+
+/* --- circles: the MOV ends one only where it meets an object again --- */
+
+/* The next schema that the MOV reads for this one, without an object between; false: there are no more. What it is may
+ * be no object at all. */
+static bool next_inner(const struct contract *contract, struct json_object *schema, size_t index,
+                       struct json_object **inner)
+{
+    static const char *const keys[] = {"oneOf", "anyOf", "allOf"};
+    struct json_object *among = NULL;
+    const char *type = string_member(schema, "type");
+    if (json_object_object_get_ex(schema, "$ref", NULL))
+        return index == 0 && schemas_follow(contract->schemas, schema, inner, NULL);
+    if (json_object_object_get_ex(schema, "const", NULL) || json_object_object_get_ex(schema, "enum", NULL))
+        return false;
+    if (type != NULL && strcmp(type, "array") == 0)
+        json_object_object_get_ex(schema, "items", &among);
+    else if (type == NULL)
+        for (size_t i = 0; i < sizeof keys / sizeof keys[0] && among == NULL; i++)
+            json_object_object_get_ex(schema, keys[i], &among);
+    *inner = among;
+    if (!json_object_is_type(among, json_type_array))
+        return among != NULL && index == 0;
+    if (index >= json_object_array_length(among))
+        return false;
+    *inner = json_object_array_get_idx(among, index);
+    return true;
+}
+
+/* One schema on the way that is being gone, which of its inner ones comes next, and how many arrays are on the way up
+ * to it. */
+struct stage {
+    struct json_object *schema;
+    size_t next;
+    size_t arrays;
+};
+
+/* Of a schema on the way: its place there, and whether it was told of. 0: it is on the way no more. */
+#define CIRCLE_DONE UINT64_C(0)
+#define CIRCLE_TOLD UINT64_C(1)
+
+static struct stage stage_after(const struct stage *before, struct json_object *schema)
+{
+    const char *type = string_member(schema, "type");
+    size_t arrays = before == NULL ? 0 : before->arrays;
+    return (struct stage){.schema = schema, .arrays = arrays + (type != NULL && strcmp(type, "array") == 0)};
+}
+
+/* A circle without an array in it is an error already: it goes no deeper into the value. */
+static void tell_circle(struct payload_walk *walk, const struct stage *stages, size_t count, uint64_t state)
+{
+    size_t first = (size_t)(state >> 1) - 1;
+    size_t before = first == 0 ? 0 : stages[first - 1].arrays;
+    if (state == CIRCLE_DONE || (state & CIRCLE_TOLD) != 0 || stages[count - 1].arrays == before)
+        return;
+    ptrmap_put(&walk->contract->circles_for_mov, stages[first].schema, state | CIRCLE_TOLD);
+    stumble(walk, stages[first].schema, NULL, "it contains itself with no object between");
+}
+
+/* Finds the schemas that lead back to themselves without an object between; each schema is gone through once, and
+ * without recursion, because the way may be as long as the document. */
+static void look_for_circle(struct payload_walk *walk, struct json_object *schema)
+{
+    struct ptrmap *circles = &walk->contract->circles_for_mov;
+    struct stage *stages = NULL;
+    size_t count = 0, room = 0;
+    struct json_object *enter = schema;
+    while (enter != NULL || count > 0) {
+        uint64_t state = CIRCLE_DONE;
+        struct json_object *inner = NULL;
+        if (enter != NULL) {
+            if (count == room) {
+                room = room == 0 ? 16 : room * 2;
+                stages = memory_resize(stages, room * sizeof *stages);
+            }
+            stages[count] = stage_after(count == 0 ? NULL : &stages[count - 1], enter);
+            ptrmap_put(circles, enter, (uint64_t)++count << 1);
+            enter = NULL;
+        }
+        struct stage *last = &stages[count - 1];
+        if (!next_inner(walk->contract, last->schema, last->next++, &inner)) {
+            ptrmap_put(circles, last->schema, CIRCLE_DONE);
+            count--;
+        } else if (json_object_is_type(inner, json_type_object)) {
+            if (ptrmap_get(circles, inner, &state))
+                tell_circle(walk, stages, count, state);
+            else
+                enter = inner;
+        }
+    }
+    free(stages);
 }
 
 static void look_at(struct payload_walk *walk, struct json_object *schema)
 {
     struct json_object *target = NULL;
     const char *ref = string_member(schema, "$ref");
+    if (!ptrmap_get(&walk->contract->circles_for_mov, schema, NULL))
+        look_for_circle(walk, schema);
+    if (json_object_object_get_ex(schema, "$ref", NULL) && ref == NULL)
+        return; /* an error already */
     if (ref != NULL) {
         if (!schemas_follow(walk->contract->schemas, schema, &target, NULL))
             return; /* an error already */

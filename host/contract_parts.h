@@ -42,7 +42,10 @@ struct contract {
     struct finding *findings;
     size_t finding_count;
     size_t errors;
-    struct ptrmap seen_for_mov; /* the schemas that were looked at already as the MOV would */
+    bool cut;                      /* there were more findings than are kept */
+    bool dangling;                 /* a $ref leads to nothing */
+    struct ptrmap seen_for_mov;    /* the schemas that were looked at already as the MOV would … */
+    struct ptrmap circles_for_mov; /* … also for circles */
 };
 
 /* Reads a document; of_component: it has to be what a component of VALAWAI has, not just any AsyncAPI document. */

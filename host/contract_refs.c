@@ -72,7 +72,9 @@ static void look_into(struct walk *walk, struct visit visit)
         return;
     }
     if (!visit.names && string_member(visit.node, "$ref") != NULL) {
-        if (!schemas_follow(walk->contract->schemas, visit.node, &target, &fault))
+        bool leads = schemas_follow(walk->contract->schemas, visit.node, &target, &fault);
+        walk->contract->dangling |= !leads;
+        if (!leads)
             contract_note_at(walk->contract, FINDING_ERROR, visit.node, "$ref", "%s", fault.text);
         else if (walk->follow)
             wait_for(walk, target, false);
@@ -136,6 +138,8 @@ void contract_check_unused(struct contract *contract)
 {
     struct walk walk = {.contract = contract, .follow = true};
     struct json_object *root = document_root(contract->document);
+    if (contract->dangling) /* most likely it was to lead there */
+        return;
     json_object_object_foreach(root, key, value)
     {
         if (strcmp(key, "components") != 0)

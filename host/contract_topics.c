@@ -56,19 +56,74 @@ static bool is_json_schema(struct json_object *message)
     return false;
 }
 
-/* A body that is no JSON object ends the MOV's listening to a topic, and the MOV never sends one. */
+/* Whether a value of this type, or of one of a list, may be an object. What is no type at all is another's error. */
+static bool type_has_object(struct json_object *type)
+{
+    static const char *const others[] = {"array", "boolean", "integer", "null", "number", "string"};
+    for (size_t i = 0; json_object_is_type(type, json_type_string) && i < sizeof others / sizeof others[0]; i++) {
+        if (strcmp(json_object_get_string(type), others[i]) == 0)
+            return false;
+    }
+    if (!json_object_is_type(type, json_type_array))
+        return true;
+    for (size_t i = 0; i < json_object_array_length(type); i++) {
+        struct json_object *one = json_object_array_get_idx(type, i);
+        if (!json_object_is_type(one, json_type_array) && type_has_object(one))
+            return true;
+    }
+    return false;
+}
+
+static bool may_be_object(const struct contract *contract, struct json_object *schema, unsigned *budget);
+
+/* How many of several schemas let an object be. */
+static size_t count_objects(const struct contract *contract, struct json_object *among, unsigned *budget)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < json_object_array_length(among); i++)
+        count += may_be_object(contract, json_object_array_get_idx(among, i), budget);
+    return count;
+}
+
+/* Whether a schema lets any object be, as far as its types and values tell; with the budget used up, it does. */
+static bool may_be_object(const struct contract *contract, struct json_object *schema, unsigned *budget)
+{
+    struct json_object *part = NULL;
+    if (json_object_is_type(schema, json_type_boolean))
+        return json_object_get_boolean(schema);
+    schema = contract_follow(contract, schema, NULL);
+    if (schema == NULL || *budget == 0)
+        return true;
+    --*budget;
+    if (json_object_object_get_ex(schema, "type", &part) && !type_has_object(part))
+        return false;
+    if (json_object_object_get_ex(schema, "const", &part) && !json_object_is_type(part, json_type_object))
+        return false;
+    if (json_object_object_get_ex(schema, "enum", &part) && json_object_is_type(part, json_type_array)) {
+        size_t objects = 0;
+        for (size_t i = 0; i < json_object_array_length(part); i++)
+            objects += (size_t)json_object_is_type(json_object_array_get_idx(part, i), json_type_object);
+        if (objects == 0)
+            return false;
+    }
+    if (json_object_object_get_ex(schema, "allOf", &part) && json_object_is_type(part, json_type_array) &&
+        count_objects(contract, part, budget) < json_object_array_length(part))
+        return false;
+    static const char *const choices[] = {"anyOf", "oneOf"};
+    for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++) {
+        if (json_object_object_get_ex(schema, choices[i], &part) && json_object_is_type(part, json_type_array) &&
+            count_objects(contract, part, budget) == 0)
+            return false;
+    }
+    return true;
+}
+
+/* A body that is no JSON object ends the MOV's listening to a topic, and the MOV never sends one. And it sees only what
+ * a payload says in an object: `payload: true` is no payload to it. */
 static void check_is_object(struct messages *messages, struct json_object *message, struct json_object *payload)
 {
-    struct json_object *type = NULL;
-    struct json_object *schema = contract_follow(messages->contract, payload, NULL);
-    if (schema == NULL || !json_object_object_get_ex(schema, "type", &type))
-        return;
-    bool is_object = json_object_is_type(type, json_type_string) && strcmp(json_object_get_string(type), "object") == 0;
-    for (size_t i = 0; json_object_is_type(type, json_type_array) && i < json_object_array_length(type); i++) {
-        struct json_object *one = json_object_array_get_idx(type, i);
-        is_object |= json_object_is_type(one, json_type_string) && strcmp(json_object_get_string(one), "object") == 0;
-    }
-    if (!is_object)
+    unsigned budget = 100;
+    if (json_object_is_type(payload, json_type_boolean) || !may_be_object(messages->contract, payload, &budget))
         complain(messages, message, "payload", "a message of VALAWAI has to be an object");
 }
 
@@ -164,6 +219,21 @@ static void read_side(struct contract *contract, struct contract_topic *topic, s
         contract_check_payload_for_mov(contract, messages.payload);
 }
 
+/* An operation under another name, which everybody would pass over: `subcribe`. */
+static bool note_misspelt(struct contract *contract, struct json_object *item)
+{
+    bool any = false;
+    json_object_object_foreach(item, key, value)
+    {
+        if (strcmp(key, "subscribe") == 0 || strcmp(key, "publish") == 0 || strncmp(key, "x-", 2) == 0 ||
+            !json_object_is_type(value, json_type_object) || !json_object_object_get_ex(value, "message", NULL))
+            continue;
+        any = true;
+        contract_note_at(contract, FINDING_ERROR, item, key, "is neither subscribe nor publish");
+    }
+    return any;
+}
+
 static void read_topic(struct contract *contract, struct json_object *channels, const char *name,
                        struct json_object *item)
 {
@@ -184,6 +254,8 @@ static void read_topic(struct contract *contract, struct json_object *channels, 
     topic->description = string_member(item, "description");
     read_side(contract, topic, item, CONTRACT_SUBSCRIBE);
     read_side(contract, topic, item, CONTRACT_PUBLISH);
+    if (note_misspelt(contract, item))
+        return;
     if (topic->sides[CONTRACT_SUBSCRIBE].declared && topic->sides[CONTRACT_PUBLISH].declared)
         contract_note_at(contract, FINDING_WARNING, channels, name,
                          "is both subscribed and published to: what the component publishes may come back to it");
@@ -346,16 +418,29 @@ static void check_registered_properties(struct contract *contract, const struct 
     text_free(&missing);
 }
 
+/* A channel that was to be it, but has a name that no component can have. */
+static bool has_misnamed_registered(const struct contract *contract)
+{
+    static const char end[] = "/control/registered";
+    struct topic_parts parts = {0};
+    for (size_t i = 0; i < contract->topic_count; i++) {
+        const char *name = contract->topics[i].name;
+        size_t length = strlen(name);
+        if (length >= sizeof end && strcmp(name + length - (sizeof end - 1), end) == 0 && !split_name(name, &parts))
+            return true;
+    }
+    return false;
+}
+
 void contract_check_registered(struct contract *contract)
 {
-    struct place nowhere = {0};
     const struct contract_topic *topic = NULL;
-    if (contract->topic_count == 0)
+    if (contract->topic_count == 0 || (contract->registered == NULL && has_misnamed_registered(contract)))
         return; /* told of already */
     if (contract->registered == NULL) {
-        contract_note(contract, FINDING_ERROR, nowhere,
-                      "there is no channel valawai/c[012]/<name>/control/registered: the MOV never tells the component "
-                      "its id");
+        contract_note_at(contract, FINDING_ERROR, document_root(contract->document), "channels",
+                         "there is no channel valawai/c[012]/<name>/control/registered: the MOV never tells the "
+                         "component its id");
         return;
     }
     topic = contract_find(contract, contract->registered);

@@ -186,13 +186,23 @@ static bool read_special_float(const char *text, struct json_object **value)
     return true;
 }
 
+/* Digits, a point and digits, which JSON writes the same. */
+static bool is_plain_decimal(const char *text)
+{
+    size_t whole = strspn(text, "0123456789");
+    size_t part = whole > 0 && text[whole] == '.' ? strspn(text + whole + 1, "0123456789") : 0;
+    return part > 0 && (whole == 1 || text[0] != '0') && text[whole + 1 + part] == '\0';
+}
+
 static bool read_float(const char *text, struct json_object **value)
 {
     if (read_special_float(text, value))
         return true;
     if (!is_float(text))
         return false;
-    *value = memory_got(json_object_new_double(real_of(text)));
+    /* 0.10 shows as it was written: it may be a version */
+    *value = memory_got(is_plain_decimal(text) ? json_object_new_double_s(real_of(text), text)
+                                               : json_object_new_double(real_of(text)));
     return true;
 }
 

@@ -17,8 +17,8 @@
 /* How many schemas may be applied to one and the same value, one within the other. */
 #define HEIGHT_MAX 64
 
-/* How many faults are told of. */
-#define REPORTS_MAX 100
+/* How many faults are told of: more than whoever is told keeps, so that it is known that there are more. */
+#define REPORTS_MAX 201
 
 struct state {
     unsigned height; /* 0: not measured */

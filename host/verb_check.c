@@ -42,6 +42,8 @@ static bool print_contract(const struct contract *contract, const char *version,
             printf("line %u, column %u: ", finding->place.line, finding->place.column);
         printf("%s\n", finding->text);
     }
+    if (contract_findings_are_cut(contract))
+        printf("  %-10s only the first %zu findings are shown\n", "cut", contract_findings(contract));
     return good && contract_errors(contract) == 0;
 }
 

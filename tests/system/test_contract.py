@@ -4,6 +4,7 @@
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,28 @@ def test_check_of_the_corpus():
         assert "line " in result.stdout or "error" in result.stdout, name
     warning = os.path.join(bad, "warn_unused.yaml")
     assert run("check", warning).returncode == 0  # unwise, not wrong
+
+
+def test_check_says_when_it_leaves_findings_out(tmp_path):
+    def check(count):
+        document = tmp_path / "asyncapi.yaml"
+        document.write_text(Path(DOCUMENT).read_text().replace("channels:\n", "channels:\n" + "".join(
+            f"  valawai/c1/echo/data/x{i}: {{publish: {{message: {{payload: {{type: objct}}}}}}}}\n" for i in range(count)), 1))
+        result = run("check", str(document))
+        assert result.returncode == 1
+        return result.stdout.splitlines()
+    some, many = check(199), check(300)
+    assert sum(line.startswith("  error ") for line in some) == 199 and not any("only the first" in line for line in some)
+    assert sum(line.startswith("  error ") for line in many) == 200
+    assert any(line.startswith("  cut ") and "only the first 200" in line for line in many)
+
+
+def test_an_unquoted_version(tmp_path):
+    """YAML reads a number; the MOV takes the version from the registration."""
+    document = tmp_path / "asyncapi.yaml"
+    document.write_text(Path(DOCUMENT).read_text().replace("version: 1.0.0", "version: 0.10", 1))
+    result = run("check", "--strict", str(document))
+    assert result.returncode == 0 and "c1_echo (C1) 0.10\n" in result.stdout
 
 
 def test_check_names_what_it_cannot_read(tmp_path):

@@ -330,8 +330,9 @@ static void documents_that_are_wrong(void **state)
     expect_refused(test_plugin("asyncapi_missing"), "brings no AsyncAPI document");
     expect_refused(test_plugin("asyncapi_empty"), "brings no AsyncAPI document");
     expect_refused(test_plugin("asyncapi_not_yaml"), "AsyncAPI document, line 2, column 9: ");
-    expect_refused(test_plugin("asyncapi_unregistered"),
-                   "AsyncAPI document: there is no channel valawai/c[012]/<name>/control/registered");
+    expect_refused(
+        test_plugin("asyncapi_unregistered"),
+        "AsyncAPI document, line 6, column 1: /channels: there is no channel valawai/c[012]/<name>/control/registered");
 }
 
 static void topics_that_are_wrong(void **state)
