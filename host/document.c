@@ -30,7 +30,8 @@ struct anchor {
     char *name;
     struct json_object *node;
     struct cost cost;
-    bool open; /* its node is still being read */
+    unsigned height; /* how many collections there are one within the other, the node among them */
+    bool open;       /* its node is still being read */
 };
 
 struct reader {
@@ -40,6 +41,7 @@ struct reader {
     struct cost cost;
     struct anchor anchors[DOCUMENT_ANCHORS_MAX];
     size_t anchored;
+    unsigned deepest; /* that was reached in the innermost open anchor, with aliases expanded */
 };
 
 /* --- places --- */
@@ -161,16 +163,22 @@ static bool open_anchor(struct reader *reader, const yaml_mark_t *mark, const ch
     return true;
 }
 
-static void close_anchor(struct reader *reader, size_t index, struct json_object *node)
+static void close_anchor(struct reader *reader, size_t index, struct json_object *node, unsigned height)
 {
     struct anchor *anchor = &reader->anchors[index];
     anchor->open = false;
     anchor->node = json_object_get(node);
+    anchor->height = height;
     anchor->cost.nodes = reader->cost.nodes - anchor->cost.nodes;
     anchor->cost.bytes = reader->cost.bytes - anchor->cost.bytes;
 }
 
-static bool read_alias(struct reader *reader, const yaml_event_t *event, struct json_object **node)
+static void reach(struct reader *reader, unsigned depth)
+{
+    reader->deepest = depth > reader->deepest ? depth : reader->deepest;
+}
+
+static bool read_alias(struct reader *reader, const yaml_event_t *event, unsigned depth, struct json_object **node)
 {
     const char *name = (const char *)event->data.alias.anchor;
     struct anchor *anchor = find_anchor(reader, name);
@@ -180,6 +188,9 @@ static bool read_alias(struct reader *reader, const yaml_event_t *event, struct 
         return refuse_name(reader, &event->start_mark, "the anchor ", name, " contains itself");
     if (!spend(reader, &event->start_mark, anchor->cost))
         return false;
+    if (depth + anchor->height > DOCUMENT_DEPTH_MAX)
+        return refuse(reader, &event->start_mark, "nested too deep, with its aliases expanded");
+    reach(reader, depth + anchor->height);
     *node = json_object_get(anchor->node);
     return true;
 }
@@ -412,6 +423,7 @@ static bool read_collection(struct reader *reader, const yaml_event_t *event, un
         return refuse_name(reader, &event->start_mark, "the tag ", tag, " is not known");
     if (depth == DOCUMENT_DEPTH_MAX)
         return refuse(reader, &event->start_mark, "nested too deep");
+    reach(reader, depth + 1);
     *node = memory_got(is_mapping ? json_object_new_object() : json_object_new_array());
     return is_mapping ? read_mapping(reader, depth + 1, *node) : read_sequence(reader, depth + 1, *node);
 }
@@ -430,11 +442,14 @@ static const char *anchor_of(const yaml_event_t *event)
 static bool read_node(struct reader *reader, const yaml_event_t *event, unsigned depth, struct json_object **node)
 {
     size_t index = 0;
+    unsigned deepest = reader->deepest;
     const char *anchor = anchor_of(event);
     if (event->type == YAML_ALIAS_EVENT)
-        return read_alias(reader, event, node);
+        return read_alias(reader, event, depth, node);
     if (anchor != NULL && !open_anchor(reader, &event->start_mark, anchor, &index))
         return false;
+    if (anchor != NULL)
+        reader->deepest = depth;
     bool is_scalar = event->type == YAML_SCALAR_EVENT;
     struct cost cost = {.nodes = 1, .bytes = is_scalar ? event->data.scalar.length : 0};
     bool ok = spend(reader, &event->start_mark, cost) &&
@@ -446,8 +461,10 @@ static bool read_node(struct reader *reader, const yaml_event_t *event, unsigned
     }
     if (*node != NULL)
         ptrmap_put(&reader->document->places, *node, pack_place(&event->start_mark));
-    if (anchor != NULL)
-        close_anchor(reader, index, *node);
+    if (anchor != NULL) {
+        close_anchor(reader, index, *node, reader->deepest - depth);
+        reach(reader, deepest);
+    }
     return true;
 }
 

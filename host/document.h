@@ -14,7 +14,8 @@
 struct document;
 struct json_object;
 
-/* The bounds. Nodes and bytes are counted with every alias expanded, because whoever walks the tree pays for each. */
+/* The bounds. Nodes, bytes and depth are counted with every alias expanded, because whoever walks the tree pays for it,
+ * with time or with stack. */
 #define DOCUMENT_TEXT_MAX ((size_t)4 << 20)
 #define DOCUMENT_NODES_MAX ((size_t)1 << 18)
 #define DOCUMENT_BYTES_MAX ((size_t)16 << 20)

@@ -6,11 +6,22 @@
 
 #include "backoff.h"
 
+/* Whatever `ulimit -s` says, which is 8 MiB mostly: a check of a value and a schema that are nested as deep as they may
+ * be takes up to 1 MiB of it, and a plugin's author expects what a program has. */
+#define STACK_SIZE ((size_t)8 << 20)
+
 pthread_t thread_start(void *(*run)(void *argument), void *argument)
 {
     pthread_t thread;
-    if (pthread_create(&thread, NULL, run, argument) != 0)
+    pthread_attr_t attributes;
+    size_t size = 0;
+    if (pthread_attr_init(&attributes) != 0 || pthread_attr_getstacksize(&attributes, &size) != 0)
         abort();
+    if (size < STACK_SIZE && pthread_attr_setstacksize(&attributes, STACK_SIZE) != 0)
+        abort();
+    if (pthread_create(&thread, &attributes, run, argument) != 0)
+        abort();
+    pthread_attr_destroy(&attributes);
     return thread;
 }
 

@@ -8,7 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Ends the process if there is no thread to be had: that is at the start, and without them there is no host. */
+/* With a stack of 8 MiB or more. Ends the process if there is no thread to be had: that is at the start, and without
+ * them there is no host. */
 pthread_t thread_start(void *(*run)(void *argument), void *argument);
 
 /* False: it has not ended when clock_ms() shows until_ms. */

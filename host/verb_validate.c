@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * valawai-host validate: are these messages as the AsyncAPI document declares them for a topic? One message a line in,
- * one verdict a line out. */
+ * one verdict a line out. The checks are made by a thread, whose stack is large enough whatever `ulimit -s` says. */
 #include <errno.h>
 #include <json-c/json.h>
 #include <stdio.h>
@@ -12,6 +12,7 @@
 #include "json.h"
 #include "log.h"
 #include "text.h"
+#include "thread.h"
 #include "verbs.h"
 
 static int fail(const struct fault *fault)
@@ -35,25 +36,31 @@ static bool check_line(const struct contract_topic *topic, struct json_tokener *
     return valid;
 }
 
-static bool check_lines(const struct contract_topic *topic, FILE *file)
+struct lines {
+    const struct contract_topic *topic;
+    FILE *file;
+    bool all_valid;
+};
+
+static void *check_lines(void *argument)
 {
-    bool all_valid = true;
+    struct lines *lines = argument;
     struct json_tokener *reader = json_reader_new();
     char *line = NULL;
     size_t room = 0;
     unsigned long number = 0;
-    for (ssize_t len; (len = getline(&line, &room, file)) >= 0;) {
+    for (ssize_t len; (len = getline(&line, &room, lines->file)) >= 0;) {
         char reason[512];
         number++;
         if (len > 0 && line[len - 1] == '\n')
             line[--len] = '\0';
-        bool valid = check_line(topic, reader, line, (size_t)len, reason, sizeof reason);
+        bool valid = check_line(lines->topic, reader, line, (size_t)len, reason, sizeof reason);
         printf("%lu: %s%s\n", number, valid ? "valid" : "invalid: ", valid ? "" : reason);
-        all_valid = all_valid && valid;
+        lines->all_valid = lines->all_valid && valid;
     }
     free(line);
     json_tokener_free(reader);
-    return all_valid;
+    return NULL;
 }
 
 int verb_validate(int argc, char **argv)
@@ -89,8 +96,9 @@ int verb_validate(int argc, char **argv)
         status = fail(&fault);
         goto out;
     }
-    bool all_valid = check_lines(topic, file);
-    status = !ferror(file) && fflush(stdout) == 0 && all_valid ? STATUS_OK : STATUS_FAILED;
+    struct lines lines = {.topic = topic, .file = file, .all_valid = true};
+    pthread_join(thread_start(check_lines, &lines), NULL);
+    status = !ferror(file) && fflush(stdout) == 0 && lines.all_valid ? STATUS_OK : STATUS_FAILED;
     if (file != stdin)
         fclose(file);
 out:

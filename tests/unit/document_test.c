@@ -284,6 +284,25 @@ static void assert_refused_soon(const struct text *text, const char *reason)
     assert_true((double)(clock() - begin) / CLOCKS_PER_SEC < stretched(1));
 }
 
+static void put_nested(struct text *text, int depth, const char *inner)
+{
+    for (int i = 0; i < depth; i++)
+        text_puts(text, "[");
+    text_puts(text, inner);
+    for (int i = 0; i < depth; i++)
+        text_puts(text, "]");
+    text_puts(text, "\n");
+}
+
+static struct document *read_long(const struct text *text)
+{
+    struct fault fault = {""};
+    struct document *document = document_read(text->at, text->len, &fault);
+    assert_string_equal(fault.text, "");
+    assert_non_null(document);
+    return document;
+}
+
 static void test_bounds(void **state)
 {
     struct text text = {0};
@@ -310,6 +329,22 @@ static void test_bounds(void **state)
     for (int i = 0; i < 100000; i++)
         text_puts(&text, "[");
     assert_refused_soon(&text, "nested too deep");
+
+    /* a list of 60 lists, and an alias of it as deep as that, or one less: the whole is in one list more */
+    static const char *const answers[] = {NULL, "nested too deep, with its aliases expanded"};
+    for (int more = 0; more < 2; more++) {
+        text_clear(&text);
+        text_puts(&text, "- &a ");
+        put_nested(&text, 60, "x");
+        text_puts(&text, "- &b ");
+        put_nested(&text, 20, "*a");
+        text_puts(&text, "- ");
+        put_nested(&text, 19 + more, "*b");
+        if (answers[more] == NULL)
+            document_free(read_long(&text));
+        else
+            assert_refused_soon(&text, answers[more]);
+    }
 
     text_clear(&text);
     for (int i = 0; i < 400; i++)
