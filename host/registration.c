@@ -331,9 +331,15 @@ static char *read_id(struct registration *registration, const struct enrolment *
         fault_set(fault, "it has no id of %d hexadecimal digits", COMPONENT_ID_LEN);
         goto out;
     }
+    /* The MOV says the name of every component that it registers: what has another one, or none, is not its answer to
+     * us. */
     struct json_object *name = NULL;
-    if (json_object_object_get_ex(content, "name", &name) && json_object_is_type(name, json_type_string) &&
-        strcmp(json_object_get_string(name), name_of(enrolment)) != 0) {
+    if (!json_object_object_get_ex(content, "name", &name) || !json_object_is_type(name, json_type_string)) {
+        fault_set(fault, "it has no name");
+        goto out;
+    }
+    size_t len = (size_t)json_object_get_string_len(name);
+    if (len != strlen(name_of(enrolment)) || memcmp(json_object_get_string(name), name_of(enrolment), len) != 0) {
         fault_set(fault, "it is for %s", json_object_get_string(name));
         goto out;
     }

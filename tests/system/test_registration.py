@@ -191,7 +191,9 @@ def test_a_stale_notification_never_becomes_the_id(new_host, broker, mov, client
 
 
 BAD_NOTIFICATIONS = [b"not JSON", b"", b"[]", b"null", b'"text"', b"{}", b'{"id":5}', b'{"id":""}', b'{"id":null}',
-                     b'{"id":"not an id"}', b'{"id":"\xff"}', b"[" * 100000]
+                     b'{"id":"not an id"}', b'{"id":"\xff"}', b"[" * 100000,
+                     b'{"id":"0123456789abcdef01234567"}', b'{"id":"0123456789abcdef01234567","name":5}',
+                     b'{"id":"0123456789abcdef01234567","name":"c1_other"}']
 
 
 def test_bad_notifications_never_become_the_id(new_host, broker, mov, client):

@@ -420,7 +420,7 @@ static void before_the_question_nothing_is_an_answer(void **state)
     registration_mov(registration, 1);
     tend();
     expect_journal("listen a\n");
-    notify(A, "{\"id\":\"" EARLY "\"}", FRESH);
+    notify(A, "{\"id\":\"" EARLY "\",\"name\":\"c1_a\"}", FRESH);
     expect_journal("acknowledge\n");
     expect_text(NULL);
     expect_ledger("[\"" EARLY "\"]\n");
@@ -482,6 +482,12 @@ static void notifications_that_are_none(void **state)
         {BODY("{\"id\":\"0123456789abcdefg1234567\"}"), "it has no id of 24 hexadecimal digits"},
         {BODY("{\"id\":\"0123456789abcdef01\\u00001234\"}"), "it has no id of 24 hexadecimal digits"},
         {BODY("{\"id\":\"" ID1 "\",\"name\":\"c1_b\"}"), "it is for c1_b"},
+        {BODY("{\"id\":\"" ID1 "\",\"name\":\"\"}"), "it is for "},
+        {BODY("{\"id\":\"" ID1 "\",\"name\":\"c1_a\\u0000\"}"), "it is for c1_a"},
+        {BODY("{\"id\":\"" ID1 "\"}"), "it has no name"},
+        {BODY("{\"id\":\"" ID1 "\",\"name\":null}"), "it has no name"},
+        {BODY("{\"id\":\"" ID1 "\",\"name\":[\"c1_a\"]}"), "it has no name"},
+        {BODY("{\"id\":\"" ID1 "\",\"Name\":\"c1_a\"}"), "it has no name"},
         {BODY("{\"id\":\"" ID1 "\",\"name\":\"\"}"), "it is for "},
         {BODY("{\"id\":\"" ID1 "\"}\0"), "not JSON"},
     };
@@ -951,12 +957,13 @@ static void two_components(void **state)
     expect_journal("register c1_a\nregister c1_b\n");
     settled(OUTCOME_CONFIRMED);
     settled(OUTCOME_CONFIRMED);
-    notify(B, "{\"id\":\"" IDB "\"}", FRESH);
+    notify(B, "{\"id\":\"" IDB "\",\"name\":\"c1_b\"}", FRESH);
     expect_text(NULL); /* only when all are registered */
     expect_ledger("[\"" IDB "\"]\n");
     assert_string_equal(components[A].services->id, "");
-    notify(A, "{\"id\":\"" IDA "\"}", FRESH);
-    expect_text("[{\"id\":\"" IDA "\"},{\"id\":\"" IDB "\"}]"); /* by name, not in the order of loading */
+    notify(A, "{\"id\":\"" IDA "\",\"name\":\"c1_a\"}", FRESH);
+    expect_text("[{\"id\":\"" IDA "\",\"name\":\"c1_a\"},{\"id\":\"" IDB
+                "\",\"name\":\"c1_b\"}]"); /* by name, not in the order of loading */
     expect_ledger("[\"" IDB "\",\"" IDA "\"]\n");
     assert_string_equal(components[A].services->id, IDA);
     assert_string_equal(components[B].services->id, IDB);
