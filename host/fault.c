@@ -1,18 +1,34 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * fault: what a message quotes may hold anything; it becomes one line here, so that nobody has to think of it. */
 #include "fault.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
+
+#include "text.h"
+
+static void put_line(struct fault *fault, const struct text *text)
+{
+    struct text line = {0};
+    text_put_line(&line, text->at, text->len);
+    size_t len = text_cut(line.at, line.len, sizeof fault->text - 1);
+    memcpy(fault->text, line.at, len);
+    fault->text[len] = '\0';
+    text_free(&line);
+}
 
 bool fault_set(struct fault *fault, const char *format, ...)
 {
-    if (fault != NULL) {
-        va_list arguments;
-        va_start(arguments, format);
-        vsnprintf(fault->text, sizeof fault->text, format, arguments);
-        va_end(arguments);
-    }
+    if (fault == NULL)
+        return false;
+    struct text text = {0};
+    va_list arguments;
+    va_start(arguments, format);
+    text_vprintf(&text, format, arguments);
+    va_end(arguments);
+    put_line(fault, &text);
+    text_free(&text);
     return false;
 }
 
@@ -20,12 +36,13 @@ bool fault_prefix(struct fault *fault, const char *format, ...)
 {
     if (fault == NULL)
         return false;
-    struct fault reason = *fault;
+    struct text text = {0};
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(fault->text, sizeof fault->text, format, arguments);
+    text_vprintf(&text, format, arguments);
     va_end(arguments);
-    size_t used = strlen(fault->text);
-    snprintf(fault->text + used, sizeof fault->text - used, ": %s", reason.text);
+    text_printf(&text, ": %s", fault->text);
+    put_line(fault, &text);
+    text_free(&text);
     return false;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "file.h"
 #include "memory.h"
 #include "text.h"
 
@@ -79,10 +80,17 @@ static const struct setting table[] = {
 
 #define TABLE_SIZE (sizeof table / sizeof *table)
 
+/* The lines of a quoted text that goes over several. */
+struct quoted {
+    int first, last;
+};
+
 /* libconfuse's callbacks carry no context; this is theirs while a file is parsed. */
 static _Thread_local struct parse {
     struct settings *settings;
     const char *file;
+    struct quoted *quoted;
+    size_t quoted_count;
     char *directory; /* of the file: what its relative paths start from */
     struct fault *fault;
     bool refused; /* by one of our checks: libconfuse's word on it is not needed */
@@ -158,13 +166,22 @@ static bool setting_read(const struct setting *setting, struct settings *setting
     return false;
 }
 
+/* Where the reading is: after a quoted text, where that began, since libconfuse stands at its end. */
+static int line_of(const cfg_t *cfg)
+{
+    for (size_t i = 0; i < parse->quoted_count; i++)
+        if (parse->quoted[i].last == cfg->line)
+            return parse->quoted[i].first;
+    return cfg->line;
+}
+
 static void on_error(cfg_t *cfg, const char *format, va_list arguments)
 {
     if (parse->refused)
         return;
     char what[256];
     vsnprintf(what, sizeof what, format, arguments);
-    fault_set(parse->fault, "%s:%d: %s", parse->file, cfg->line, what);
+    fault_set(parse->fault, "%s:%d: %s", parse->file, line_of(cfg), what);
 }
 
 static int refuse_value(void)
@@ -179,7 +196,7 @@ static int on_setting(cfg_t *cfg, cfg_opt_t *option)
     const struct setting *setting = setting_find(section, cfg_opt_name(option));
     const char *value = cfg_opt_getnstr(option, cfg_opt_size(option) - 1);
     char where[512];
-    snprintf(where, sizeof where, "%s:%d: %s", parse->file, cfg->line, setting->key);
+    snprintf(where, sizeof where, "%s:%d: %s", parse->file, line_of(cfg), setting->key);
     return setting_read(setting, parse->settings, value == NULL ? "" : value, parse->directory, where, parse->fault)
                ? 0
                : refuse_value();
@@ -191,7 +208,7 @@ static int on_enabled(cfg_t *cfg, cfg_opt_t *option)
     const char *value = cfg_opt_getnstr(option, cfg_opt_size(option) - 1);
     if (boolean_read(value == NULL ? "" : value, &enabled))
         return 0;
-    fault_set(parse->fault, "%s:%d: enabled: \"%.40s\" is neither true nor false", parse->file, cfg->line, value);
+    fault_set(parse->fault, "%s:%d: enabled: \"%.40s\" is neither true nor false", parse->file, line_of(cfg), value);
     return refuse_value();
 }
 
@@ -200,7 +217,7 @@ static int on_path(cfg_t *cfg, cfg_opt_t *option)
     const char *value = cfg_opt_getnstr(option, cfg_opt_size(option) - 1);
     if (value != NULL && value[0] != '\0')
         return 0;
-    fault_set(parse->fault, "%s:%d: path: is empty", parse->file, cfg->line);
+    fault_set(parse->fault, "%s:%d: path: is empty", parse->file, line_of(cfg));
     return refuse_value();
 }
 
@@ -222,7 +239,7 @@ static int on_validate(cfg_t *cfg, cfg_opt_t *option)
     const char *value = cfg_opt_getnstr(option, cfg_opt_size(option) - 1);
     if (value != NULL && validate_read(value, &validate))
         return 0;
-    fault_set(parse->fault, "%s:%d: validate: \"%.40s\" is not strict, warn or off", parse->file, cfg->line,
+    fault_set(parse->fault, "%s:%d: validate: \"%.40s\" is not strict, warn or off", parse->file, line_of(cfg),
               value == NULL ? "" : value);
     return refuse_value();
 }
@@ -252,10 +269,11 @@ static void section_take(struct settings *settings, cfg_t *cfg)
     }
 }
 
-/* Blanks comments out, because libconfuse miscounts the lines after them, and finds what it does not mind at the end of
- * the file: an open comment, quotation mark or section. */
-static bool blank_comments(char *text, const char *path, struct fault *fault)
+/* Blanks comments out, because libconfuse miscounts the lines after them, notes which quoted texts go over several
+ * lines, and finds what libconfuse does not mind at the end of the file: an open comment, quotation mark or section. */
+static bool blank_comments(char *text, struct parse *context, struct fault *fault)
 {
+    const char *path = context->file;
     enum { PLAIN, LINE_COMMENT, COMMENT, QUOTED } in = PLAIN;
     int line = 1, opened = 0, section = 0, depth = 0;
     char quote = '\0';
@@ -303,6 +321,10 @@ static bool blank_comments(char *text, const char *path, struct fault *fault)
                 line += *++at == '\n';
             else if (*at == quote)
                 in = PLAIN;
+            if (in == PLAIN && opened != line) {
+                context->quoted = memory_resize(context->quoted, (context->quoted_count + 1) * sizeof *context->quoted);
+                context->quoted[context->quoted_count++] = (struct quoted){.first = opened, .last = line};
+            }
             break;
         }
     }
@@ -360,7 +382,7 @@ static bool file_read(struct settings *settings, const char *path, struct fault 
     struct text text = {0};
     struct parse context = {.settings = settings, .file = path, .fault = fault};
 
-    if (!file_read_text(path, 1 << 20, &text, fault) || !blank_comments(text.at, path, fault))
+    if (!file_read_text(path, 1 << 20, &text, fault) || !blank_comments(text.at, &context, fault))
         goto out;
     const char *slash = strrchr(path, '/');
     context.directory = slash == NULL ? NULL : slash == path ? memory_text("/") : memory_text(path);
@@ -380,6 +402,7 @@ out:
     if (cfg != NULL)
         cfg_free(cfg);
     free(context.directory);
+    free(context.quoted);
     text_free(&text);
     return read;
 }

@@ -9,8 +9,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "fault.h"
-
 /* Starts zeroed; at is NULL until something is put in, and ends with '\0' afterwards. */
 struct text {
     char *at;
@@ -34,10 +32,6 @@ void text_free(struct text *text);
 
 /* At most `most` of len bytes, not ending inside a UTF-8 character. */
 size_t text_cut(const char *bytes, size_t len, size_t most);
-
-/* Appends the content of a file that is a text of at most `most` bytes. */
-bool file_read_text(const char *path, size_t most, struct text *text, struct fault *fault)
-    __attribute__((warn_unused_result));
 
 /* How many bytes the UTF-8 character at bytes has (1–4), or 0 if it is none. */
 size_t utf8_length(const unsigned char *bytes, size_t len);

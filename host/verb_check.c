@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "plugin.h"
 #include "text.h"
 #include "verbs.h"

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "contract.h"
+#include "file.h"
 #include "json.h"
 #include "log.h"
 #include "text.h"

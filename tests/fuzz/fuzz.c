@@ -107,13 +107,11 @@ const char *fuzz_member(struct json_object *object, const char *name)
 void fuzz_expect_fault(const char *text, const char *const *prefixes)
 {
     EXPECT(text[0] != '\0', "refused without a word");
-    struct text line = {0};
-    text_put_line(&line, text, strlen(text));
-    for (size_t i = 0, size; i < line.len; i += size) {
-        size = utf8_length((unsigned char *)line.at + i, line.len - i);
-        EXPECT(size > 0 && (unsigned char)line.at[i] >= 0x20 && line.at[i] != 0x7f, "not one line: %s", line.at);
+    const unsigned char *at = (const unsigned char *)text;
+    for (size_t i = 0, size, len = strlen(text); i < len; i += size) {
+        size = utf8_length(at + i, len - i);
+        EXPECT(size > 0 && at[i] >= 0x20 && at[i] != 0x7f, "not one line: %s", text);
     }
-    text_free(&line);
     for (; *prefixes != NULL; prefixes++)
         if (strncmp(text, *prefixes, strlen(*prefixes)) == 0)
             return;

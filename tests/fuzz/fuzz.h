@@ -50,7 +50,7 @@ struct json_object *fuzz_object(const char *text, size_t len);
 const char *fuzz_member(struct json_object *object, const char *name);
 
 /* A fault that was told: not empty, with one of the prefixes before it (a list that ends with NULL), and on one line of
- * UTF-8 as the log shows it, whatever it quotes. */
+ * UTF-8, whatever it quotes. */
 void fuzz_expect_fault(const char *text, const char *const *prefixes);
 
 #endif

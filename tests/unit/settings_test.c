@@ -401,6 +401,13 @@ static void what_is_wrong_is_named_by_line(void **state)
         /* a text over several lines counts them all */
         {"broker {\n host = \"a\\\nb\"\n port = q\n}\n", "t.conf:4: port: \"q\""},
         {"broker {\n host = 'a\nb'\n port = q\n}\n", "t.conf:4: port: \"q\""},
+        /* … and what is wrong with it stands where it begins, on one line */
+        {"broker {\n port = \"1\n\n2\"\n}\n", "t.conf:2: port: \"1\\n\\n2\" is not a whole number"},
+        {"broker {\n port = '1\n2'\n}\n", "t.conf:2: port: \"1\\n2\" is not a whole number"},
+        {"broker {\n port = \"1\\n2\"\n}\n", "t.conf:2: port: \"1\\n2\" is not a whole number"},
+        {"plugin a {\n enabled = \"a\nb\"\n}\n", "t.conf:2: enabled: \"a\\nb\" is neither"},
+        {"\"a\nb\" = 2\n", "t.conf:1: no such option 'a\\nb'"},
+        {"broker {\n port = \"\033[2J\"\n}\n", "t.conf:2: port: \"\\x1b[2J\" is not"},
         /* what the parser keeps for itself is not ours to set */
         {"end_of_file = 1\n", "t.conf:1: no such option 'end_of_file'"},
     };
