@@ -3,7 +3,7 @@
  * What checking the echo message costs, beside reading it. `bench_schema` prints nanoseconds a message; `bench_schema
  * check N` and `bench_schema parse N` do one of the two N times, for a count of instructions:
  *
- *     valgrind --tool=callgrind --toggle-collect=schema_check build/bench_schema check 1000 */
+ *     valgrind --tool=callgrind --toggle-collect=schema_check build/release/bench/bench_schema check 1000 */
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
