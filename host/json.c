@@ -57,7 +57,7 @@ static bool scan_escape(struct scan *scan)
 static bool scan_string(struct scan *scan)
 {
     scan->at++; /* the quotation mark */
-    while (scan->at < scan->end) {
+    while ((scan->at += text_plain(scan->at, (size_t)(scan->end - scan->at), TEXT_JSON)) < scan->end) {
         unsigned char c = *scan->at;
         if (c == '"') {
             scan->at++;
@@ -68,8 +68,6 @@ static bool scan_string(struct scan *scan)
                 return false;
         } else if (c < 0x20) {
             return refuse(scan, "a raw control character in a string");
-        } else if (c < 0x80) {
-            scan->at++;
         } else {
             size_t size = utf8_length(scan->at, (size_t)(scan->end - scan->at));
             if (size == 0)

@@ -91,7 +91,11 @@ void text_put_line(struct text *text, const char *bytes, size_t len)
 {
     const unsigned char *at = (const unsigned char *)bytes;
     size_t plain = 0; /* where the run of bytes that stay as they are began */
+    make_room(text, len);
     for (size_t i = 0; i < len;) {
+        i += text_plain(at + i, len - i, TEXT_LINE);
+        if (i == len)
+            break;
         size_t size = utf8_length(at + i, len - i);
         char escape[8] = "";
         if (size == 0) {
@@ -127,10 +131,9 @@ void text_put_json(struct text *text, const char *bytes, size_t len)
     text_put(text, "\"", 1);
     size_t plain = 0;
     for (size_t i = 0; i < len;) {
-        if (at[i] >= 0x20 && at[i] < 0x80 && at[i] != '"' && at[i] != '\\') {
-            i++;
-            continue;
-        }
+        i += text_plain(at + i, len - i, TEXT_JSON);
+        if (i == len)
+            break;
         size_t size = utf8_length(at + i, len - i);
         if (size > 1) {
             i += size;

@@ -8,6 +8,8 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 /* Starts zeroed; at is NULL until something is put in, and ends with '\0' afterwards. */
 struct text {
@@ -32,6 +34,32 @@ void text_free(struct text *text);
 
 /* At most `most` of len bytes, not ending inside a UTF-8 character. */
 size_t text_cut(const char *bytes, size_t len, size_t most);
+
+enum text_end {
+    TEXT_LINE = 0x7f, /* a line of the log ends its plain part there: DEL */
+    TEXT_JSON = '"',  /* a JSON string there, and before a '\\' */
+};
+
+/* How many bytes, from the first on, are plain: ASCII, no control characters, and not `end` either. Such is most of
+ * what messages are made of, so they are looked at sixteen at a time. */
+static inline size_t text_plain(const void *bytes, size_t len, enum text_end end)
+{
+    typedef signed char block __attribute__((vector_size(16)));
+    const signed char *at = bytes, first = (signed char)end, second = end == TEXT_JSON ? '\\' : first;
+    size_t i = 0;
+    for (; len - i >= sizeof(block); i += sizeof(block)) {
+        block now;
+        uint64_t ends[2];
+        memcpy(&now, at + i, sizeof now);
+        now = (now < 0x20) | (now == first) | (now == second);
+        memcpy(ends, &now, sizeof ends);
+        if ((ends[0] | ends[1]) != 0)
+            break;
+    }
+    while (i < len && at[i] >= 0x20 && at[i] != first && at[i] != second)
+        i++;
+    return i;
+}
 
 /* How many bytes the UTF-8 character at bytes has (1–4), or 0 if it is none. */
 size_t utf8_length(const unsigned char *bytes, size_t len);
