@@ -29,7 +29,8 @@ struct log {
     int64_t reopen_at;
     time_t second; /* that the clock text below shows */
     char clock[32];
-    struct text said, console, record; /* scratch: a record costs no allocation */
+    char process[16];                        /* id, as text */
+    struct text said, line, console, record; /* scratch: a record costs no allocation */
 };
 
 static const struct {
@@ -83,7 +84,8 @@ static bool write_all(int fd, const char *bytes, size_t len)
     return true;
 }
 
-static void tell_clock(struct log *log, struct text *record)
+/* "2026-11-22 15:51:13,382". Records come many to a second: only the milliseconds are written anew. */
+static void put_clock(struct log *log, struct text *record)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -93,17 +95,34 @@ static void tell_clock(struct log *log, struct text *record)
         strftime(log->clock, sizeof log->clock, "%Y-%m-%d %H:%M:%S", &local);
         log->second = now.tv_sec;
     }
-    text_printf(record, "%s,%03ld", log->clock, now.tv_nsec / 1000000);
+    int ms = (int)(now.tv_nsec / 1000000);
+    text_puts(record, log->clock);
+    text_put(record, (char[]){',', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10)}, 4);
 }
 
+static void put_number(struct text *text, unsigned number)
+{
+    char digits[16], *at = digits + sizeof digits;
+    do
+        *--at = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    text_put(text, at, (size_t)(digits + sizeof digits - at));
+}
+
+/* said: on one line already, as all that the formats below are given. */
 static void console_record(struct log *log, enum log_level level, const char *name, const char *said, size_t len)
 {
-    text_clear(&log->console);
-    tell_clock(log, &log->console);
-    text_printf(&log->console, " [%s] %s: ", level_name(level), name);
-    text_put_line(&log->console, said, len);
-    text_put(&log->console, "\n", 1);
-    write_all(STDERR_FILENO, log->console.at, log->console.len);
+    struct text *record = &log->console;
+    text_clear(record);
+    put_clock(log, record);
+    text_put(record, " [", 2);
+    text_puts(record, level_name(level));
+    text_put(record, "] ", 2);
+    text_puts(record, name);
+    text_put(record, ": ", 2);
+    text_put(record, said, len);
+    text_put(record, "\n", 1);
+    write_all(STDERR_FILENO, record->at, record->len);
 }
 
 /* Says what the file cannot do, unless that was said already. */
@@ -114,7 +133,10 @@ static void file_complain(struct log *log, bool *complained, const char *what, c
         return;
     *complained = true;
     char *said = memory_format("%s: cannot %s: %s; %s", log->path, what, strerror(error), instead);
-    console_record(log, LOG_ERROR, "host", said, strlen(said));
+    struct text line = {0};
+    text_put_line(&line, said, strlen(said));
+    console_record(log, LOG_ERROR, "host", line.at, line.len);
+    text_free(&line);
     free(said);
 }
 
@@ -189,21 +211,31 @@ static void file_record(struct log *log, enum log_level level, const char *name,
         if (log->file < 0)
             return;
     }
-    text_clear(&log->record);
-    text_printf(&log->record, "%s: ", name);
-    tell_clock(log, &log->record);
-    text_printf(&log->record, " | %s | %s:%d | %d >>> ", level_name(level), file, line, (int)getpid());
-    text_put_line(&log->record, log->said.at, log->said.len);
-    text_put(&log->record, "\n", 1);
+    struct text *record = &log->record;
+    text_clear(record);
+    text_puts(record, name);
+    text_put(record, ": ", 2);
+    put_clock(log, record);
+    text_put(record, " | ", 3);
+    text_puts(record, level_name(level));
+    text_put(record, " | ", 3);
+    text_puts(record, file);
+    text_put(record, ":", 1);
+    put_number(record, line > 0 ? (unsigned)line : 0);
+    text_put(record, " | ", 3);
+    text_puts(record, log->process);
+    text_put(record, " >>> ", 5);
+    text_put(record, log->line.at, log->line.len);
+    text_put(record, "\n", 1);
 
-    off_t len = (off_t)log->record.len;
+    off_t len = (off_t)record->len;
     if (log->options.max_bytes > 0 && log->options.backup_count > 0 && log->file_size > 0 &&
         log->file_size + len > log->options.max_bytes) {
         file_rotate(log);
         if (log->file < 0)
             return;
     }
-    if (write_all(log->file, log->record.at, log->record.len)) {
+    if (write_all(log->file, record->at, record->len)) {
         log->file_size += len;
         log->file_failed = false;
     } else {
@@ -221,6 +253,7 @@ struct log *log_open(const struct log_options *options)
     log->options = *options;
     log->file = -1;
     pthread_mutex_init(&log->lock, NULL);
+    snprintf(log->process, sizeof log->process, "%d", (int)getpid());
     if (options->file_name != NULL && options->file_name[0] != '\0') {
         log->path = options->file_name[0] == '/' ? memory_text(options->file_name)
                                                  : memory_format("%s/%s", options->directory, options->file_name);
@@ -236,6 +269,7 @@ void log_close(struct log *log)
     file_close(log);
     pthread_mutex_destroy(&log->lock);
     text_free(&log->said);
+    text_free(&log->line);
     text_free(&log->console);
     text_free(&log->record);
     free(log->path);
@@ -252,24 +286,51 @@ bool log_wants(const struct log *log, enum log_level level)
     return (long)level >= log->options.console_level || file_wants(log, level);
 }
 
+static const char *last_part(const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    return slash == NULL ? file : slash + 1;
+}
+
+/* What log->line says, wherever it is wanted. The caller holds the lock. */
+static void write_record(struct log *log, enum log_level level, const char *name, const char *file, int line)
+{
+    if ((long)level >= log->options.console_level)
+        console_record(log, level, name, log->line.at, log->line.len);
+    if (file_wants(log, level))
+        file_record(log, level, name, last_part(file), line);
+}
+
 void log_write(struct log *log, enum log_level level, const char *name, const char *file, int line, const char *format,
                ...)
 {
     if (!log_wants(log, level))
         return;
-    const char *slash = strrchr(file, '/');
-    file = slash == NULL ? file : slash + 1;
-
     pthread_mutex_lock(&log->lock);
     text_clear(&log->said);
     va_list arguments;
     va_start(arguments, format);
     text_vprintf(&log->said, format, arguments);
     va_end(arguments);
-    if ((long)level >= log->options.console_level)
-        console_record(log, level, name, log->said.at, log->said.len);
-    if (file_wants(log, level))
-        file_record(log, level, name, file, line);
+    text_clear(&log->line);
+    text_put_line(&log->line, log->said.at, log->said.len);
+    write_record(log, level, name, file, line);
+    pthread_mutex_unlock(&log->lock);
+}
+
+void log_put(struct log *log, enum log_level level, const char *name, const char *file, int line, const char *said,
+             const char *more, size_t len)
+{
+    if (!log_wants(log, level))
+        return;
+    pthread_mutex_lock(&log->lock);
+    text_clear(&log->line);
+    text_put_line(&log->line, said, strlen(said));
+    if (more != NULL) {
+        text_put(&log->line, ": ", 2);
+        text_put_line(&log->line, more, len);
+    }
+    write_record(log, level, name, file, line);
     pthread_mutex_unlock(&log->lock);
 }
 
@@ -284,8 +345,8 @@ void log_last_words(struct log *log, const char *text)
 
     if (log != NULL && file_wants(log, LOG_CRITICAL)) {
         pthread_mutex_lock(&log->lock);
-        text_clear(&log->said);
-        text_puts(&log->said, text);
+        text_clear(&log->line);
+        text_put_line(&log->line, text, strlen(text));
         file_record(log, LOG_CRITICAL, "host", "main.c", 0);
         pthread_mutex_unlock(&log->lock);
     }

@@ -39,6 +39,10 @@ bool log_wants(const struct log *log, enum log_level level);
 void log_write(struct log *log, enum log_level level, const char *name, const char *file, int line, const char *format,
                ...) __attribute__((format(printf, 6, 7)));
 
+/* The same for a text that is there already, and what follows it after ": " (NULL: nothing). */
+void log_put(struct log *log, enum log_level level, const char *name, const char *file, int line, const char *said,
+             const char *more, size_t len);
+
 /* The last words of a start that failed: `valawai-host: text` on stderr whatever the levels, and a CRITICAL record in
  * the file only. log may be NULL. */
 void log_last_words(struct log *log, const char *text);

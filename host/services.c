@@ -81,22 +81,23 @@ void services_record(struct services *services, int level, const char *file, int
     if (level < VALAWAI_DEBUG || level > VALAWAI_ERROR)
         level = VALAWAI_ERROR;
     const char *name = services->plugin->name;
-    if (payload == NULL) {
-        log_write(services->log, levels[level].level, name, file, line, "%s", text);
-    } else if (log_wants(services->log, levels[level].level)) {
-        size_t len = strlen(payload);
-        if (len <= PAYLOAD_SHOWN)
-            log_write(services->log, levels[level].level, name, file, line, "%s: %s", text, payload);
-        else
-            log_write(services->log, levels[level].level, name, file, line, "%s: %.*s… (%zu bytes)", text,
-                      (int)text_cut(payload, len, PAYLOAD_SHOWN), payload, len);
-    }
+    enum log_level local = levels[level].level;
+    size_t len = payload == NULL ? 0 : strlen(payload);
+    if (len <= PAYLOAD_SHOWN)
+        log_put(services->log, local, name, file, line, text, payload, len);
+    else if (log_wants(services->log, local))
+        log_write(services->log, local, name, file, line, "%s: %.*s… (%zu bytes)", text,
+                  (int)text_cut(payload, len, PAYLOAD_SHOWN), payload, len);
     record_to_mov(services, level, payload, text);
 }
 
 static void serve_log(const struct valawai_host *host, int level, const char *file, int line, const char *payload,
                       const char *format, ...)
 {
+    if (strchr(format, '%') == NULL) { /* most say the same every time */
+        services_record(services_of(host), level, file, line, payload, format);
+        return;
+    }
     struct text text = {0};
     va_list arguments;
     va_start(arguments, format);
