@@ -262,6 +262,7 @@ static void *executor_run(void *argument)
 
     while (!atomic_load(&executor->closing)) {
         int64_t next = handle_waiting(executor);
+        services_flush(services);
         executor->ready = queue_wait(&executor->inbox, next);
         handle_ready(executor);
     }

@@ -697,7 +697,7 @@ void publisher_send_urgent(struct publisher *publisher, struct publication *publ
     queue_join(&publisher->outbox, &one);
 }
 
-void publisher_send_record(struct publisher *publisher, struct publication *publication)
+void publisher_send_record(struct publisher *publisher, struct publication *publication, bool at_once)
 {
     pthread_mutex_lock(&publisher->lock);
     bool keep =
@@ -709,11 +709,16 @@ void publisher_send_record(struct publisher *publisher, struct publication *publ
     } else {
         publisher->records_lost++;
     }
-    bool first = publisher->record_count == 1;
     pthread_mutex_unlock(&publisher->lock);
     if (!keep)
         free(publication);
-    else if (first)
+    else if (at_once)
+        queue_wake(&publisher->outbox);
+}
+
+void publisher_flush_records(struct publisher *publisher)
+{
+    if (has_records(publisher))
         queue_wake(&publisher->outbox);
 }
 

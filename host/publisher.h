@@ -39,8 +39,10 @@ bool publisher_send(struct publisher *publisher, struct list *publications) __at
 /* [any thread] The same for what nobody may wait for: past outbox and bound. */
 void publisher_send_urgent(struct publisher *publisher, struct publication *publication);
 
-/* [any thread] A record for the MOV: best effort, dropped rather than kept when the broker does not keep up. */
-void publisher_send_record(struct publisher *publisher, struct publication *publication);
+/* [any thread] A record for the MOV: best effort, dropped rather than kept when the broker does not keep up. Not
+ * at once, it leaves with the next publication, by publisher_flush_records(), or within a second. */
+void publisher_send_record(struct publisher *publisher, struct publication *publication, bool at_once);
+void publisher_flush_records(struct publisher *publisher);
 
 /* [any thread] Lets go of a connection that is stuck in a send, when there is reason to think that it is dead: nothing
  * answers, or alive is false because the broker does not answer elsewhere either. To be called every second or so. */

@@ -16,6 +16,7 @@
 #define PAYLOAD_SHOWN 1024  /* bytes of a payload in console and file */
 #define PAYLOAD_MAX 1048576 /* of a payload for the MOV: larger ones are cut to … */
 #define PAYLOAD_CUT 65536   /* … so much, and a note: records are there to be read */
+#define SCRATCH_KEPT 65536  /* bytes, from one handling to the next */
 #define TOPIC_MAX 255       /* AMQP's short string */
 
 /* The handling that this thread is in: the plugin's calls carry no other sign of it. */
@@ -36,12 +37,17 @@ static struct services *services_of(const struct valawai_host *host)
     return host->impl;
 }
 
+/* True in a handler of the plugin, on its thread. */
+static bool handles(const struct services *services)
+{
+    return current != NULL && current->services == services;
+}
+
 /* The MOV wants a JSON text, as a string. What is none, or too much, becomes one: a JSON string. */
 static void put_payload(struct text *body, const char *payload)
 {
     size_t len = strlen(payload);
-    bool checked = current != NULL && payload == current->delivery->body; /* before the handler was called */
-    if (len <= PAYLOAD_MAX && (checked || json_is_value(payload, len, NULL))) {
+    if (len <= PAYLOAD_MAX && json_is_value(payload, len, NULL)) {
         text_put_json(body, payload, len);
         return;
     }
@@ -55,24 +61,47 @@ static void put_payload(struct text *body, const char *payload)
     text_free(&quoted);
 }
 
-static void record_to_mov(struct services *services, int level, const char *payload, const char *text)
+/* The body that is handled was checked before its handler was called, and goes with most of its records. */
+static void put_body(struct text *body, struct handling *handling)
 {
-    struct text body = {0};
-    text_printf(&body, "{\"level\":\"%s\",\"message\":", levels[level].name);
-    text_put_json(&body, text, strlen(text));
+    struct services *services = handling->services;
+    if (!handling->quoted) {
+        text_clear(&services->quoted);
+        text_put_json(&services->quoted, handling->delivery->body, handling->delivery->len);
+        handling->quoted = true;
+    }
+    text_put(body, services->quoted.at, services->quoted.len);
+}
+
+static void put_record(struct services *services, struct text *body, int level, const char *payload, const char *text)
+{
+    text_puts(body, "{\"level\":\"");
+    text_puts(body, levels[level].name);
+    text_puts(body, "\",\"message\":");
+    text_put_json(body, text, strlen(text));
     if (payload != NULL) {
-        text_puts(&body, ",\"payload\":");
-        put_payload(&body, payload);
+        text_puts(body, ",\"payload\":");
+        if (handles(services) && payload == current->delivery->body && current->delivery->len <= PAYLOAD_MAX)
+            put_body(body, current);
+        else
+            put_payload(body, payload);
     }
     pthread_mutex_lock(&services->lock);
     if (services->id[0] != '\0') {
-        text_puts(&body, ",\"component_id\":");
-        text_put_json(&body, services->id, strlen(services->id));
+        text_puts(body, ",\"component_id\":");
+        text_put_json(body, services->id, strlen(services->id));
     }
     pthread_mutex_unlock(&services->lock);
-    text_put(&body, "}", 1);
-    publisher_send_record(services->publisher, publication_new(LOG_TOPIC, body.at, body.len));
-    text_free(&body);
+    text_put(body, "}", 1);
+}
+
+static void record_to_mov(struct services *services, int level, const char *payload, const char *text)
+{
+    struct text once = {0}, *body = handles(services) ? &services->record : &once;
+    text_clear(body);
+    put_record(services, body, level, payload, text);
+    publisher_send_record(services->publisher, publication_new(LOG_TOPIC, body->at, body->len), !handles(services));
+    text_free(&once);
 }
 
 void services_record(struct services *services, int level, const char *file, int line, const char *payload,
@@ -132,13 +161,17 @@ struct json_object *services_json(struct handling *handling)
     return handling->json;
 }
 
-/* A handler that passes on what it got has had it parsed already. */
+/* A handler that passes on what it got: that has been checked, and parsed if need be. */
+static bool is_handled(const struct services *services, const char *body, size_t len)
+{
+    return handles(services) && body == current->delivery->body && len == current->delivery->len;
+}
+
 static struct json_object *publication_json(struct services *services, const char *body, size_t len)
 {
-    bool handled = current != NULL && current->services == services;
-    if (handled && body == current->delivery->body && len == current->delivery->len)
+    if (is_handled(services, body, len))
         return json_object_get(services_json(current));
-    if (handled)
+    if (handles(services))
         return json_read(services->reader, body, len);
     struct json_tokener *reader = json_reader_new(); /* a thread of the plugin's own */
     struct json_object *json = json_read(reader, body, len);
@@ -172,21 +205,22 @@ static int serve_publish(const struct valawai_host *host, const char *topic, con
     if (strlen(topic) > TOPIC_MAX)
         return refuse(services, VALAWAI_E_ARGUMENT, "(too long)", "a topic has at most 255 bytes");
     const struct contract_topic *declared = contract_find(services->plugin->contract, topic);
-    const struct contract_topic *of_mov = contract_find(services->mov, topic);
-    bool ours = declared != NULL && topic_has(declared, CONTRACT_PUBLISH);
-    if (!ours && of_mov == NULL)
+    if (declared == NULL || !topic_has(declared, CONTRACT_PUBLISH))
+        declared = contract_find(services->mov, topic);
+    if (declared == NULL)
         return refuse(services, VALAWAI_E_TOPIC, topic, "not a `publish` channel of the AsyncAPI document");
     if (!atomic_load(&services->running))
         return refuse(services, VALAWAI_E_STATE, topic, "only between start and stop");
     if (len > services->message_max_bytes)
         return refuse(services, VALAWAI_E_BODY, topic, "the body is larger than message_max_bytes");
-    if (!json_is_object(body, len, &fault) || !as_declared(services, ours ? declared : of_mov, body, len, &fault))
+    bool checked = is_handled(services, body, len) || json_is_object(body, len, &fault);
+    if (!checked || !as_declared(services, declared, body, len, &fault))
         return refuse(services, VALAWAI_E_BODY, topic, fault.text);
 
     struct publication *publication = publication_new(topic, body, len);
     publication->persistent = true;
     publication->waits = true;
-    if (current != NULL && current->services == services) {
+    if (handles(services)) {
         list_put(&current->publications, &publication->node);
         return VALAWAI_OK;
     }
@@ -201,14 +235,14 @@ static int serve_publish(const struct valawai_host *host, const char *topic, con
 static struct json_object *serve_json(const struct valawai_host *host, const struct valawai_message *message)
 {
     struct services *services = services_of(host);
-    if (current == NULL || current->services != services || message == NULL || message->body != current->delivery->body)
+    if (!handles(services) || message == NULL || message->body != current->delivery->body)
         return NULL;
     return services_json(current);
 }
 
 static int serve_explain(const struct valawai_host *host, int verdict, const char *format, ...)
 {
-    if (current != NULL && current->services == services_of(host)) {
+    if (handles(services_of(host))) {
         va_list arguments;
         va_start(arguments, format);
         vsnprintf(current->reason, sizeof current->reason, format, arguments);
@@ -247,6 +281,8 @@ void services_free(struct services *services)
     if (services == NULL)
         return;
     json_tokener_free(services->reader);
+    text_free(&services->record);
+    text_free(&services->quoted);
     pthread_mutex_destroy(&services->lock);
     free(services);
 }
@@ -256,6 +292,11 @@ void services_set_id(struct services *services, const char *id)
     pthread_mutex_lock(&services->lock);
     snprintf(services->id, sizeof services->id, "%s", id);
     pthread_mutex_unlock(&services->lock);
+}
+
+void services_flush(struct services *services)
+{
+    publisher_flush_records(services->publisher);
 }
 
 void services_begin(struct services *services, struct handling *handling, const struct delivery *delivery)
@@ -269,4 +310,8 @@ void services_end(struct handling *handling)
     current = NULL;
     json_object_put(handling->json);
     handling->json = NULL;
+    if (handling->services->quoted.room > SCRATCH_KEPT)
+        text_free(&handling->services->quoted);
+    if (handling->services->record.room > SCRATCH_KEPT)
+        text_free(&handling->services->record);
 }

@@ -11,6 +11,7 @@
 #include "message.h"
 #include "plugin.h"
 #include "publisher.h"
+#include "text.h"
 
 struct json_object;
 struct json_tokener;
@@ -21,6 +22,7 @@ struct handling {
     const struct delivery *delivery;
     struct list publications;
     struct json_object *json; /* of the body, once asked for */
+    bool quoted;              /* the services' quoted text is this body's */
     char reason[512];         /* why it is not done */
 };
 
@@ -33,6 +35,7 @@ struct services {
     const struct contract *mov;
     enum validate validate;
     struct json_tokener *reader; /* the plugin's thread's */
+    struct text record, quoted;  /* the same one's: a record in the making, and the body as a JSON string */
     atomic_bool running;         /* after start, before stop */
     pthread_mutex_t lock;        /* the id */
     char id[64];                 /* that the MOV gave the component; "" without */
@@ -49,6 +52,10 @@ void services_set_id(struct services *services, const char *id);
 /* [any thread] A record of the component: console and file by their levels, and the MOV. payload may be NULL. */
 void services_record(struct services *services, int level, const char *file, int line, const char *payload,
                      const char *text);
+
+/* [plugin's thread] The records of handlers leave with what these publish. To be called before a sleep, for the others.
+ */
+void services_flush(struct services *services);
 
 /* [plugin's thread] Between the two the thread's calls belong to the handling. */
 void services_begin(struct services *services, struct handling *handling, const struct delivery *delivery);

@@ -8,7 +8,7 @@
 
 #include "memory.h"
 
-static void make_room(struct text *text, size_t more)
+void text_reserve(struct text *text, size_t more)
 {
     size_t need = text->len + more + 1;
     if (need <= text->room)
@@ -20,23 +20,9 @@ static void make_room(struct text *text, size_t more)
     text->room = room;
 }
 
-void text_put(struct text *text, const char *bytes, size_t len)
-{
-    make_room(text, len);
-    if (len > 0)
-        memcpy(text->at + text->len, bytes, len);
-    text->len += len;
-    text->at[text->len] = '\0';
-}
-
-void text_puts(struct text *text, const char *string)
-{
-    text_put(text, string, strlen(string));
-}
-
 void text_vprintf(struct text *text, const char *format, va_list arguments)
 {
-    make_room(text, 127);
+    text_reserve(text, 127);
     for (;;) {
         va_list again;
         va_copy(again, arguments);
@@ -52,7 +38,7 @@ void text_vprintf(struct text *text, const char *format, va_list arguments)
             text->len += (size_t)len;
             return;
         }
-        make_room(text, (size_t)len);
+        text_reserve(text, (size_t)len);
     }
 }
 
@@ -91,7 +77,7 @@ void text_put_line(struct text *text, const char *bytes, size_t len)
 {
     const unsigned char *at = (const unsigned char *)bytes;
     size_t plain = 0; /* where the run of bytes that stay as they are began */
-    make_room(text, len);
+    text_reserve(text, len);
     for (size_t i = 0; i < len;) {
         i += text_plain(at + i, len - i, TEXT_LINE);
         if (i == len)
@@ -127,7 +113,7 @@ void text_put_line(struct text *text, const char *bytes, size_t len)
 void text_put_json(struct text *text, const char *bytes, size_t len)
 {
     const unsigned char *at = (const unsigned char *)bytes;
-    make_room(text, len + 2);
+    text_reserve(text, len + 2);
     text_put(text, "\"", 1);
     size_t plain = 0;
     for (size_t i = 0; i < len;) {
@@ -140,6 +126,7 @@ void text_put_json(struct text *text, const char *bytes, size_t len)
             continue;
         }
         text_put(text, bytes + plain, i - plain);
+        plain = i + 1;
         if (size == 0) {
             text_puts(text, "\xef\xbf\xbd");
         } else if (at[i] == '\n') {
@@ -147,11 +134,10 @@ void text_put_json(struct text *text, const char *bytes, size_t len)
         } else if (at[i] < 0x20) {
             text_printf(text, "\\u%04x", at[i]);
         } else {
-            char escape[2] = {'\\', bytes[i]};
-            text_put(text, escape, 2);
+            text_put(text, "\\", 1);
+            plain = i; /* it goes with what follows it */
         }
         i++;
-        plain = i;
     }
     text_put(text, bytes + plain, len - plain);
     text_put(text, "\"", 1);

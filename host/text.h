@@ -18,8 +18,23 @@ struct text {
     size_t room;
 };
 
-void text_put(struct text *text, const char *bytes, size_t len);
-void text_puts(struct text *text, const char *string);
+void text_reserve(struct text *text, size_t more); /* room for so many bytes and a '\0' */
+
+static inline void text_put(struct text *text, const char *bytes, size_t len)
+{
+    if (text->room - text->len <= len)
+        text_reserve(text, len);
+    if (len > 0)
+        memcpy(text->at + text->len, bytes, len);
+    text->len += len;
+    text->at[text->len] = '\0';
+}
+
+static inline void text_puts(struct text *text, const char *string)
+{
+    text_put(text, string, strlen(string));
+}
+
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_vprintf(struct text *text, const char *format, va_list arguments) __attribute__((format(printf, 2, 0)));
 
