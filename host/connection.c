@@ -9,18 +9,24 @@
 #include <amqp_tcp_socket.h>
 #endif
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
 #include "memory.h"
+#include "text.h"
+#include "wire.h"
 
-#define FRAME_MAX 131072 /* smaller ones can leave the last frame of a body corked for 200 ms */
+#define FRAME_MAX 131072  /* smaller ones can leave the last frame of a body corked for 200 ms */
+#define FLUSH_BYTES 65536 /* that wait to be sent: with so many there is nothing to gain by waiting for more */
 #define CONNECT_SECONDS 5
 #define RECONNECT_MS 1500 /* to a peer that was there: another attempt finds it sooner than TCP's own repetitions */
 #define PATIENCE_MS 1800  /* a heartbeat: the broker sends one every half, so more than three are missing */
@@ -34,6 +40,7 @@ struct connection {
     char peer[300];
     bool has_been_open;
     int64_t tend_at;
+    struct text out;            /* publications that wait to be sent */
     pthread_mutex_t break_lock; /* fd, so that nobody breaks a descriptor that has become somebody else's */
     int fd;
 };
@@ -57,6 +64,7 @@ void connection_free(struct connection *connection)
         return;
     connection_drop(connection);
     pthread_mutex_destroy(&connection->break_lock);
+    text_free(&connection->out);
     free(connection);
 }
 
@@ -254,6 +262,7 @@ const char *connection_peer(const struct connection *connection)
 void connection_drop(struct connection *connection)
 {
     set_fd(connection, -1);
+    text_clear(&connection->out);
     if (connection->state != NULL)
         amqp_destroy_connection(connection->state);
     connection->state = NULL;
@@ -304,12 +313,32 @@ void connection_release(struct connection *connection)
 bool connection_send(struct connection *connection, amqp_channel_t channel, amqp_method_number_t id, void *method,
                      struct fault *fault)
 {
+    if (connection->out.len > 0 && !connection_flush(connection, fault))
+        return false;
     int status = amqp_send_method(connection->state, channel, id, method);
     return status == AMQP_STATUS_OK || lost(fault, "send", status);
 }
 
-bool connection_publish(struct connection *connection, amqp_channel_t channel, const char *topic, const void *body,
-                        size_t len, bool persistent, bool mandatory, struct fault *fault)
+/* Waits for a broker that does not read; connection_break() ends that. */
+bool connection_flush(struct connection *connection, struct fault *fault)
+{
+    size_t sent = 0;
+    while (sent < connection->out.len) {
+        ssize_t now = send(connection->fd, connection->out.at + sent, connection->out.len - sent, MSG_NOSIGNAL);
+        struct pollfd room = {.fd = connection->fd, .events = POLLOUT};
+        if (now >= 0)
+            sent += (size_t)now;
+        else if (errno == EAGAIN || errno == EWOULDBLOCK)
+            poll(&room, 1, -1);
+        else if (errno != EINTR)
+            return fault_set(fault, "publish: %s", strerror(errno));
+    }
+    text_clear(&connection->out);
+    return true;
+}
+
+static bool publish_by_library(struct connection *connection, amqp_channel_t channel, const char *topic,
+                               amqp_bytes_t body, bool persistent, bool mandatory, struct fault *fault)
 {
     amqp_basic_properties_t properties = {
         ._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG,
@@ -317,8 +346,29 @@ bool connection_publish(struct connection *connection, amqp_channel_t channel, c
         .delivery_mode = persistent ? AMQP_DELIVERY_PERSISTENT : AMQP_DELIVERY_NONPERSISTENT,
     };
     int status = amqp_basic_publish(connection->state, channel, amqp_empty_bytes, amqp_cstring_bytes(topic), mandatory,
-                                    0, &properties, (amqp_bytes_t){.len = len, .bytes = (void *)(uintptr_t)body});
+                                    0, &properties, body);
     return status == AMQP_STATUS_OK || lost(fault, "publish", status);
+}
+
+/* The library keeps nothing back on a connection without TLS, so what is written past it comes between its own frames,
+ * never into one. A TLS session is the library's alone. */
+bool connection_publish(struct connection *connection, amqp_channel_t channel, const char *topic, const void *body,
+                        size_t len, bool persistent, bool mandatory, struct fault *fault)
+{
+    const char *at = body;
+    size_t most = (size_t)amqp_get_frame_max(connection->state) - WIRE_FRAME_COST;
+    if (connection->broker->tls)
+        return publish_by_library(connection, channel, topic,
+                                  (amqp_bytes_t){.len = len, .bytes = (void *)(uintptr_t)body}, persistent, mandatory,
+                                  fault);
+    wire_publish(&connection->out, channel, topic, persistent, mandatory, len);
+    for (size_t left = len, part; left > 0; left -= part, at += part) {
+        part = left < most ? left : most;
+        wire_body(&connection->out, channel, at, part);
+        if (connection->out.len >= FLUSH_BYTES && !connection_flush(connection, fault))
+            return false;
+    }
+    return true;
 }
 
 bool connection_channel_closed(struct connection *connection, const amqp_frame_t *frame, int *code, struct fault *why)

@@ -82,9 +82,13 @@ void connection_release(struct connection *connection);
 /* Sends a method and does not wait for the answer: that comes as a frame. */
 bool connection_send(struct connection *connection, amqp_channel_t channel, amqp_method_number_t id, void *method,
                      struct fault *fault) __attribute__((warn_unused_result));
+
+/* Puts a publication behind what is to be sent. It leaves with connection_flush() at the latest; the bytes are not
+ * needed any more after the return. */
 bool connection_publish(struct connection *connection, amqp_channel_t channel, const char *topic, const void *body,
                         size_t len, bool persistent, bool mandatory, struct fault *fault)
     __attribute__((warn_unused_result));
+bool connection_flush(struct connection *connection, struct fault *fault) __attribute__((warn_unused_result));
 
 /* What a channel.close says; code may be NULL. Answers it, too. */
 bool connection_channel_closed(struct connection *connection, const amqp_frame_t *frame, int *code, struct fault *why)

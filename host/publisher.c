@@ -13,6 +13,7 @@
 
 #define DATA_CHANNEL 1    /* publications and their confirms */
 #define DECLARE_CHANNEL 2 /* declares: what the broker objects to closes this one only */
+#define RECORD_CHANNEL 3  /* records for the MOV, which nobody has to confirm */
 #define IDLE_MS 1000
 #define LOOK_EVERY 32             /* publications between two looks at what the broker says … */
 #define LOOK_EVERY_BYTES 262144   /* … or so many bytes: an alarm is to be seen before the socket is full */
@@ -50,7 +51,7 @@ struct publisher {
     struct list parked;  /* unroutable or refused for now, until retry_at */
     struct list settled; /* outcomes to report */
 
-    /* Unconfirmed publications by their sequence number; NULL for records and what is confirmed. */
+    /* Unconfirmed publications by their sequence number; NULL for what is confirmed. */
     struct publication **unconfirmed;
     size_t window; /* a power of two */
     uint64_t first, next;
@@ -127,7 +128,7 @@ static void unconfirmed_put(struct publisher *publisher, struct publication *pub
     if (publisher->next - publisher->first == publisher->window)
         window_grow(publisher);
     *slot(publisher, publisher->next++) = publication;
-    publisher->unconfirmed_count += publication != NULL;
+    publisher->unconfirmed_count++;
 }
 
 static void park(struct publisher *publisher, struct publication *publication, int64_t delay)
@@ -388,11 +389,11 @@ static bool read_frames(struct publisher *publisher, struct fault *fault)
 
 /* ---- sending ---- */
 
-static bool send_one(struct publisher *publisher, const struct publication *publication, bool mandatory,
+static bool send_one(struct publisher *publisher, const struct publication *publication, amqp_channel_t channel,
                      struct fault *fault)
 {
-    return connection_publish(publisher->connection, DATA_CHANNEL, publication->topic, publication->body,
-                              publication->len, publication->persistent, mandatory, fault);
+    return connection_publish(publisher->connection, channel, publication->topic, publication->body, publication->len,
+                              publication->persistent, channel == DATA_CHANNEL, fault);
 }
 
 static bool cause_is_gone(const struct publication *publication)
@@ -413,12 +414,12 @@ static bool send_waiting(struct publisher *publisher, struct fault *fault)
             continue;
         }
         unconfirmed_put(publisher, publication); /* first: also when the send fails half-way it is unconfirmed */
-        if (!send_one(publisher, publication, true, fault))
+        if (!send_one(publisher, publication, DATA_CHANNEL, fault))
             return false;
         bytes += publication->len;
         if ((++sent % LOOK_EVERY == 0 || bytes >= LOOK_EVERY_BYTES)) {
             bytes = 0;
-            if (!read_frames(publisher, fault))
+            if (!connection_flush(publisher->connection, fault) || !read_frames(publisher, fault))
                 return false;
         }
     }
@@ -440,8 +441,7 @@ static bool send_records(struct publisher *publisher, struct fault *fault)
         log_debug(publisher->options.log, "host", "%zu record(s) for the MOV were dropped: the broker did not keep up",
                   lost);
     for (struct node *node; alive && (node = list_take(&records)) != NULL; free(node)) {
-        unconfirmed_put(publisher, NULL);
-        alive = send_one(publisher, (struct publication *)node, false, fault);
+        alive = send_one(publisher, (struct publication *)node, RECORD_CHANNEL, fault);
     }
     list_free(&records);
     return alive;
@@ -473,6 +473,7 @@ static bool send_all(struct publisher *publisher, struct fault *fault)
     bool sent = send_waiting(publisher, fault);
     if (sent && !publisher->blocked && publisher->suspects == 0)
         sent = send_records(publisher, fault);
+    sent = sent && connection_flush(publisher->connection, fault);
     atomic_store(&publisher->sending_since, 0);
     report(publisher);
     return sent;
@@ -555,7 +556,8 @@ static bool channels_open(struct publisher *publisher, struct fault *fault)
         publisher->outlets[i].retry_at = 0;
     }
     return connection_send(publisher->connection, DATA_CHANNEL, AMQP_CHANNEL_OPEN_METHOD, &open, fault) &&
-           connection_send(publisher->connection, DATA_CHANNEL, AMQP_CONFIRM_SELECT_METHOD, &select, fault);
+           connection_send(publisher->connection, DATA_CHANNEL, AMQP_CONFIRM_SELECT_METHOD, &select, fault) &&
+           connection_send(publisher->connection, RECORD_CHANNEL, AMQP_CHANNEL_OPEN_METHOD, &open, fault);
 }
 
 /* Ready as soon as every queue was declared, or could not be. */
