@@ -11,38 +11,28 @@
 
 #include "backoff.h"
 #include "consumer.h"
-#include "executor.h"
 #include "health.h"
 #include "memory.h"
 #include "publisher.h"
+#include "queries.h"
 #include "registration.h"
-#include "services.h"
+#include "ring.h"
 
-/* Where the deliveries of a subscription go. The subscription comes first: a delivery knows only that. */
-struct route {
-    struct subscription subscription;
-    struct executor *executor;
-};
-
-/* A plugin with all that the host has for it. */
-struct seat {
-    struct component component;
-    struct subscription answers;
-    struct services *services;
-    struct executor *executor;
-};
-
-/* What the connections' threads tell the control thread. */
+/* What other threads tell the control thread. */
 struct event {
     struct node node;
-    enum { RECEIVING, PUBLISHING, GAVE_UP, SUBSCRIBED, MOV, NOTIFIED, SETTLED } kind;
+    enum { RECEIVING, PUBLISHING, GAVE_UP, SUBSCRIBED, MOV, NOTIFIED, SETTLED, ASKED } kind;
     bool up;
     unsigned consumers;
     struct subscription *subscription;
     struct delivery *delivery;
     struct publication *publication;
+    struct question *question;
     struct fault why;
 };
+
+#define PLUGIN_QUERY_MS 10000 /* the MOV's time to answer a plugin's question */
+#define ANSWERS_MS 300        /* of the grace time, that are left when no more answers of a plugin's are waited for */
 
 struct host {
     const struct settings *settings;
@@ -51,13 +41,12 @@ struct host {
     struct publisher *publisher;
     struct registration *registration;
     struct health *health;
-    struct contract *mov; /* the contract of the MOV's own queues */
-    struct seat *seats;
-    size_t seat_count;
-    struct route *routes;
-    size_t route_count;
-    struct subscription page;            /* where the MOV answers queries */
-    struct subscription **subscriptions; /* of routes, seats and the page */
+    struct queries *queries;
+    struct ring *ring;
+    struct component *components;        /* for registration, one for each seat */
+    struct subscription *answers;        /* where the MOV answers them */
+    struct subscription pages[2];        /* where the MOV answers queries */
+    struct subscription **subscriptions; /* all of them */
 
     struct queue events;
     int64_t due; /* when there is something to do though nothing happens */
@@ -68,10 +57,7 @@ struct host {
     int signals; /* a signalfd */
 };
 
-/* ---- the ring ----
- *
- * A delivery is settled only when the broker has confirmed every publication that its handling made. That one rule is
- * all of the reliability: whatever breaks in between, the delivery is still the broker's, and comes again. */
+/* ---- RabbitMQ is the ring's transport ---- */
 
 static struct event *event_new(int kind)
 {
@@ -85,71 +71,68 @@ static void tell(struct host *host, struct event *event)
     queue_put(&host->events, &event->node);
 }
 
-/* receive -> route [consumer's thread] */
+/* [consumer's thread] */
 static void on_delivered(void *context, struct list *deliveries)
 {
     struct host *host = context;
-    struct executor *executor = NULL;
-    struct list batch = {0}; /* neighbours that go the same way are handed over at once */
+    struct list ours = {0};
     for (struct node *node; (node = list_take(deliveries)) != NULL;) {
         struct delivery *delivery = (struct delivery *)node;
-        if (delivery->from->kind != SUBSCRIBE_TOPIC) {
-            struct event *event = event_new(NOTIFIED);
-            event->delivery = delivery;
-            tell(host, event);
+        if (delivery->from->kind == SUBSCRIBE_TOPIC) {
+            list_put(&ours, node);
             continue;
         }
-        struct route *route = (struct route *)delivery->from;
-        if (route->executor != executor && executor != NULL)
-            executor_put(executor, &batch);
-        executor = route->executor;
-        list_put(&batch, node);
+        struct event *event = event_new(NOTIFIED);
+        event->delivery = delivery;
+        tell(host, event);
     }
-    if (executor != NULL)
-        executor_put(executor, &batch);
+    ring_deliver(host->ring, &ours);
 }
 
-/* handle -> publish, or at once -> settle [executor's thread] */
-static void on_handled(void *context, struct delivery *delivery, struct list *publications)
-{
-    struct host *host = context;
-    if (publications->head == NULL) {
-        struct list done = {0};
-        list_put(&done, &delivery->node);
-        consumer_settle(host->consumer, &done);
-        return;
-    }
-    for (struct node *node = publications->head; node != NULL; node = node->next) {
-        ((struct publication *)node)->cause = delivery;
-        delivery->unconfirmed++;
-    }
-    if (!publisher_send(host->publisher, publications)) { /* closing: the delivery goes back to its queue */
-        list_free(publications);
-        free(delivery);
-    }
-}
-
-/* confirm -> settle [publisher's thread] */
+/* [publisher's thread] */
 static void on_settled(void *context, struct list *publications)
 {
     struct host *host = context;
-    struct list done = {0};
+    struct list ours = {0};
     for (struct node *node; (node = list_take(publications)) != NULL;) {
         struct publication *publication = (struct publication *)node;
-        struct delivery *cause = publication->cause;
-        if (publication->report) {
-            struct event *event = event_new(SETTLED);
-            event->publication = publication;
-            tell(host, event);
+        if (!publication->report) {
+            list_put(&ours, node);
             continue;
         }
-        if (cause != NULL && publication->outcome != OUTCOME_CONFIRMED)
-            cause->settlement = SETTLE_REJECT;
-        if (cause != NULL && --cause->unconfirmed == 0)
-            list_put(&done, &cause->node);
-        free(publication);
+        struct event *event = event_new(SETTLED);
+        event->publication = publication;
+        tell(host, event);
     }
-    consumer_settle(host->consumer, &done);
+    ring_settled(host->ring, &ours);
+}
+
+static void carry_settle(void *context, struct list *deliveries)
+{
+    consumer_settle(((struct host *)context)->consumer, deliveries);
+}
+
+static bool carry_send(void *context, struct list *publications)
+{
+    return publisher_send(((struct host *)context)->publisher, publications);
+}
+
+static void carry_record(void *context, struct publication *publication, bool at_once)
+{
+    publisher_send_record(((struct host *)context)->publisher, publication, at_once);
+}
+
+static void carry_flush(void *context)
+{
+    publisher_flush_records(((struct host *)context)->publisher);
+}
+
+/* [any thread] */
+static void on_asked(void *context, struct question *question)
+{
+    struct event *event = event_new(ASKED);
+    event->question = question;
+    tell(context, event);
 }
 
 /* ---- what the connections tell ---- */
@@ -200,15 +183,38 @@ static const struct consumer_events consumer_events = {
 
 static const struct publisher_events publisher_events = {.connected = on_publishing, .settled = on_settled};
 
-static const struct executor_events executor_events = {.handled = on_handled};
-
 /* ---- the control thread ---- */
 
 static void topic_changed(struct host *host, bool up)
 {
     host->routes_up += up ? 1 : (size_t)-1;
-    if (up && host->routes_up == host->route_count)
-        log_info(host->log, "host", "consuming %zu topic%s", host->route_count, host->route_count == 1 ? "" : "s");
+    size_t all = host->ring->route_count;
+    if (up && host->routes_up == all)
+        log_info(host->log, "host", "consuming %zu topic%s", all, all == 1 ? "" : "s");
+}
+
+/* A plugin's question, on its way to the MOV. */
+struct errand {
+    struct query query;
+    struct question *question;
+};
+
+static void on_page(void *context, struct query *query, const char *body, size_t len, struct json_object *page)
+{
+    struct errand *errand = (struct errand *)query;
+    (void)context, (void)page;
+    services_answer(errand->question, body, len);
+    free(errand);
+}
+
+static void ask(struct host *host, struct question *question)
+{
+    struct errand *errand = memory_new(sizeof *errand);
+    errand->query.about = question->what == VALAWAI_COMPONENTS ? QUERY_COMPONENTS : QUERY_CONNECTIONS;
+    errand->query.patience_ms = PLUGIN_QUERY_MS;
+    errand->query.answered = on_page;
+    errand->question = question;
+    queries_ask(host->queries, &errand->query, question->query);
 }
 
 static void handle_event(struct host *host, struct event *event)
@@ -225,6 +231,7 @@ static void handle_event(struct host *host, struct event *event)
         break;
     case PUBLISHING:
         host->publishing = event->up;
+        queries_connected(host->queries, event->up);
         registration_connected(host->registration, host->receiving, host->publishing);
         break;
     case GAVE_UP:
@@ -241,13 +248,16 @@ static void handle_event(struct host *host, struct event *event)
         registration_mov(host->registration, event->consumers);
         break;
     case NOTIFIED:
-        if (event->delivery->from == &host->page)
-            registration_paged(host->registration, event->delivery);
+        if (event->delivery->from->kind == SUBSCRIBE_SHARED)
+            queries_paged(host->queries, event->delivery);
         else
             registration_notified(host->registration, event->delivery->from->owner, event->delivery);
         break;
     case SETTLED:
         registration_settled(host->registration, event->publication);
+        break;
+    case ASKED:
+        ask(host, event->question);
         break;
     }
     free(event);
@@ -255,7 +265,7 @@ static void handle_event(struct host *host, struct event *event)
 
 static void show_health(struct host *host)
 {
-    bool at_work = host->receiving && host->publishing && host->routes_up == host->route_count && !host->stopping;
+    bool at_work = host->receiving && host->publishing && host->routes_up == host->ring->route_count && !host->stopping;
     char *text = at_work ? registration_text(host->registration) : NULL;
     health_show(host->health, text);
     free(text);
@@ -287,16 +297,17 @@ static void turn(struct host *host, int64_t until_ms)
     sleep_until(host, host->due < until_ms ? host->due : until_ms);
     take_events(host);
     int64_t now = clock_ms();
-    host->due = registration_tend(host->registration, now);
+    int64_t due = registration_tend(host->registration, now), asked = queries_tend(host->queries, now);
+    host->due = due < asked ? due : asked;
     show_health(host);
     if (host->publisher_started)
         publisher_tend(host->publisher, host->receiving);
-    for (size_t i = 0; i < host->seat_count; i++)
-        executor_tend(host->seats[i].executor, now);
+    ring_tend(host->ring, now);
 }
 
-static bool asked_to_stop(struct host *host)
+static bool asked_to_stop(void *context)
 {
+    const struct host *host = context;
     struct signalfd_siginfo signal;
     if (read(host->signals, &signal, sizeof signal) != sizeof signal)
         return false;
@@ -330,49 +341,6 @@ static void expect_second_signal(void)
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-}
-
-/* What is only unwise does not keep a plugin from running, but is said. */
-static void tell_warnings(struct log *log, const struct plugin *plugin)
-{
-    for (size_t i = 0; i < contract_findings(plugin->contract); i++) {
-        const struct finding *finding = contract_finding(plugin->contract, i);
-        log_warning(log, plugin->name, "%s: AsyncAPI document, line %u: %s", plugin->file, finding->place.line,
-                    finding->text);
-    }
-}
-
-static void seat_make(struct host *host, struct seat *seat, const struct plugin *plugin, size_t *subscription)
-{
-    const struct settings *settings = host->settings;
-    tell_warnings(host->log, plugin);
-    seat->services =
-        services_new(plugin, host->mov, host->log, host->publisher, (size_t)settings->host.message_max_bytes);
-    seat->component = (struct component){.plugin = plugin, .services = seat->services, .answers = &seat->answers};
-    seat->answers.topic = plugin->registered;
-    seat->answers.kind = SUBSCRIBE_ANSWER;
-    seat->answers.owner = &seat->component;
-    host->subscriptions[(*subscription)++] = &seat->answers;
-
-    struct executor_options options = {
-        .plugin = plugin,
-        .services = seat->services,
-        .log = host->log,
-        .attempts = (uint32_t)settings->host.attempts,
-        .slow_ms = settings->host.slow_seconds * 1000,
-        .events = &executor_events,
-        .context = host,
-    };
-    seat->executor = executor_new(&options);
-    for (size_t i = 0; i < plugin->topic_count; i++) {
-        struct route *route = &host->routes[host->route_count++];
-        route->executor = seat->executor;
-        route->subscription.topic = plugin->entry.topics[i].name;
-        route->subscription.kind = SUBSCRIBE_TOPIC;
-        route->subscription.owner = (void *)(uintptr_t)&plugin->entry.topics[i];
-        atomic_init(&route->subscription.wanted, true);
-        host->subscriptions[(*subscription)++] = &route->subscription;
-    }
 }
 
 static struct broker broker_of(const struct settings *settings)
@@ -419,26 +387,51 @@ static struct publisher *make_publisher(struct host *host, const struct plugins 
     return publisher;
 }
 
+static void subscribe(struct host *host, size_t *count, struct subscription *subscription)
+{
+    host->subscriptions[(*count)++] = subscription;
+}
+
 static void make_parts(struct host *host, const struct plugins *plugins)
 {
     const struct settings *settings = host->settings;
-    size_t topics = 0, subscriptions = 0;
-    for (size_t i = 0; i < plugins->count; i++)
-        topics += plugins->at[i]->topic_count;
-    host->mov = contract_of_mov();
     host->publisher = make_publisher(host, plugins);
-    host->seats = memory_new(plugins->count * sizeof *host->seats);
-    host->routes = memory_new((topics + 1) * sizeof *host->routes);
-    host->subscriptions = memory_new((topics + plugins->count + 1) * sizeof(struct subscription *));
-    struct component **components = memory_new(plugins->count * sizeof(struct component *));
-    for (size_t i = 0; i < plugins->count; i++) {
-        struct seat *seat = &host->seats[host->seat_count++];
-        seat_make(host, seat, plugins->at[i], &subscriptions);
-        components[i] = &seat->component;
+    struct ring_options ring = {
+        .settings = settings,
+        .plugins = plugins,
+        .log = host->log,
+        .transport =
+            {.settle = carry_settle, .send = carry_send, .record = carry_record, .flush = carry_flush, .context = host},
+        .ask = on_asked,
+        .context = host,
+    };
+    host->ring = ring_new(&ring);
+
+    size_t seats = host->ring->seat_count, routes = host->ring->route_count, count = 0;
+    host->subscriptions = memory_new((seats + routes + 2) * sizeof(struct subscription *));
+    host->answers = memory_new((seats + 1) * sizeof *host->answers);
+    host->components = memory_new((seats + 1) * sizeof *host->components);
+    struct component **components = memory_new((seats + 1) * sizeof(struct component *));
+    for (size_t i = 0; i < seats; i++) {
+        const struct seat *seat = &host->ring->seats[i];
+        struct component *component = components[i] = &host->components[i];
+        *component =
+            (struct component){.plugin = seat->plugin, .services = seat->services, .answers = &host->answers[i]};
+        component->answers->topic = seat->plugin->registered;
+        component->answers->kind = SUBSCRIBE_ANSWER;
+        component->answers->owner = component;
+        subscribe(host, &count, component->answers);
     }
-    host->page.topic = PAGE_TOPIC;
-    host->page.kind = SUBSCRIBE_SHARED;
-    host->subscriptions[subscriptions++] = &host->page;
+    for (size_t i = 0; i < routes; i++)
+        subscribe(host, &count, &host->ring->routes[i].subscription);
+    struct subscription *const pages[] = {&host->pages[QUERY_COMPONENTS], &host->pages[QUERY_CONNECTIONS]};
+    pages[QUERY_COMPONENTS]->topic = "valawai/component/page";
+    pages[QUERY_CONNECTIONS]->topic = "valawai/topology/page";
+    for (int i = 0; i < 2; i++) {
+        pages[i]->kind = SUBSCRIBE_SHARED;
+        subscribe(host, &count, pages[i]);
+    }
+
     struct consumer_options options = {
         .broker = broker_of(settings),
         .log = host->log,
@@ -448,47 +441,26 @@ static void make_parts(struct host *host, const struct plugins *plugins)
         .events = &consumer_events,
         .context = host,
     };
-    host->consumer = consumer_new(&options, host->subscriptions, subscriptions);
+    host->consumer = consumer_new(&options, host->subscriptions, count);
     host->health = health_new(settings->log_directory, settings->health_file_name, host->log);
-    host->registration = registration_new(components, plugins->count, host->publisher, host->health, host->log);
+    host->registration = registration_new(components, seats, host->publisher, host->health, host->log);
     free(components);
-    registration_use(host->registration, host->consumer, &host->page);
-}
-
-/* One after the other; a stop that is asked for meanwhile ends the wait. */
-static enum started start_plugins(struct host *host)
-{
-    enum started started = STARTED;
-    for (size_t i = 0; i < host->seat_count && started == STARTED; i++) {
-        executor_start(host->seats[i].executor);
-        do
-            started = executor_started(host->seats[i].executor, 100, host->fault);
-        while (started == STARTING && !asked_to_stop(host));
-    }
-    return started;
-}
-
-/* True if every plugin has come to its end. */
-static bool join_plugins(struct host *host, int64_t until_ms)
-{
-    bool all = true;
-    for (size_t i = 0; i < host->seat_count; i++)
-        all = executor_join(host->seats[i].executor, until_ms) && all;
-    return all;
+    host->queries = queries_new(host->publisher, host->log);
+    queries_use(host->queries, host->consumer, pages);
+    registration_use(host->registration, host->consumer, host->queries);
 }
 
 static bool stop_plugins(struct host *host, int64_t deadline)
 {
-    for (size_t i = 0; i < host->seat_count; i++)
-        executor_close(host->seats[i].executor);
-    bool joined = join_plugins(host, deadline);
+    ring_close(host->ring, deadline - ANSWERS_MS);
+    bool joined = ring_join(host->ring, deadline);
     if (!publisher_drain(host->publisher, host->publisher_started ? deadline : 0))
         log_warning(host->log, "host",
                     "the broker has not confirmed everything in time; it will hand those messages out again");
     publisher_close(host->publisher);
     if (joined)
         return true;
-    joined = join_plugins(host, clock_ms() + 500); /* those that waited for room in the outbox */
+    joined = ring_join(host->ring, clock_ms() + 500); /* those that waited for room in the outbox */
     if (!joined)
         log_warning(host->log, "host", "a handler has not come back in time; its message goes back to its queue");
     return joined;
@@ -509,8 +481,8 @@ static bool stop(struct host *host)
     host->stopping = true;
     expect_second_signal();
     health_show(host->health, NULL);
-    for (size_t i = 0; i < host->route_count; i++)
-        consumer_want(host->consumer, &host->routes[i].subscription, false);
+    for (size_t i = 0; i < host->ring->route_count; i++)
+        consumer_want(host->consumer, &host->ring->routes[i].subscription, false);
     bool ended = stop_plugins(host, deadline);
     unregister(host, deadline > clock_ms() + 1000 ? deadline : clock_ms() + 1000);
     ended = consumer_stop(host->consumer, clock_ms() + 2000) && ended;
@@ -527,13 +499,10 @@ static void free_parts(struct host *host)
     consumer_free(host->consumer);
     registration_free(host->registration);
     health_free(host->health);
-    for (size_t i = 0; i < host->seat_count; i++) {
-        executor_free(host->seats[i].executor);
-        services_free(host->seats[i].services);
-    }
-    contract_free(host->mov);
-    free(host->seats);
-    free(host->routes);
+    queries_free(host->queries);
+    ring_free(host->ring);
+    free(host->components);
+    free(host->answers);
     free(host->subscriptions);
     queue_destroy(&host->events);
     if (host->signals >= 0)
@@ -552,7 +521,7 @@ bool host_run(const struct settings *settings, const struct plugins *plugins, st
     queue_init(&host.events, true);
     make_parts(&host, plugins);
 
-    enum started started = start_plugins(&host);
+    enum started started = ring_start(host.ring, asked_to_stop, &host, fault);
     bool ended = true;
     if (started == STARTED) {
         consumer_start(host.consumer);
@@ -560,9 +529,9 @@ bool host_run(const struct settings *settings, const struct plugins *plugins, st
             turn(&host, INT64_MAX);
         ended = stop(&host);
     } else {
-        for (size_t i = 0; i < host.seat_count; i++)
-            executor_close(host.seats[i].executor);
-        ended = join_plugins(&host, clock_ms() + settings->host.grace_seconds * 1000);
+        int64_t deadline = clock_ms() + settings->host.grace_seconds * 1000;
+        ring_close(host.ring, deadline - ANSWERS_MS);
+        ended = ring_join(host.ring, deadline);
     }
     bool as_asked = started != START_FAILED && !host.gave_up;
     if (as_asked)

@@ -3,6 +3,7 @@
 
 #include <json-c/json.h>
 #include <limits.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "memory.h"
@@ -231,6 +232,30 @@ bool json_is_object(const char *text, size_t len, struct fault *fault)
 struct json_tokener *json_reader_new(void)
 {
     return memory_got(json_tokener_new_ex(JSON_DEPTH_MAX + 1));
+}
+
+static pthread_key_t readers;
+
+static void reader_end(void *reader)
+{
+    json_tokener_free(reader);
+}
+
+static void make_key(void)
+{
+    pthread_key_create(&readers, reader_end);
+}
+
+struct json_tokener *json_thread_reader(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static _Thread_local struct json_tokener *mine;
+    if (mine == NULL) {
+        mine = json_reader_new();
+        pthread_once(&once, make_key);
+        pthread_setspecific(readers, mine);
+    }
+    return mine;
 }
 
 struct json_object *json_read(struct json_tokener *reader, const char *text, size_t len)

@@ -26,6 +26,8 @@ bool json_is_value(const char *text, size_t len, struct fault *fault) __attribut
 
 /* Reads a text that json_is_object() accepted; the caller owns the result. One reader for each thread. */
 struct json_tokener *json_reader_new(void);
+/* [any thread] A reader of the calling thread, freed when that ends. */
+struct json_tokener *json_thread_reader(void);
 struct json_object *json_read(struct json_tokener *reader, const char *text, size_t len);
 
 #endif

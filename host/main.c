@@ -25,6 +25,7 @@ static void help(void)
     puts("Usage: valawai-host [run] [--config FILE] [PLUGIN.so ...]\n"
          "       valawai-host check [--strict] FILE...\n"
          "       valawai-host validate DOCUMENT TOPIC [FILE|-]\n"
+         "       valawai-host try [--topic TOPIC] [--verbose] [--keep-going] [--for SECONDS] PLUGIN.so\n"
          "\n"
          "Carries messages between a RabbitMQ broker and VALAWAI components that are plugins.\n"
          "Loads the plugins that are named, or else those that plugins.conf enables, or else\n"
@@ -32,7 +33,10 @@ static void help(void)
          "\n"
          "check says what a plugin or an AsyncAPI document declares, and every error and warning;\n"
          "with --strict a warning is an error. validate checks messages, one a line, against the\n"
-         "schema of a topic.\n"
+         "schema of a topic. try runs a plugin without a broker: messages come from standard input, one\n"
+         "a line, as {\"topic\": …, \"body\": …} or as bodies of --topic, and publications go to standard\n"
+         "output; it ends with the input, or --for so many seconds later, and with the first message that\n"
+         "is rejected unless it is to --keep-going.\n"
          "\n"
          "  -c, --config FILE  read FILE and not ./plugins.conf\n"
          "  -h, --help         show this help\n"
@@ -91,6 +95,7 @@ static const struct {
     {"run", verb_run},
     {"check", verb_check},
     {"validate", verb_validate},
+    {"try", verb_try},
 };
 
 int main(int argc, char **argv)

@@ -29,7 +29,7 @@ struct subscription {
     void *owner;                /* whatever the events' receiver wants to find again */
     atomic_bool wanted;         /* consumer_want() */
     atomic_bool sweep;          /* of a SUBSCRIBE_ANSWER: only leftovers, then unwanted again */
-    atomic_bool busy;           /* a handler has one of its messages */
+    atomic_uint busy;           /* so many of its messages are with the plugin */
     atomic_bool up;             /* consumes, as far as we know */
     atomic_uint_fast32_t epoch; /* one more for each AMQP channel it had */
     struct channel *channel;    /* the consumer's */

@@ -276,6 +276,14 @@ static bool add(const struct settings *settings, struct plugins *plugins, const 
         return false;
     }
     plugin->section = settings_section(settings, path);
+    if (plugin->section != NULL && plugin->section->threads > 1 && !(plugin->entry.flags & VALAWAI_THREAD_SAFE)) {
+        fault_set(fault,
+                  "%s: plugins.conf gives it %ld threads, and it does not say that it is safe for several "
+                  "(VALAWAI_THREAD_SAFE)",
+                  path, plugin->section->threads);
+        plugin_free(plugin);
+        return false;
+    }
     plugins->at = memory_resize(plugins->at, (plugins->count + 1) * sizeof(struct plugin *));
     plugins->at[plugins->count++] = plugin;
     return true;

@@ -2,6 +2,7 @@
 #include "registration.h"
 
 #include <json-c/json.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,6 @@
 #define SWEEP_FIRST_MS 5000 /* after an answer: until we look for notifications that nobody took … */
 #define QUERY_MS 3000       /* the MOV's time to answer a query … */
 #define QUERIES 2           /* … and how often it is asked before we register anew */
-#define FOREIGN_MS 100      /* that an answer to somebody else stays with us at most */
 #define SWEEP_MS 60000      /* … and again */
 
 enum state {
@@ -24,7 +24,7 @@ enum state {
     REGISTERED, /* under id */
 };
 
-enum kind { KIND_REGISTER, KIND_UNREGISTER, KIND_QUERY };
+enum kind { KIND_REGISTER, KIND_UNREGISTER };
 
 struct enrolment {
     struct component *component;
@@ -37,9 +37,9 @@ struct enrolment {
 
     /* After a reconnect: did the MOV forget us meanwhile? */
     bool doubtful;
-    unsigned queries;          /* asked since … */
-    unsigned long first_query; /* … and the number of the first */
-    int64_t query_deadline;
+    unsigned asked_whether; /* so many times since */
+    bool asking;
+    struct query query;
 };
 
 /* An id that the MOV is still to be told to forget. */
@@ -52,10 +52,7 @@ struct registration {
     struct enrolment *enrolments;
     size_t count;
     struct consumer *consumer;
-    unsigned long query_count; /* never starts over: an old answer may still lie there */
-    struct subscription *page; /* consumed only while an answer is awaited */
-    struct list foreign;       /* answers to others, to be put back … */
-    int64_t foreign_until;     /* … then */
+    struct queries *queries;
     struct publisher *publisher;
     struct health *health;
     struct log *log;
@@ -128,10 +125,12 @@ static void debt_paid(struct registration *registration, const struct publicatio
 
 /* ---- one component ---- */
 
+static void end_doubt(struct registration *registration, struct enrolment *enrolment);
+
 static void forget_registration(struct registration *registration, struct enrolment *enrolment)
 {
-    services_set_id(enrolment->component->services, "");
-    enrolment->doubtful = false;
+    services_set_id(enrolment->component->services, NULL);
+    end_doubt(registration, enrolment);
     free(enrolment->notification);
     enrolment->notification = NULL;
     char *id = enrolment->id;
@@ -181,41 +180,6 @@ static void no_answer(struct registration *registration, struct enrolment *enrol
     step_out(registration, enrolment, delay);
 }
 
-/* The id of a query is our component's and a number: an answer that comes too late is still known as ours. */
-static void send_query(struct registration *registration, struct enrolment *enrolment, int64_t now)
-{
-    struct text body = {0};
-    unsigned long number = ++registration->query_count;
-    if (enrolment->queries++ == 0)
-        enrolment->first_query = number;
-    enrolment->query_deadline = now + QUERY_MS;
-    text_printf(
-        &body,
-        "{\"id\":\"%s-%lu\",\"pattern\":\"%s\",\"type\":\"%s\",\"order\":\"-since\",\"offset\":0,\"limit\":1000}",
-        enrolment->id, number, name_of(enrolment), enrolment->component->plugin->type);
-    struct publication *publication = publication_new(QUERY_TOPIC, body.at, body.len);
-    publication->report = true;
-    publication->kind = KIND_QUERY;
-    publisher_send_urgent(registration->publisher, publication);
-    text_free(&body);
-}
-
-static void doubt_tend(struct registration *registration, struct enrolment *enrolment, int64_t now)
-{
-    bool can_ask = atomic_load(&registration->page->up);
-    if (!enrolment->doubtful)
-        return;
-    if (enrolment->query_deadline == 0)
-        enrolment->query_deadline = now + QUERY_MS; /* for the page queue to be consumed */
-    if (can_ask && (enrolment->queries == 0 || (now >= enrolment->query_deadline && enrolment->queries < QUERIES))) {
-        send_query(registration, enrolment, now);
-    } else if (now >= enrolment->query_deadline) {
-        log_warning(registration->log, name_of(enrolment),
-                    "the MOV does not say whether it still knows %s; registering anew", enrolment->id);
-        forget_registration(registration, enrolment);
-    }
-}
-
 /* True if the page lists our id. */
 static bool lists_id(struct json_object *page, const char *id)
 {
@@ -230,52 +194,49 @@ static bool lists_id(struct json_object *page, const char *id)
     return false;
 }
 
-/* Who asked, and with which number; NULL: somebody else. */
-static struct enrolment *asker(struct registration *registration, const char *query_id, unsigned long *number)
+static void end_doubt(struct registration *registration, struct enrolment *enrolment)
 {
-    for (size_t i = 0; i < registration->count; i++) {
-        const char *id = registration->enrolments[i].id;
-        size_t len = id == NULL ? 0 : strlen(id);
-        if (id != NULL && strncmp(query_id, id, len) == 0 && query_id[len] == '-') {
-            *number = strtoul(query_id + len + 1, NULL, 10);
-            return &registration->enrolments[i];
-        }
-    }
-    return NULL;
+    enrolment->doubtful = enrolment->asking = false;
+    enrolment->asked_whether = 0;
+    queries_cancel(registration->queries, &enrolment->query);
 }
 
-void registration_paged(struct registration *registration, struct delivery *delivery)
-{
-    struct fault fault;
-    struct json_object *page = NULL, *query_id = NULL;
-    struct enrolment *enrolment = NULL;
-    unsigned long number = 0;
-    struct list one = {0};
+static void on_page(void *context, struct query *query, const char *body, size_t len, struct json_object *page);
 
-    if (delivery->refused == 0 && json_is_object(delivery->body, delivery->len, &fault))
-        page = json_read(registration->reader, delivery->body, delivery->len);
-    if (json_object_object_get_ex(page, "query_id", &query_id) && json_object_is_type(query_id, json_type_string))
-        enrolment = asker(registration, json_object_get_string(query_id), &number);
-    if (enrolment == NULL) {
-        delivery->settlement = SETTLE_PUT_BACK;
-        if (registration->foreign.head == NULL)
-            registration->foreign_until = clock_ms() + FOREIGN_MS;
-        list_put(&registration->foreign, &delivery->node);
-    } else {
-        bool asked = enrolment->doubtful && enrolment->queries > 0 && number >= enrolment->first_query;
-        if (asked && lists_id(page, enrolment->id)) {
-            enrolment->doubtful = false;
-            log_info(registration->log, name_of(enrolment), "still registered as %s", enrolment->id);
-        } else if (asked) {
-            log_warning(registration->log, name_of(enrolment), "the MOV has forgotten %s; registering anew",
-                        enrolment->id);
-            forget_registration(registration, enrolment);
-        }
-        delivery->settlement = SETTLE_ACKNOWLEDGE;
-        list_put(&one, &delivery->node);
-        consumer_settle(registration->consumer, &one);
+/* Does the MOV know us? Asked some times, then we register anew. */
+static void ask_whether(struct registration *registration, struct enrolment *enrolment)
+{
+    char members[512];
+    if (enrolment->asked_whether++ == QUERIES) {
+        log_warning(registration->log, name_of(enrolment),
+                    "the MOV does not say whether it still knows %s; registering anew", enrolment->id);
+        forget_registration(registration, enrolment);
+        return;
     }
-    json_object_put(page);
+    snprintf(members, sizeof members,
+             "{\"pattern\":\"%s\",\"type\":\"%s\",\"order\":\"-since\",\"offset\":0,\"limit\":1000}",
+             name_of(enrolment), enrolment->component->plugin->type);
+    enrolment->asking = true;
+    enrolment->query = (struct query){
+        .about = QUERY_COMPONENTS, .patience_ms = QUERY_MS, .answered = on_page, .context = registration};
+    queries_ask(registration->queries, &enrolment->query, members);
+}
+
+static void on_page(void *context, struct query *query, const char *body, size_t len, struct json_object *page)
+{
+    struct registration *registration = context;
+    struct enrolment *enrolment = (struct enrolment *)((char *)query - offsetof(struct enrolment, query));
+    (void)body, (void)len;
+    enrolment->asking = false;
+    if (page == NULL) { /* no answer */
+        ask_whether(registration, enrolment);
+    } else if (lists_id(page, enrolment->id)) {
+        end_doubt(registration, enrolment);
+        log_info(registration->log, name_of(enrolment), "still registered as %s", enrolment->id);
+    } else {
+        log_warning(registration->log, name_of(enrolment), "the MOV has forgotten %s; registering anew", enrolment->id);
+        forget_registration(registration, enrolment);
+    }
 }
 
 static void enrolment_tend(struct registration *registration, struct enrolment *enrolment, int64_t now)
@@ -302,8 +263,8 @@ static void enrolment_tend(struct registration *registration, struct enrolment *
             no_answer(registration, enrolment);
         break;
     case REGISTERED:
-        if (possible)
-            doubt_tend(registration, enrolment, now);
+        if (possible && enrolment->doubtful && !enrolment->asking)
+            ask_whether(registration, enrolment);
         if (now >= enrolment->sweep_at && possible && enrolment->state == REGISTERED) {
             enrolment->sweep_at = now + SWEEP_MS;
             atomic_store(&answers->sweep, true);
@@ -428,9 +389,8 @@ void registration_connected(struct registration *registration, bool receiving, b
         struct enrolment *enrolment = &registration->enrolments[i];
         if (enrolment->state == LISTENING || enrolment->state == ASKED)
             step_out(registration, enrolment, 0);
+        end_doubt(registration, enrolment); /* an answer to an earlier one would say nothing of now */
         enrolment->doubtful = enrolment->state == REGISTERED;
-        enrolment->queries = 0;
-        enrolment->query_deadline = 0;
     }
 }
 
@@ -482,22 +442,13 @@ int64_t registration_tend(struct registration *registration, int64_t now)
     for (size_t i = 0; reachable && i < registration->debt_count; i++)
         if (!registration->debts[i].sent)
             send_unregister(registration, &registration->debts[i]);
-    bool doubt = false;
     for (size_t i = 0; i < registration->count; i++) {
         struct enrolment *enrolment = &registration->enrolments[i];
         enrolment_tend(registration, enrolment, now);
-        int64_t due = enrolment->state == OUT          ? enrolment->retry_at
-                      : enrolment->state == REGISTERED ? enrolment->query_deadline
-                                                       : enrolment->deadline;
+        int64_t due = enrolment->state == OUT ? enrolment->retry_at : enrolment->deadline;
         if (due > now && due < next)
             next = due;
-        doubt = doubt || enrolment->doubtful;
     }
-    consumer_want(registration->consumer, registration->page, doubt && registration->mov);
-    if (registration->foreign.head != NULL && (!doubt || now >= registration->foreign_until))
-        consumer_settle(registration->consumer, &registration->foreign);
-    if (registration->foreign.head != NULL && registration->foreign_until < next)
-        next = registration->foreign_until;
     return next;
 }
 
@@ -562,10 +513,10 @@ struct registration *registration_new(struct component *const *components, size_
     return registration;
 }
 
-void registration_use(struct registration *registration, struct consumer *consumer, struct subscription *page)
+void registration_use(struct registration *registration, struct consumer *consumer, struct queries *queries)
 {
     registration->consumer = consumer;
-    registration->page = page;
+    registration->queries = queries;
 }
 
 void registration_free(struct registration *registration)
@@ -578,7 +529,6 @@ void registration_free(struct registration *registration)
     }
     for (size_t i = 0; i < registration->debt_count; i++)
         free(registration->debts[i].id);
-    list_free(&registration->foreign);
     free(registration->debts);
     free(registration->enrolments);
     json_tokener_free(registration->reader);

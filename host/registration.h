@@ -12,12 +12,11 @@
 
 #include "consumer.h"
 #include "health.h"
+#include "queries.h"
 #include "services.h"
 
 #define REGISTER_TOPIC "valawai/component/register"
 #define UNREGISTER_TOPIC "valawai/component/unregister"
-#define QUERY_TOPIC "valawai/component/query"
-#define PAGE_TOPIC "valawai/component/page"
 
 struct component {
     const struct plugin *plugin;
@@ -29,8 +28,7 @@ struct registration;
 
 struct registration *registration_new(struct component *const *components, size_t count, struct publisher *publisher,
                                       struct health *health, struct log *log);
-/* page: a subscription of PAGE_TOPIC, which all components share. */
-void registration_use(struct registration *registration, struct consumer *consumer, struct subscription *page);
+void registration_use(struct registration *registration, struct consumer *consumer, struct queries *queries);
 void registration_free(struct registration *registration);
 
 /* What happened. */
@@ -38,7 +36,6 @@ void registration_connected(struct registration *registration, bool receiving, b
 void registration_mov(struct registration *registration, unsigned consumers);
 void registration_subscribed(struct registration *registration, struct component *component, bool up);
 void registration_notified(struct registration *registration, struct component *component, struct delivery *delivery);
-void registration_paged(struct registration *registration, struct delivery *delivery);
 void registration_settled(struct registration *registration, struct publication *publication); /* frees it */
 
 /* Does what is due; returns when there is something to do again. */

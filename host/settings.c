@@ -244,11 +244,35 @@ static int on_validate(cfg_t *cfg, cfg_opt_t *option)
     return refuse_value();
 }
 
+#define THREADS_MAX 64
+
+static bool threads_read(const char *value, long *threads)
+{
+    char *end = NULL;
+    errno = 0;
+    long number = strtol(value, &end, 10);
+    if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0 || number < 1 || number > THREADS_MAX)
+        return false;
+    *threads = number;
+    return true;
+}
+
+static int on_threads(cfg_t *cfg, cfg_opt_t *option)
+{
+    long threads;
+    const char *value = cfg_opt_getnstr(option, cfg_opt_size(option) - 1);
+    if (value != NULL && threads_read(value, &threads))
+        return 0;
+    fault_set(parse->fault, "%s:%d: threads: \"%.40s\" is not a number from 1 to %d", parse->file, cfg->line,
+              value == NULL ? "" : value, THREADS_MAX);
+    return refuse_value();
+}
+
 static void section_take(struct settings *settings, cfg_t *cfg)
 {
     settings->sections = memory_resize(settings->sections, (settings->section_count + 1) * sizeof *settings->sections);
     struct plugin_section *section = &settings->sections[settings->section_count++];
-    *section = (struct plugin_section){.name = memory_text(cfg_title(cfg)), .enabled = true};
+    *section = (struct plugin_section){.name = memory_text(cfg_title(cfg)), .enabled = true, .threads = 1};
     for (unsigned i = 0; i < cfg_num(cfg); i++) {
         cfg_opt_t *option = cfg_getnopt(cfg, i);
         const char *key = cfg_opt_name(option);
@@ -261,6 +285,8 @@ static void section_take(struct settings *settings, cfg_t *cfg)
             (void)!boolean_read(value, &section->enabled); /* on_enabled has seen it */
         } else if (strcmp(key, "validate") == 0) {
             (void)!validate_read(value, &section->validate);
+        } else if (strcmp(key, "threads") == 0) {
+            (void)!threads_read(value, &section->threads);
         } else {
             section->options = memory_resize(section->options, (section->option_count + 1) * sizeof *section->options);
             section->options[section->option_count++] =
@@ -353,7 +379,8 @@ static cfg_t *grammar(cfg_opt_t *options, cfg_opt_t sections[][TABLE_SIZE + 1], 
     plugin[0] = (cfg_opt_t)CFG_STR("path", NULL, CFGF_NODEFAULT);
     plugin[1] = (cfg_opt_t)CFG_STR("enabled", NULL, CFGF_NODEFAULT);
     plugin[2] = (cfg_opt_t)CFG_STR("validate", NULL, CFGF_NODEFAULT);
-    plugin[3] = end;
+    plugin[3] = (cfg_opt_t)CFG_STR("threads", NULL, CFGF_NODEFAULT);
+    plugin[4] = end;
     options[count++] =
         (cfg_opt_t)CFG_SEC("plugin", plugin, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES | CFGF_KEYSTRVAL);
     options[count] = end;
@@ -371,13 +398,14 @@ static cfg_t *grammar(cfg_opt_t *options, cfg_opt_t sections[][TABLE_SIZE + 1], 
     cfg_set_validate_func(cfg, "plugin|enabled", on_enabled);
     cfg_set_validate_func(cfg, "plugin|path", on_path);
     cfg_set_validate_func(cfg, "plugin|validate", on_validate);
+    cfg_set_validate_func(cfg, "plugin|threads", on_threads);
     return cfg;
 }
 
 static bool file_read(struct settings *settings, const char *path, struct fault *fault)
 {
     bool read = false;
-    cfg_opt_t options[8], sections[4][TABLE_SIZE + 1], plugin[4];
+    cfg_opt_t options[8], sections[4][TABLE_SIZE + 1], plugin[5];
     cfg_t *cfg = NULL;
     struct text text = {0};
     struct parse context = {.settings = settings, .file = path, .fault = fault};

@@ -32,6 +32,7 @@ struct plugin_section {
     char *path; /* NAME.so of the plugin directory unless the section says otherwise */
     bool enabled;
     enum validate validate;
+    long threads; /* for its handlers */
     struct plugin_option *options;
     size_t option_count;
 };

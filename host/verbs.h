@@ -11,6 +11,7 @@ enum status { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
 int verb_run(int argc, char **argv);
 int verb_check(int argc, char **argv);
 int verb_validate(int argc, char **argv);
+int verb_try(int argc, char **argv);
 
 /* Says what is wrong with the command line; which may be NULL. Returns STATUS_USAGE. */
 int usage(const char *what, const char *which);

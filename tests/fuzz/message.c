@@ -20,27 +20,26 @@
 
 static struct list records; /* for the MOV */
 
-bool __wrap_publisher_send(struct publisher *publisher, struct list *publications);
-bool __wrap_publisher_send(struct publisher *publisher, struct list *publications)
+static void on_settle(void *context, struct list *deliveries)
 {
-    (void)publisher, (void)publications;
+    (void)context, (void)deliveries;
+    EXPECT(false, "something is settled past the events");
+}
+
+static bool on_send(void *context, struct list *publications)
+{
+    (void)context, (void)publications;
     EXPECT(false, "something is sent past the handling");
     return false;
 }
 
-void __wrap_publisher_send_record(struct publisher *publisher, struct publication *publication, bool at_once);
-void __wrap_publisher_send_record(struct publisher *publisher, struct publication *publication, bool at_once)
+static void on_record(void *context, struct publication *publication, bool at_once)
 {
-    (void)publisher;
-    (void)at_once;
+    (void)context, (void)at_once;
     list_put(&records, &publication->node);
 }
 
-void __wrap_publisher_flush_records(struct publisher *publisher);
-void __wrap_publisher_flush_records(struct publisher *publisher)
-{
-    (void)publisher;
-}
+static const struct transport transport = {.settle = on_settle, .send = on_send, .record = on_record};
 
 static sem_t handled;
 static struct delivery *settled;
@@ -75,7 +74,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     plugin.type = contract_type(plugin.contract);
     plugin.registered = contract_registered(plugin.contract);
     subscription.owner = (void *)&plugin.entry.topics[0];
-    struct services *services = services_new(&plugin, contract_of_mov(), logs, NULL, 1 << 24);
+    struct services *services = services_new(&(struct services_options){.plugin = &plugin,
+                                                                        .mov = contract_of_mov(),
+                                                                        .log = logs,
+                                                                        .transport = &transport,
+                                                                        .message_max_bytes = 1 << 24});
     services_set_id(services, ID);
     sem_init(&handled, 0, 0);
     executor = executor_new(&(struct executor_options){

@@ -51,7 +51,8 @@ static struct plugin plugins[] = {
      .file = "b.so",
      .entry = {.version = "4.5.6", .asyncapi = "b: 1\n"}},
 };
-static struct subscription answers[2], page;
+static struct subscription answers[2], page, connections;
+static struct queries *queries;
 static struct component components[2];
 
 /* What becomes of deliveries: their tag is the place here. */
@@ -97,19 +98,28 @@ static bool is_id(const char *text)
     return text != NULL && is_component_id(text, strlen(text));
 }
 
+/* Ids of queries are known to the inputs. */
+ssize_t __wrap_getrandom(void *bytes, size_t len, unsigned flags);
+ssize_t __wrap_getrandom(void *bytes, size_t len, unsigned flags)
+{
+    (void)flags;
+    memset(bytes, 0, len);
+    return (ssize_t)len;
+}
+
 void __wrap_publisher_send_urgent(struct publisher *publisher, struct publication *publication);
 void __wrap_publisher_send_urgent(struct publisher *publisher, struct publication *publication)
 {
     (void)publisher;
     struct json_object *body = fuzz_object(publication->body, publication->len);
-    bool query = strcmp(publication->topic, QUERY_TOPIC) == 0;
-    EXPECT(publication->report && !publication->waits && publication->persistent == !query, "sent in another way");
+    bool query = strcmp(publication->topic, "valawai/component/query") == 0;
+    EXPECT(publication->report == !query && !publication->waits && publication->persistent == !query,
+           "sent in another way");
     if (strcmp(publication->topic, UNREGISTER_TOPIC) == 0) {
         EXPECT(is_id(fuzz_member(body, "component_id")), "unregister %s", publication->body);
     } else if (query) {
         const char *id = fuzz_member(body, "id");
-        EXPECT(id != NULL && strspn(id, "0123456789abcdefABCDEF") == COMPONENT_ID_LEN && id[COMPONENT_ID_LEN] == '-',
-               "query %s", publication->body);
+        EXPECT(id != NULL && strncmp(id, "0000000000000000-", 17) == 0, "query %s", publication->body);
     } else {
         EXPECT(strcmp(publication->topic, REGISTER_TOPIC) == 0, "something for %s", publication->topic);
     }
@@ -135,9 +145,12 @@ static void begin(void)
     struct component *const all[] = {&components[0], &components[1]};
     health = health_new(fuzz_directory(), "id.json", logs);
     registration = registration_new(all, 2, NULL, health, logs);
-    registration_use(registration, NULL, &page);
+    queries = queries_new(NULL, logs);
+    queries_use(queries, NULL, (struct subscription *[]){&page, &connections});
+    queries_connected(queries, true);
+    registration_use(registration, NULL, queries);
     for (int i = 0; i < 2; i++) {
-        services_set_id(components[i].services, "");
+        services_set_id(components[i].services, NULL);
         atomic_store(&answers[i].wanted, false);
         atomic_store(&answers[i].up, false);
     }
@@ -152,6 +165,7 @@ static void end(void)
 {
     list_free(&sent);
     registration_free(registration);
+    queries_free(queries);
     health_free(health);
 }
 
@@ -240,7 +254,10 @@ static void settle(enum outcome outcome)
     for (size_t i = 0; i < known_count && strcmp(publication->topic, UNREGISTER_TOPIC) == 0; i++)
         if (strstr(publication->body, known[i]) != NULL)
             memmove(known[i], known[--known_count], sizeof *known);
-    registration_settled(registration, publication);
+    if (publication->report)
+        registration_settled(registration, publication);
+    else
+        free(publication);
 }
 
 static void connection_lost(void)
@@ -255,6 +272,7 @@ static void connection_lost(void)
     atomic_store(&page.up, false);
     registration_connected(registration, false, true);
     registration_tend(registration, now);
+    queries_tend(queries, now);
     registration_connected(registration, true, true);
     registration_mov(registration, 1);
 }
@@ -277,7 +295,7 @@ static void happen(char what, const char *body, size_t len)
         notify(1, (char)(what - 'A' + 'a'), body, len);
         break;
     case 'p':
-        registration_paged(registration, deliver(&page, body, len, false));
+        queries_paged(queries, deliver(&page, body, len, false));
         break;
     case 'c':
         settle(OUTCOME_CONFIRMED);
@@ -291,6 +309,7 @@ static void happen(char what, const char *body, size_t len)
     case 'm':
         registration_mov(registration, 0);
         registration_tend(registration, now);
+        queries_tend(queries, now);
         registration_mov(registration, 1);
         break;
     case 't':
@@ -327,7 +346,8 @@ static void expect_ledger(void)
 
 static void expect_sane(void)
 {
-    int64_t next = registration_tend(registration, now);
+    int64_t next = registration_tend(registration, now), asked = queries_tend(queries, now);
+    next = next < asked ? next : asked;
     EXPECT(next > now && next <= now + 1000, "to be called again in %lld ms", (long long)(next - now));
     obey();
     char *text = registration_text(registration);
@@ -365,12 +385,13 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     logs = fuzz_log();
     health_path = memory_format("%s/id.json", fuzz_directory());
     ledger_path = memory_format("%s.ids", health_path);
-    page = (struct subscription){.topic = PAGE_TOPIC, .kind = SUBSCRIBE_SHARED};
+    page = (struct subscription){.topic = "valawai/component/page", .kind = SUBSCRIBE_SHARED};
     for (int i = 0; i < 2; i++) {
         answers[i] =
             (struct subscription){.topic = plugins[i].registered, .kind = SUBSCRIBE_ANSWER, .owner = &components[i]};
         components[i] = (struct component){.plugin = &plugins[i],
-                                           .services = services_new(&plugins[i], NULL, logs, NULL, 1000),
+                                           .services = services_new(&(struct services_options){
+                                               .plugin = &plugins[i], .log = logs, .message_max_bytes = 1000}),
                                            .answers = &answers[i]};
     }
     return 0;

@@ -16,6 +16,7 @@ static_assert(VALAWAI_DONE == 0, "verdict");
 static_assert(VALAWAI_RETRY == -1, "verdict");
 static_assert(VALAWAI_WRONG == -2, "verdict");
 static_assert(VALAWAI_FAILED == -3, "verdict");
+static_assert(VALAWAI_LATER == 1, "verdict"); /* 1.1 */
 
 static_assert(VALAWAI_DEBUG == 0, "level");
 static_assert(VALAWAI_INFO == 1, "level");
@@ -29,6 +30,10 @@ static_assert(VALAWAI_E_TOPIC == -3, "error");
 static_assert(VALAWAI_E_STATE == -4, "error");
 
 static_assert(VALAWAI_REDELIVERED == 1, "flag");
+static_assert(VALAWAI_THREAD_SAFE == 1, "flag"); /* 1.1 */
+
+static_assert(VALAWAI_COMPONENTS == 0, "query"); /* 1.1 */
+static_assert(VALAWAI_CONNECTIONS == 1, "query");
 
 /* ---- structures, where long and pointers have 64 bits ---- */
 
@@ -55,6 +60,13 @@ PLACE(valawai_host, publish, 32);
 PLACE(valawai_host, json, 40);
 PLACE(valawai_host, explain, 48);
 REACHES(valawai_host, 56);
+PLACE(valawai_host, later, 56); /* 1.1 */
+PLACE(valawai_host, publish_for, 64);
+PLACE(valawai_host, settle, 72);
+PLACE(valawai_host, timer, 80);
+PLACE(valawai_host, cancel, 88);
+PLACE(valawai_host, query, 96);
+REACHES(valawai_host, 104);
 
 /* The element of an array: never larger. */
 PLACE(valawai_topic, name, 0);
@@ -74,9 +86,14 @@ PLACE(valawai_plugin, start, 40);
 PLACE(valawai_plugin, stop, 48);
 REACHES(valawai_plugin, 56);
 
-/* With minor 0 there is nothing more; a later minor number takes the place of this one. */
-static_assert(VALAWAI_ABI_MINOR != 0 || (sizeof(struct valawai_message) == 40 && sizeof(struct valawai_host) == 56 &&
-                                         sizeof(struct valawai_plugin) == 56),
+PLACE(valawai_plugin, flags, 56); /* 1.1 */
+PLACE(valawai_plugin, registered, 64);
+PLACE(valawai_plugin, unregistered, 72);
+REACHES(valawai_plugin, 80);
+
+/* With minor 1 there is nothing more; a later minor number takes the place of this one. */
+static_assert(VALAWAI_ABI_MINOR != 1 || (sizeof(struct valawai_message) == 40 && sizeof(struct valawai_host) == 104 &&
+                                         sizeof(struct valawai_plugin) == 80),
               "what was appended wants another minor number");
 
 #endif
@@ -113,4 +130,4 @@ static const struct valawai_topic topics[] = {{"valawai/c1/a/data/in", handle, {
 
 /* C++17 has no designated initialisers: the order is part of the interface. */
 const struct valawai_plugin valawai_plugin_entry = {
-    VALAWAI_PLUGIN_HEAD, "1.0.0", "asyncapi: 2.6.0", topics, start, stop};
+    VALAWAI_PLUGIN_HEAD, "1.0.0", "asyncapi: 2.6.0", topics, start, stop, 0, NULL, NULL};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * executor and services: a plugin is called, and what it asks for and answers becomes of it what plugin.h says.
- * The plugin is a structure of this file, its handlers functions of this file. publisher_send() and
- * publisher_send_record() are stand-ins that keep what they are given: there is no publisher and no broker here. */
+ * The plugin is a structure of this file, its handlers functions of this file. The transport is a stand-in that keeps
+ * what it is given: there is no broker here. */
 #include "support.h"
 
 #include <json-c/json.h>
@@ -27,10 +27,16 @@ static struct list records;   /* for the MOV */
 static struct list published; /* past the handlers */
 static bool publisher_closed;
 
-bool __wrap_publisher_send(struct publisher *publisher, struct list *publications);
-bool __wrap_publisher_send(struct publisher *publisher, struct list *publications)
+static void keep_settled(void *context, struct list *deliveries)
 {
-    UNUSED(publisher);
+    UNUSED(context);
+    UNUSED(deliveries);
+    abort(); /* the executor's events come before */
+}
+
+static bool keep_sent(void *context, struct list *publications)
+{
+    UNUSED(context);
     pthread_mutex_lock(&lock);
     bool closed = publisher_closed;
     if (!closed)
@@ -39,21 +45,16 @@ bool __wrap_publisher_send(struct publisher *publisher, struct list *publication
     return !closed;
 }
 
-void __wrap_publisher_send_record(struct publisher *publisher, struct publication *publication, bool at_once);
-void __wrap_publisher_send_record(struct publisher *publisher, struct publication *publication, bool at_once)
+static void keep_record(void *context, struct publication *publication, bool at_once)
 {
-    UNUSED(publisher);
+    UNUSED(context);
     UNUSED(at_once);
     pthread_mutex_lock(&lock);
     list_put(&records, &publication->node);
     pthread_mutex_unlock(&lock);
 }
 
-void __wrap_publisher_flush_records(struct publisher *publisher);
-void __wrap_publisher_flush_records(struct publisher *publisher)
-{
-    UNUSED(publisher);
-}
+static const struct transport transport = {.settle = keep_settled, .send = keep_sent, .record = keep_record};
 
 static struct publication *take_record(void)
 {
@@ -156,6 +157,16 @@ static void on_handled(void *context, struct delivery *delivery, struct list *pu
 
 static const struct executor_events events = {.handled = on_handled};
 
+static struct list questions; /* to the MOV */
+
+static void keep_question(void *context, struct question *question)
+{
+    UNUSED(context);
+    pthread_mutex_lock(&lock);
+    list_put(&questions, &question->node);
+    pthread_mutex_unlock(&lock);
+}
+
 static struct list seen_list; /* taken from the queue, not looked at yet */
 
 static struct outcome_seen *next_outcome(void)
@@ -189,6 +200,16 @@ static bool is_nothing_there(void)
     return seen_list.head == NULL;
 }
 
+static struct services *make_services(void)
+{
+    return services_new(&(struct services_options){.plugin = &plugin,
+                                                   .mov = mov,
+                                                   .log = logs,
+                                                   .transport = &transport,
+                                                   .message_max_bytes = 2000,
+                                                   .ask = keep_question});
+}
+
 static void make(uint32_t attempts)
 {
     struct executor_options made = {.plugin = &plugin,
@@ -213,7 +234,7 @@ static void begin(uint32_t attempts)
 
 static void finish(void)
 {
-    executor_close(executor);
+    executor_close(executor, clock_ms() + 10000);
     assert_true(executor_join(executor, clock_ms() + 20000));
     executor_free(executor);
     executor = NULL;
@@ -237,7 +258,7 @@ static int enter(void **state)
                              .contract = contract};
     for (int i = 0; i < 2; i++)
         subscriptions[i] = (struct subscription){.topic = topics[i].name, .owner = (void *)&topics[i]};
-    services = services_new(&plugin, mov, logs, NULL, 2000);
+    services = make_services();
     queue_init(&outcomes, false);
     started = stopped = 0;
     start_answer = 0;
@@ -403,9 +424,9 @@ static void not_done(void **state)
         {VALAWAI_FAILED, NULL, "rejected a message of " FIRST ": the plugin could not handle it"},
         {VALAWAI_RETRY, "later", "rejected a message of " FIRST ": no attempt succeeded: later"},
         {VALAWAI_RETRY, NULL, "rejected a message of " FIRST ": no attempt succeeded"},
-        {1, NULL,
+        {2, NULL,
          "rejected a message of " FIRST
-         ": the plugin could not handle it: the handler returned 1, which is no verdict"},
+         ": the plugin could not handle it: the handler returned 2, which is no verdict"},
         {-4, NULL,
          "rejected a message of " FIRST
          ": the plugin could not handle it: the handler returned -4, which is no verdict"},
@@ -983,7 +1004,7 @@ static void a_close_drops_what_is_not_begun(void **state)
     put(0, "{\"m\":2}");
     put(1, "{\"m\":3}");
     sem_wait(&entered);
-    executor_close(executor);
+    executor_close(executor, clock_ms() + 10000);
     put(1, "{\"m\":4}");
     assert_false(executor_join(executor, clock_ms() + 50)); /* the call in hand goes on */
     assert_int_equal(stopped, 0);
@@ -1049,7 +1070,7 @@ static void neither_start_nor_stop(void **state)
     plugin.entry.start = NULL;
     plugin.entry.stop = NULL;
     begin(1);
-    executor_close(executor);
+    executor_close(executor, clock_ms() + 10000);
     assert_true(executor_join(executor, clock_ms() + 20000));
     executor_free(executor);
     executor = NULL;
@@ -1060,7 +1081,7 @@ static void never_started(void **state)
     UNUSED(state);
     make(1);
     put(0, "{}");
-    executor_close(executor);
+    executor_close(executor, clock_ms() + 10000);
     assert_true(executor_join(executor, clock_ms()));
     executor_free(executor);
     executor_free(NULL);
