@@ -2,10 +2,11 @@
 #
 # valawai_add_plugin(NAME SOURCES file... ASYNCAPI asyncapi.yaml [VERSION x.y.z])
 #
-# Builds NAME.so and checks it as the host does when it loads it. Without VERSION it is the one that the document has in `info`. The AsyncAPI document is put into it byte for byte, and again when it changes; the source finds it as
+# Builds NAME.so and checks it as the host does when it loads it. Without VERSION it is the one that the document has in
+# `info`. The AsyncAPI document is put into it byte for byte, and again when it changes; the source finds it as
 # `extern const char valawai_asyncapi[]`, and the version as VALAWAI_PLUGIN_VERSION.
-set(VALAWAI_EMBED_SCRIPT ${CMAKE_CURRENT_LIST_DIR}/embed.cmake)
-
+#
+# Part of the tree, and of the installation: find_package(ValawaiHost) brings it.
 function(valawai_add_plugin name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "ASYNCAPI;VERSION" "SOURCES")
   if(NOT arg_SOURCES OR NOT arg_ASYNCAPI OR arg_UNPARSED_ARGUMENTS)
@@ -20,16 +21,18 @@ function(valawai_add_plugin name)
     set(arg_VERSION ${CMAKE_MATCH_1})
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${document})
   endif()
+  set(script ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/embed.cmake)
   set(embedded ${CMAKE_CURRENT_BINARY_DIR}/${name}_asyncapi.c)
   add_custom_command(
     OUTPUT ${embedded}
-    COMMAND ${CMAKE_COMMAND} -DINPUT=${document} -DOUTPUT=${embedded} -P ${VALAWAI_EMBED_SCRIPT}
-    DEPENDS ${document} ${VALAWAI_EMBED_SCRIPT}
+    COMMAND ${CMAKE_COMMAND} -DINPUT=${document} -DOUTPUT=${embedded} -P ${script}
+    DEPENDS ${document} ${script}
     COMMENT "Embedding ${arg_ASYNCAPI}")
   add_library(${name} MODULE ${arg_SOURCES} ${embedded})
-  target_link_libraries(${name} PRIVATE valawai_plugin)
+  target_link_libraries(${name} PRIVATE ValawaiHost::plugin)
   target_compile_definitions(${name} PRIVATE VALAWAI_PLUGIN_VERSION="${arg_VERSION}")
-  add_custom_command(TARGET ${name} POST_BUILD COMMAND valawai-host check $<TARGET_FILE:${name}>
+  add_custom_command(TARGET ${name} POST_BUILD
+                     COMMAND $<TARGET_FILE:ValawaiHost::valawai-host> check $<TARGET_FILE:${name}>
                      COMMENT "Checking ${name}.so")
   set_target_properties(${name} PROPERTIES PREFIX "" SUFFIX ".so" C_VISIBILITY_PRESET hidden
                                            CXX_VISIBILITY_PRESET hidden)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What `cmake --install` puts where, in two components: `host` runs plugins, `dev` builds them. All that `dev` brings finds
+# its neighbours from where it lies, so `--prefix` may move it; the other files name the prefix of the configuration.
+include(CMakePackageConfigHelpers)
+
+set(VALAWAI_INSTALL_CMAKEDIR ${CMAKE_INSTALL_LIBDIR}/cmake/ValawaiHost)
+set(VALAWAI_INSTALL_PKGCONFIGDIR ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+# With /usr the settings belong to /etc. With any other prefix they stay below it, where --prefix and DESTDIR find them.
+set(VALAWAI_INSTALL_SETTINGSDIR ${CMAKE_INSTALL_SYSCONFDIR}/valawai-host)
+set(VALAWAI_SETTINGSDIR ${CMAKE_INSTALL_FULL_SYSCONFDIR}/valawai-host)
+if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+  set(VALAWAI_INSTALL_SETTINGSDIR ${VALAWAI_SETTINGSDIR})
+endif()
+set(VALAWAI_PLUGINDIR ${CMAKE_INSTALL_PREFIX}/${VALAWAI_INSTALL_PLUGINDIR})
+
+set(parts ${CMAKE_CURRENT_LIST_DIR}/install)
+set(made ${CMAKE_BINARY_DIR}/install)
+
+# ---- host ----
+
+install(TARGETS valawai-host EXPORT ValawaiHost RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT host)
+configure_file(${parts}/echo.conf.in ${made}/echo.conf @ONLY)
+install(FILES ${made}/echo.conf DESTINATION ${VALAWAI_INSTALL_SETTINGSDIR} COMPONENT host)
+install(FILES README.md CHANGELOG.md plugins.conf ${parts}/copyright DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT host)
+install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT host)
+
+# ---- dev ----
+
+set_target_properties(valawai_plugin PROPERTIES EXPORT_NAME plugin)
+install(TARGETS valawai_plugin EXPORT ValawaiHost)
+install(FILES include/valawai/plugin.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/valawai COMPONENT dev)
+install(EXPORT ValawaiHost FILE ValawaiHostTargets.cmake NAMESPACE ValawaiHost:: DESTINATION ${VALAWAI_INSTALL_CMAKEDIR}
+        COMPONENT dev)
+configure_package_config_file(${parts}/ValawaiHostConfig.cmake.in ${made}/ValawaiHostConfig.cmake
+                              INSTALL_DESTINATION ${VALAWAI_INSTALL_CMAKEDIR} PATH_VARS VALAWAI_INSTALL_PLUGINDIR)
+write_basic_package_version_file(${made}/ValawaiHostConfigVersion.cmake COMPATIBILITY SameMajorVersion)
+install(FILES ${made}/ValawaiHostConfig.cmake ${made}/ValawaiHostConfigVersion.cmake cmake/ValawaiPlugin.cmake
+              cmake/embed.cmake
+        DESTINATION ${VALAWAI_INSTALL_CMAKEDIR} COMPONENT dev)
+string(REGEX REPLACE "[^/]+" ".." VALAWAI_PC_TO_PREFIX ${VALAWAI_INSTALL_PKGCONFIGDIR})
+configure_file(${parts}/valawai-host.pc.in ${made}/valawai-host.pc @ONLY)
+install(FILES ${made}/valawai-host.pc DESTINATION ${VALAWAI_INSTALL_PKGCONFIGDIR} COMPONENT dev)
+install(FILES ${parts}/copyright DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/valawai-host-dev COMPONENT dev)
