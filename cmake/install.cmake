@@ -22,6 +22,8 @@ set(made ${CMAKE_BINARY_DIR}/install)
 install(TARGETS valawai-host EXPORT ValawaiHost RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT host)
 configure_file(${parts}/echo.conf.in ${made}/echo.conf @ONLY)
 install(FILES ${made}/echo.conf DESTINATION ${VALAWAI_INSTALL_SETTINGSDIR} COMPONENT host)
+configure_file(${parts}/valawai-host@.service.in ${made}/valawai-host@.service @ONLY)
+install(FILES ${made}/valawai-host@.service DESTINATION lib/systemd/system COMPONENT host)
 install(FILES README.md CHANGELOG.md plugins.conf ${parts}/copyright DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT host)
 install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT host)
 

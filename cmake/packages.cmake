@@ -25,7 +25,8 @@ set(CPACK_DEBIAN_HOST_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_HOST_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_HOST_PACKAGE_RECOMMENDS ca-certificates)
 set(CPACK_DEBIAN_HOST_PACKAGE_CONTROL_EXTRA
-    "${CMAKE_CURRENT_LIST_DIR}/install/conffiles")
+    ${CMAKE_CURRENT_LIST_DIR}/install/conffiles ${CMAKE_CURRENT_LIST_DIR}/install/postinst
+    ${CMAKE_CURRENT_LIST_DIR}/install/prerm ${CMAKE_CURRENT_LIST_DIR}/install/postrm)
 
 set(CPACK_COMPONENT_DEV_DESCRIPTION
     "The header that a plugin includes, which is also its manual, and what a build

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -13,6 +14,7 @@
 #include "consumer.h"
 #include "health.h"
 #include "memory.h"
+#include "notify.h"
 #include "publisher.h"
 #include "queries.h"
 #include "registration.h"
@@ -41,6 +43,7 @@ struct host {
     struct publisher *publisher;
     struct registration *registration;
     struct health *health;
+    struct notify *notify;
     struct queries *queries;
     struct ring *ring;
     struct component *components;        /* for registration, one for each seat */
@@ -263,11 +266,27 @@ static void handle_event(struct host *host, struct event *event)
     free(event);
 }
 
+/* For people, in one line: how far we are. */
+static void show_status(struct host *host, bool healthy)
+{
+    const char *plural = host->ring->route_count == 1 ? "" : "s";
+    char text[128];
+    if (!host->receiving || !host->publishing)
+        snprintf(text, sizeof text, "waiting for the broker");
+    else if (host->routes_up < host->ring->route_count)
+        snprintf(text, sizeof text, "consuming %zu of %zu topic%s", host->routes_up, host->ring->route_count, plural);
+    else
+        snprintf(text, sizeof text, "%s, consuming %zu topic%s", healthy ? "registered" : "waiting for the MOV",
+                 host->ring->route_count, plural);
+    notify_show(host->notify, healthy, text);
+}
+
 static void show_health(struct host *host)
 {
     bool at_work = host->receiving && host->publishing && host->routes_up == host->ring->route_count && !host->stopping;
     char *text = at_work ? registration_text(host->registration) : NULL;
     health_show(host->health, text);
+    show_status(host, text != NULL);
     free(text);
 }
 
@@ -300,6 +319,8 @@ static void turn(struct host *host, int64_t until_ms)
     int64_t due = registration_tend(host->registration, now), asked = queries_tend(host->queries, now);
     host->due = due < asked ? due : asked;
     show_health(host);
+    int64_t notify_due = notify_tend(host->notify, now);
+    host->due = notify_due < host->due ? notify_due : host->due;
     if (host->publisher_started)
         publisher_tend(host->publisher, host->receiving);
     ring_tend(host->ring, now);
@@ -395,6 +416,8 @@ static void subscribe(struct host *host, size_t *count, struct subscription *sub
 static void make_parts(struct host *host, const struct plugins *plugins)
 {
     const struct settings *settings = host->settings;
+    host->notify = notify_new(host->log);
+    notify_show(host->notify, false, "starting the plugins");
     host->publisher = make_publisher(host, plugins);
     struct ring_options ring = {
         .settings = settings,
@@ -480,6 +503,7 @@ static bool stop(struct host *host)
     int64_t deadline = clock_ms() + host->settings->host.grace_seconds * 1000;
     host->stopping = true;
     expect_second_signal();
+    notify_stopping(host->notify);
     health_show(host->health, NULL);
     for (size_t i = 0; i < host->ring->route_count; i++)
         consumer_want(host->consumer, &host->ring->routes[i].subscription, false);
@@ -499,6 +523,7 @@ static void free_parts(struct host *host)
     consumer_free(host->consumer);
     registration_free(host->registration);
     health_free(host->health);
+    notify_free(host->notify);
     queries_free(host->queries);
     ring_free(host->ring);
     free(host->components);
