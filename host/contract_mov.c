@@ -164,9 +164,11 @@ static struct stage stage_after(const struct stage *before, struct json_object *
 /* A circle without an array in it is an error already: it goes no deeper into the value. */
 static void tell_circle(struct payload_walk *walk, const struct stage *stages, size_t count, uint64_t state)
 {
+    if (state == CIRCLE_DONE || (state & CIRCLE_TOLD) != 0)
+        return;
     size_t first = (size_t)(state >> 1) - 1;
     size_t before = first == 0 ? 0 : stages[first - 1].arrays;
-    if (state == CIRCLE_DONE || (state & CIRCLE_TOLD) != 0 || stages[count - 1].arrays == before)
+    if (stages[count - 1].arrays == before)
         return;
     ptrmap_put(&walk->contract->circles_for_mov, stages[first].schema, state | CIRCLE_TOLD);
     stumble(walk, stages[first].schema, NULL, "it contains itself with no object between");

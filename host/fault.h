@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * fault: why something could not be done, in one line that names the thing: whatever is quoted in it, there are no
- * control characters in it, and it is UTF-8. Every fallible function of the host takes a place for it; main decides
- * what ends the program. */
+ * fault: why something could not be done, in one line that names the thing: whatever it quotes, it is UTF-8 without
+ * control characters. Every fallible function of the host takes a place for it; main decides what ends the program. */
 #ifndef HOST_FAULT_H
 #define HOST_FAULT_H
 
