@@ -31,6 +31,7 @@
 #define RECONNECT_MS 1500 /* to a peer that was there: another attempt finds it sooner than TCP's own repetitions */
 #define PATIENCE_MS 1800  /* a heartbeat: the broker sends one every half, so more than three are missing */
 #define CLOSE_SECONDS 1   /* a dead peer must not hold up the end */
+#define HELD_MS 200       /* a connection that lasted so long was of use */
 
 struct connection {
     const struct broker *broker;
@@ -39,7 +40,7 @@ struct connection {
     size_t next; /* endpoint to try */
     char peer[300];
     bool has_been_open;
-    int64_t tend_at;
+    int64_t opened_at, tend_at;
     struct text out;            /* publications that wait to be sent */
     pthread_mutex_t break_lock; /* fd, so that nobody breaks a descriptor that has become somebody else's */
     int fd;
@@ -234,6 +235,7 @@ static enum opened open_endpoint(struct connection *connection, const struct end
     opened = log_in(connection, fault);
     amqp_set_rpc_timeout(connection->state, &goodbye); /* the one RPC that is left is connection.close */
     connection->has_been_open = connection->has_been_open || opened == OPENED;
+    connection->opened_at = clock_ms();
     connection->tend_at = 0;
 out:
     if (opened != OPENED) {
@@ -252,6 +254,19 @@ enum opened connection_open(struct connection *connection, struct fault *fault)
         connection->next = (connection->next + 1) % connection->broker->endpoint_count;
     }
     return opened;
+}
+
+struct backoff connection_backoff(const struct broker *broker)
+{
+    return (struct backoff){.first_ms = 100, .last_ms = (uint32_t)broker->reconnect_ms / 2};
+}
+
+uint32_t connection_pause(const struct connection *connection, struct backoff *backoff)
+{
+    if (clock_ms() - connection->opened_at < HELD_MS)
+        return backoff_next(backoff);
+    backoff_reset(backoff);
+    return 0;
 }
 
 const char *connection_peer(const struct connection *connection)

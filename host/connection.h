@@ -15,6 +15,7 @@
 #include <amqp.h>
 #endif
 
+#include "backoff.h"
 #include "fault.h"
 #include "settings.h"
 
@@ -28,7 +29,7 @@ struct broker {
     int heartbeat;    /* seconds */
     int max_retries;  /* attempts to make the first connection … */
     int retry_sleep;  /* … and the seconds between them */
-    int reconnect_ms; /* most milliseconds between later attempts */
+    int reconnect_ms; /* most milliseconds that a broker is there again and not found */
 };
 
 struct connection;
@@ -42,6 +43,14 @@ enum opened {
     OPEN_REFUSED /* the broker does not want us (credentials, virtual host), or its certificate is not good */
 };
 enum opened connection_open(struct connection *connection, struct fault *fault) __attribute__((warn_unused_result));
+/* The pauses between attempts to open a connection that was there. The longest is half of reconnect_ms: the other half
+ * is for logging in and for taking up the work. */
+struct backoff connection_backoff(const struct broker *broker);
+
+/* After a connection was lost: the pause before the next attempt. None if it held for some time; otherwise the broker
+ * lets us in and throws us out again, and hammering at its door helps nobody. */
+uint32_t connection_pause(const struct connection *connection, struct backoff *backoff);
+
 /* The node that is connected, or was tried last: HOST:PORT. */
 const char *connection_peer(const struct connection *connection);
 bool connection_is_open(const struct connection *connection);

@@ -561,6 +561,17 @@ static void serve(struct consumer *consumer)
     connection_lost(consumer, fault.text);
 }
 
+/* Without a connection. */
+static void rest(struct consumer *consumer, int64_t until_ms)
+{
+    while (!atomic_load(&consumer->stopping) && clock_ms() < until_ms) {
+        sleep_until(consumer, until_ms);
+        atomic_store(&consumer->wants_changed, false);
+        struct list stale = queue_take(&consumer->settlements);
+        list_free(&stale);
+    }
+}
+
 /* False: there is no use in another attempt. */
 static bool connect_once(struct consumer *consumer, long attempt, struct backoff *backoff)
 {
@@ -571,7 +582,6 @@ static bool connect_once(struct consumer *consumer, long attempt, struct backoff
     if (opened == OPENED) {
         log_info(consumer->options.log, "host", "connected to the broker at %s", connection_peer(consumer->connection));
         consumer->has_been_connected = true;
-        backoff_reset(backoff);
         consumer->options.events->connected(consumer->options.context, true);
         return true;
     }
@@ -591,20 +601,14 @@ static bool connect_once(struct consumer *consumer, long attempt, struct backoff
     else if (attempt == 1 || attempt % 60 == 0)
         log_warning(consumer->options.log, "host", "%s; attempt %ld, trying on", fault.text, attempt);
     /* Later on the attempt itself was a pause, too. */
-    int64_t deadline = (consumer->has_been_connected ? began : clock_ms()) + delay;
-    while (!atomic_load(&consumer->stopping) && clock_ms() < deadline) {
-        sleep_until(consumer, deadline);
-        atomic_store(&consumer->wants_changed, false);
-        struct list stale = queue_take(&consumer->settlements);
-        list_free(&stale);
-    }
+    rest(consumer, (consumer->has_been_connected ? began : clock_ms()) + delay);
     return true;
 }
 
 static void *consumer_run(void *argument)
 {
     struct consumer *consumer = argument;
-    struct backoff backoff = {.first_ms = 100, .last_ms = (uint32_t)consumer->options.broker.reconnect_ms};
+    struct backoff backoff = connection_backoff(&consumer->options.broker);
     long attempt = 0;
     while (!atomic_load(&consumer->stopping)) {
         if (!connect_once(consumer, ++attempt, &backoff))
@@ -612,6 +616,7 @@ static void *consumer_run(void *argument)
         if (connection_is_open(consumer->connection)) {
             attempt = 0;
             serve(consumer);
+            rest(consumer, clock_ms() + connection_pause(consumer->connection, &backoff));
         }
     }
     return NULL;

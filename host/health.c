@@ -42,6 +42,25 @@ bool is_component_id(const char *text, size_t len)
     return len == COMPONENT_ID_LEN && strspn(text, "0123456789abcdefABCDEF") == len;
 }
 
+/* A renamed file may be lost in a power cut, or worse, be there and empty, unless both it and its directory are told to
+ * reach the disk. */
+static bool reach_disk(int fd)
+{
+    return fsync(fd) == 0 || errno == EINVAL || errno == EROFS; /* not every file system can */
+}
+
+static void directory_reaches_disk(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *directory = memory_format("%.*s", slash == NULL ? 0 : (int)(slash - path + 1), path);
+    int fd = open(directory[0] == '\0' ? "." : directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    free(directory);
+}
+
 static bool write_beside(const char *path, const char *text)
 {
     char *beside = memory_format("%s.new", path);
@@ -60,9 +79,19 @@ static bool write_beside(const char *path, const char *text)
             break;
         written += (size_t)some;
     }
-    done = close(fd) == 0 && written == len && rename(beside, path) == 0;
-    if (!done) {
-        int error = errno;
+    done = written == len && reach_disk(fd);
+    int error = errno;
+    if (close(fd) != 0 && done) {
+        error = errno;
+        done = false;
+    }
+    if (done && rename(beside, path) != 0) {
+        error = errno;
+        done = false;
+    }
+    if (done) {
+        directory_reaches_disk(path);
+    } else {
         unlink(beside);
         errno = error;
     }
@@ -198,16 +227,24 @@ static void set_shown(struct health *health, const char *text)
     take_ids(health->shown, &health->shown_ids, &health->shown_count);
 }
 
+/* The health file tells every id when there is no ledger: then it can be the ledger by another name. That takes no time
+ * and no room, however slow or full the disk is. */
+static void become_ledger(struct health *health)
+{
+    if (health->kept == NULL && rename(health->path, health->ledger) == 0)
+        health->kept = memory_text(health->shown);
+}
+
 void health_show(struct health *health, const char *text)
 {
     bool same = text == NULL ? health->shown == NULL : health->shown != NULL && strcmp(text, health->shown) == 0;
     if (same)
         return;
     if (text == NULL) { /* the ledger comes first: at no time is an id in neither */
+        become_ledger(health);
         set_shown(health, NULL);
         update_ledger(health);
         put(health, health->path, NULL);
-        update_ledger(health); /* on a full disk there is room for it now, if it failed before */
     } else if (put(health, health->path, text)) {
         set_shown(health, text);
         update_ledger(health);

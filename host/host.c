@@ -554,6 +554,8 @@ bool host_run(const struct settings *settings, const struct plugins *plugins, st
             turn(&host, INT64_MAX);
         ended = stop(&host);
     } else {
+        if (started == STARTING) /* the first signal came meanwhile */
+            expect_second_signal();
         int64_t deadline = clock_ms() + settings->host.grace_seconds * 1000;
         ring_close(host.ring, deadline - ANSWERS_MS);
         ended = ring_join(host.ring, deadline);

@@ -599,35 +599,40 @@ static void serve(struct publisher *publisher)
     report(publisher);
 }
 
+/* Without a connection. */
+static void rest(struct publisher *publisher, int64_t until_ms)
+{
+    while (!atomic_load(&publisher->stopping) && clock_ms() < until_ms) {
+        sleep_until(publisher, until_ms);
+        take_outbox(publisher);
+    }
+}
+
 static void connect_once(struct publisher *publisher, long attempt, struct backoff *backoff)
 {
     struct fault fault;
     int64_t began = clock_ms();
     if (connection_open(publisher->connection, &fault) == OPENED) {
         publisher->has_been_connected = true;
-        backoff_reset(backoff);
         return;
     }
     if (attempt == 1 || attempt % 60 == 0)
         log_warning(publisher->options.log, "host", "publishing connection: %s; attempt %ld, trying on", fault.text,
                     attempt);
-    int64_t deadline = began + backoff_next(backoff); /* the attempt itself was a pause, too */
-    while (!atomic_load(&publisher->stopping) && clock_ms() < deadline) {
-        sleep_until(publisher, deadline);
-        take_outbox(publisher);
-    }
+    rest(publisher, began + backoff_next(backoff)); /* the attempt itself was a pause, too */
 }
 
 static void *publisher_run(void *argument)
 {
     struct publisher *publisher = argument;
-    struct backoff backoff = {.first_ms = 100, .last_ms = (uint32_t)publisher->options.broker.reconnect_ms};
+    struct backoff backoff = connection_backoff(&publisher->options.broker);
     long attempt = 0;
     while (!atomic_load(&publisher->stopping)) {
         connect_once(publisher, ++attempt, &backoff);
         if (connection_is_open(publisher->connection)) {
             attempt = 0;
             serve(publisher);
+            rest(publisher, clock_ms() + connection_pause(publisher->connection, &backoff));
         }
     }
     return NULL;

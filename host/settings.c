@@ -54,7 +54,7 @@ static const struct setting table[] = {
     {"broker", "prefetch", NULL, NUMBER, AT(broker.prefetch), 1, 65535, "200",
      "messages of a topic that are handed out ahead"},
     {"broker", "reconnect_max", NULL, NUMBER, AT(broker.reconnect_max), 1, 3600, "1",
-     "most seconds between attempts to reconnect"},
+     "seconds within which a broker that is back is found"},
     {"log", "directory", "LOG_DIR", PATH, AT(log_directory), 0, 0, "logs", "directory of log and health file"},
     {"log", "console_level", "LOG_CONSOLE_LEVEL", LEVEL, AT(log.console_level), 0, 0, "INFO",
      "console from this level"},

@@ -18,14 +18,15 @@ from host import ECHO, plugin, received
 from net import Link, Proxy
 from scene import BACKOFF, GRACE, PREFETCH, Scene, a_while, healthy, said
 
-Fault = collections.namedtuple("Fault", "name title short long run needs_root needs own_broker")
+Fault = collections.namedtuple("Fault", "name title short long run needs_root needs own_broker waits")
 
 FAULTS = []
 
 
-def fault(name, title, short, long, needs=(), needs_root=False, own_broker=False):
+def fault(name, title, short, long, needs=(), needs_root=False, own_broker=False, waits=False):
+    """waits: most of its time nothing happens, so that it does not disturb another beside it."""
     def take(function):
-        FAULTS.append(Fault(name, title, short, long, function, needs_root, needs, own_broker))
+        FAULTS.append(Fault(name, title, short, long, function, needs_root, needs, own_broker, waits))
         return function
     return take
 
@@ -80,14 +81,18 @@ def cut(broker, times, long, result):
         for turn in range(times):
             scene.generator.burst(random.choice((0, 300)))
             a_while(0.02, 0.2)
-            if turn % 2:
-                proxy.cut()
+            # One alone now and then: then the messages stay ours, and what was published for them must be published again.
+            if turn % 3:
+                proxy.cut(one=turn % 3 == 2)
+                mark = scene.fresh()
             else:
                 proxy.shut()
+                mark = scene.fresh()  # not when it opens: what gathers meanwhile is worked off first
                 a_while(0, 2.5)
                 proxy.open()
             result.faults += 1
-            back.append(scene.flows_again(time.monotonic()))
+            reachable = time.monotonic()
+            back.append(mark.wait(scaled(60)) - reachable)
             wait_until(lambda: proxy.connections() == 2, 10, "two connections again")
             with contextlib.suppress(TimeoutError):  # one may be open for a moment
                 wait_until(lambda: host.fds() <= before, 1)
@@ -99,16 +104,17 @@ def cut(broker, times, long, result):
         scene.finish(result, duplicates_per_fault=PREFETCH)
 
 
-@fault("delay-cut", "500 ms delay, cut between publish and confirm", 10, 300, needs=("haproxy", "ip", "ss"), needs_root=True)
+@fault("delay-cut", "500 ms delay, cut between publish and confirm", 10, 300, needs=("haproxy", "ip", "ss"), needs_root=True,
+       waits=True)
 def delay_cut(broker, times, long, result):
     with Link() as link, Proxy(broker, link) as proxy, Scene(broker, rate=100) as scene:
         host = scene.host(via=proxy, link=link)
         link.delay(500)
         scene.go()
         back = []
-        for _ in range(times):
+        for turn in range(times):
             a_while(0.6, 1.2)  # so that confirms are on their way
-            proxy.cut()
+            proxy.cut(one=turn % 2 == 1)
             result.faults += 1
             back.append(scene.flows_again(time.monotonic()))
         link.heal()
@@ -120,8 +126,13 @@ def delay_cut(broker, times, long, result):
         result.check(result.duplicated > 0, "no cut came between a publication and its confirm: nothing was tried")
 
 
+SILENCE_RATE = 20  # messages a second: what gathers is worked off before what is new, and that time is not the question
+
+
 def _silence(scene, host, result, heartbeat, begin, end, lasts):
     """The peer says nothing for a while: that is found out, the health file goes, and all comes back afterwards."""
+    scene.generator.burst(300)  # so that there is something on its way
+    a_while(0.01, 0.1)
     began, began_clock = time.monotonic(), time.time()
     begin()
     result.faults += 1
@@ -154,10 +165,10 @@ def _report_silence(result, found, heartbeat, lasts):
     result.measure(f"heartbeat {heartbeat} s, silence of {lasts:.3g} s")
 
 
-@fault("half-open", "half-open (all packets dropped)", 1, 10, needs=("haproxy", "ip"), needs_root=True)
+@fault("half-open", "half-open (all packets dropped)", 1, 10, needs=("haproxy", "ip"), needs_root=True, waits=True)
 def half_open(broker, times, long, result):
     heartbeat = 10 if long else 3
-    with Link() as link, Proxy(broker, link) as proxy, Scene(broker) as scene:
+    with Link() as link, Proxy(broker, link) as proxy, Scene(broker, rate=SILENCE_RATE) as scene:
         host = scene.host(via=proxy, link=link, conf=f"broker {{ heartbeat = {heartbeat} }}\n")
         scene.go()
         lasts = [2 * heartbeat + random.uniform(1, 6) for _ in range(times)]
@@ -166,10 +177,10 @@ def half_open(broker, times, long, result):
         scene.finish(result, duplicates_per_fault=PREFETCH)
 
 
-@fault("frozen", "broker frozen (SIGSTOP 30 s)", 1, 10)
+@fault("frozen", "broker frozen (SIGSTOP 30 s)", 1, 10, waits=True)
 def frozen(broker, times, long, result):
     heartbeat = 10 if long else 3
-    with Scene(broker) as scene:
+    with Scene(broker, rate=SILENCE_RATE) as scene:
         host = scene.host(conf=f"broker {{ heartbeat = {heartbeat} }}\n")
         scene.go()
         found = [_silence(scene, host, result, heartbeat, broker.freeze, broker.thaw, 3 * heartbeat) for _ in range(times)]
@@ -183,7 +194,7 @@ def _connections(broker):
     return sorted(tuple(line.split("\t")[:2]) for line in lines if "valawai-host" in line)
 
 
-@fault("alarm", "memory alarm 30 s under load", 1, 10)
+@fault("alarm", "memory alarm 30 s under load", 1, 10, waits=True)
 def alarm(broker, times, long, result):
     seconds, heartbeat = (30, 10) if long else (14, 5)
     with Scene(broker) as scene:
@@ -253,7 +264,7 @@ def queue_deleted(broker, times, long, result):
         scene.finish(result, duplicates_per_fault=0)
 
 
-@fault("mov-restarts", "MOV restarts", 5, 100)
+@fault("mov-restarts", "MOV restarts", 5, 100, waits=True)
 def mov_restarts(broker, times, long, result):
     with Scene(broker) as scene:
         host = scene.host()
@@ -353,7 +364,9 @@ def cluster(broker, times, long, result):
         scene.wait_registered([host], 20)
         result.limit("resumed on another node after", back, 2.0)
         scene.client.close()  # its connection may be of before
-        scene.finish(result, duplicates_per_fault=PREFETCH)
+        # A node that dies may take a connection of ours and, at the same time, the leading copies of our queues: what was not
+        # confirmed is published again, and what was not acknowledged is handed out again.
+        scene.finish(result, duplicates_per_fault=2 * PREFETCH)
 
 
 LOG = os.path.join("logs", "log_messages.txt")

@@ -5,8 +5,10 @@ All of it is private: ports of the loopback interface, or network namespaces tha
 """
 
 import atexit
+import functools
 import itertools
 import os
+import random
 import re
 import shutil
 import signal
@@ -40,15 +42,42 @@ backend broker
 """
 
 
-def tools(*names):
-    """Those of the programs that are not there."""
-    return [name for name in names if not shutil.which(name)]
+@functools.lru_cache(maxsize=None)
+def obstacle(name):
+    """Why the program cannot be used here for what we want of it, or None. A container may forbid what root may do."""
+    if not shutil.which(name):
+        return name
+    try:
+        if name == "ip":
+            with Link():
+                pass
+        elif name == "ss":
+            _abort_one()
+        elif name == "mount":
+            with tempfile.TemporaryDirectory() as directory:
+                _run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", directory)
+                _run("umount", directory)
+    except (RuntimeError, OSError) as error:
+        return f"{name} ({str(error).splitlines()[0]})"
+    return None
 
 
-def bound_to_us(command):
+def _abort_one():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname(), 5) as connection:
+        _run("ss", "-K", "state", "established", f"( dport = :{server.getsockname()[1]} )")
+        connection.settimeout(1)
+        try:
+            connection.recv(1)
+        except TimeoutError:
+            raise RuntimeError("the kernel cannot abort connections: CONFIG_INET_DIAG_DESTROY") from None
+        except OSError:
+            pass
+
+
+def bound_to_us(command, signal_name="KILL"):
     """The command, so that it dies with us, whatever kills us. The death signal is bound to the thread that forks."""
     if threading.current_thread() is threading.main_thread() and shutil.which("setpriv"):
-        return ["setpriv", "--pdeathsig", "KILL", *command]
+        return ["setpriv", "--pdeathsig", signal_name, *command]
     return list(command)
 
 
@@ -119,18 +148,16 @@ class Proxy:
         """How many there are through it."""
         return len(self._peers())
 
-    def cut(self):
-        """Every connection ends with RST, on both sides; new ones are let through."""
+    def cut(self, one=False):
+        """Every connection (or one, by chance) ends with RST, on both sides; new ones are let through."""
+        which = f" and dport = :{random.choice(sorted(self._peers()))}" if one else ""
         # haproxy by itself would say goodbye to its clients. The kernel aborts what it has accepted, and haproxy, which is
         # told to close without lingering, what belongs to it.
         prefix = ["ip", "netns", "exec", self._namespace] if self._namespace else []
-        done = subprocess.run([*prefix, "ss", "-K", "state", "established", f"( sport = :{self.port} )"],
+        done = subprocess.run([*prefix, "ss", "-K", "state", "established", f"( sport = :{self.port}{which} )"],
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         old = set(re.findall(r":(\d+)\s*$", done.stdout, re.MULTILINE))
-        try:
-            wait_until(lambda: not old & self._peers(), 2, "haproxy lost its connections")
-        except TimeoutError as error:
-            raise RuntimeError(f"{error}; needs a kernel that can abort connections (CONFIG_INET_DIAG_DESTROY)") from None
+        wait_until(lambda: not old & self._peers(), 2, "haproxy lost its connections")
 
     def shut(self):
         """Nothing is let through any more: what is open is cut, what is new ends at once."""

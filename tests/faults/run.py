@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Breaks everything around a running host, and the host itself, and counts what that cost.
 
-    tests/faults/run.py [--long] [--only NAME,…] [--times N] [--mix-minutes N] [--json FILE] [--markdown FILE]
+    tests/faults/run.py [--long] [--only NAME,…] [--times N] [--mix-minutes N] [--jobs N] [--json FILE] [--markdown FILE]
 
 A generator publishes numbered, persistent, confirmed messages; a sink collects the echoes; what was confirmed and never came
 is lost. Every fault works on a real RabbitMQ node of its own on the loopback interface. The short form takes some minutes.
@@ -16,7 +16,9 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 import traceback
 
@@ -28,7 +30,7 @@ from broker import Broker  # noqa: E402
 from faults import FAULTS  # noqa: E402
 import mix  # noqa: E402, F401 - takes its place in the list
 from host import BINARY  # noqa: E402
-from net import tools  # noqa: E402
+from net import bound_to_us, obstacle  # noqa: E402
 from scene import Result, Scene  # noqa: E402
 
 COLUMNS = ("fault", "faults", "sent", "echoed", "lost", "duplicated", "longest gap", "result")
@@ -54,9 +56,9 @@ class Stage:
 
 def perform(fault, stage, times, long):
     result = Result(fault.name, fault.title)
-    missing = tools(*fault.needs)
-    if missing or (fault.needs_root and os.geteuid() != 0):
-        result.skipped = f"needs {', '.join(missing) or 'root'}"
+    missing = ["root"] if fault.needs_root and os.geteuid() != 0 else list(filter(None, map(obstacle, fault.needs)))
+    if missing:
+        result.skipped = f"needs {', '.join(missing)}"
         return result
     began = time.monotonic()
     try:
@@ -66,6 +68,66 @@ def perform(fault, stage, times, long):
         result.check(False, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
     result.seconds = time.monotonic() - began
     return result
+
+
+class Job:
+    """A fault in a process and with a broker of its own."""
+
+    def __init__(self, fault, times, options, seed, directory):
+        self.fault = fault
+        self._path = os.path.join(directory, fault.name)
+        amount = ["--mix-minutes" if fault.name == "mix" else "--times", str(times)]
+        command = [sys.executable, "-B", os.path.abspath(__file__), *(["--long"] if options.long else []), "--only", fault.name,
+                   *amount, "--seed", str(seed), "--json", self._path + ".json"]
+        with open(self._path, "w") as output:
+            self._process = subprocess.Popen(bound_to_us(command, "TERM"), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+
+    def over(self):
+        return self._process.poll() is not None
+
+    def end(self):
+        """It ends what it started itself."""
+        if not self.over():
+            self._process.terminate()
+            self._process.wait()
+
+    def result(self):
+        """Shows what it said, and hands out what it found."""
+        with open(self._path) as output:
+            lines = output.read().splitlines()
+        print("\n".join(lines[1:-1]), flush=True)  # without the form and the sum
+        result = Result(self.fault.name, self.fault.title)
+        try:
+            with open(self._path + ".json") as file:
+                found, = json.load(file)["results"]
+            vars(result).update(found)
+        except (OSError, ValueError) as error:
+            print("\n".join(lines[-3:]))
+            result.check(False, f"ended with {self._process.returncode} and no result ({type(error).__name__})")
+        return result
+
+
+def perform_beside(work, options, seed):
+    """Several at a time: one that is busy, and beside it those that mostly wait, and at last whatever is left."""
+    waiting = [each for each in work if each[0].waits]
+    busy = [each for each in work if not each[0].waits]
+    jobs, results = [], []
+    with tempfile.TemporaryDirectory(prefix="valawai-faults-") as directory:
+        try:
+            while busy or waiting or jobs:
+                for job in [job for job in jobs if job.over()]:
+                    jobs.remove(job)
+                    results.append(job.result())
+                while (busy or waiting) and len(jobs) < options.jobs:
+                    idle = all(job.fault.waits for job in jobs)
+                    line = busy if (busy and idle) or not waiting else waiting
+                    jobs.append(Job(*line.pop(0), options, seed, directory))
+                time.sleep(0.1)
+        finally:
+            for job in jobs:
+                job.end()
+    names = [fault.name for fault, _ in work]
+    return sorted(results, key=lambda result: names.index(result.name))
 
 
 def row(result):
@@ -95,6 +157,8 @@ def command(options, seed):
         words += ["--times", str(options.times)]
     if options.mix_minutes:
         words += ["--mix-minutes", f"{options.mix_minutes:g}"]
+    if options.jobs > 1:
+        words += ["--jobs", str(options.jobs)]
     return " ".join([*words, "--seed", str(seed)])
 
 
@@ -119,6 +183,8 @@ def arguments():
     parser.add_argument("--times", type=int, metavar="N", help="so often, instead of what the form says")
     parser.add_argument("--mix-minutes", type=float, metavar="N",
                         help="for the random mix; default 60 in the long form, 0 in the short one")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N",
+                        help="so many at a time, each with a broker of its own; default 1")
     parser.add_argument("--json", metavar="FILE", help="the results as JSON")
     parser.add_argument("--markdown", metavar="FILE", help="the results as a table; - for standard output")
     parser.add_argument("--seed", type=int, default=None, help="of the random pauses and choices")
@@ -159,9 +225,12 @@ def main():
     began = time.monotonic()
     stage, results = Stage(), []
     try:
-        for fault, times in chosen(options):
-            results.append(perform(fault, stage, times, options.long))
-            show(results[-1])
+        if options.jobs > 1:
+            results = perform_beside(list(chosen(options)), options, seed)
+        else:
+            for fault, times in chosen(options):
+                results.append(perform(fault, stage, times, options.long))
+                show(results[-1])
     finally:
         stage.close()
         if options.json:

@@ -14,7 +14,7 @@ from stream import Generator, Sink, tally
 
 GRACE = 5  # seconds; the host's default
 PREFETCH = 200  # the host's default
-BACKOFF = 1.0  # seconds; the longest of the host's pauses between two attempts to connect, by default
+BACKOFF = 0.5  # seconds; the longest of the host's pauses between two attempts to connect, by default
 
 # What the host says of every message would be most of the work on a small machine.
 QUIET = {"LOG_FILE_LEVEL": "WARNING", "LOG_CONSOLE_LEVEL": "WARNING", "LOG_FILE_MAX_BYTES": "0"}

@@ -14,8 +14,9 @@ import time
 
 import pytest
 
-from broker import scaled, wait_until
+from broker import Broker, scaled, wait_until
 from host import ECHO, Client, Host, plugin, published, received, registered
+from mov import MovStandIn
 
 HEALTH = os.path.join("logs", "component_id.json")
 
@@ -233,6 +234,19 @@ def test_a_second_signal_ends_at_once(new_host, broker, mov, client, first, seco
     wait_until(lambda: client.depth(received("slow")) == 1, 5, "the message is back in its queue")
 
 
+def test_a_second_signal_ends_at_once_also_while_a_plugin_starts(new_host, broker):
+    host = new_host(broker, plugins=(plugin("slow"),),
+                    conf='host { grace_seconds = 60 }\nplugin slow { start = "600000" }\n').start()
+    host.wait_record("starting for")
+    host.send_signal(signal.SIGTERM)
+    host.wait_record("stopping on")
+    time.sleep(0.2)
+    assert host.running()
+    began = time.monotonic()
+    assert host.stop(signal.SIGTERM) == 1
+    assert time.monotonic() - began < scaled(0.5)
+
+
 def test_a_stop_inside_an_alarm(new_host, broker, mov, client):
     """Nothing that is published is confirmed, and still it ends in time; what it held is handed out again."""
     grace = 2
@@ -262,6 +276,69 @@ def test_a_stop_inside_an_alarm(new_host, broker, mov, client):
         found.update(contents(client.drain(received())))
         return found == names
     wait_until(all_there, 10, "what was not handled is back in its queue")
+
+
+# --- the broker's ways -----------------------------------------------------------------------------------------------
+
+
+def test_a_broker_that_takes_nothing_from_us(new_host, broker, mov, client):
+    """The user may not publish. That ends the publishing connection each time; it is not made again without end and pause,
+    and as soon as it is allowed, all goes on."""
+    client.declare(received(), published())
+    broker.ctl("add_user", "mute", "password")
+    try:
+        broker.ctl("set_permissions", "mute", ".*", "^nothing$", ".*")
+        host = new_host(broker, env={"RABBITMQ_USERNAME": "mute"}).start()
+        host.wait_consuming()
+        client.publish(received(), *({"content": str(number)} for number in range(20)))
+        host.wait_record("403")
+        time.sleep(5)
+        lost = [record for record in host.records() if "lost the publishing connection" in record.message]
+        assert len(lost) <= 25  # first a tenth of a second apart, then up to half a second
+        assert not os.path.exists(host.path(HEALTH))
+        assert client.drain(published()) == []
+        broker.ctl("set_permissions", "mute", ".*", ".*", ".*")
+        host.wait_healthy()
+        assert contents(client.collect(published(), 20, 10)) == [str(number) for number in range(20)]
+        assert host.stop() == 0
+        assert client.depth(received()) == client.depth(published()) == 0
+    finally:
+        broker.ctl("delete_user", "mute")
+
+
+def test_quorum_queues_by_the_virtual_hosts_default(new_host):
+    """An operator's way to have every queue replicated: nobody names a type, and all are quorum queues."""
+    with Broker() as broker:
+        broker.ctl("delete_vhost", "/")
+        broker.ctl("add_vhost", "/", "--default-queue-type", "quorum")
+        broker.ctl("set_permissions", "-p", "/", broker.username, ".*", ".*", ".*")
+        mov, client = MovStandIn(broker).start(), Client(broker)
+        try:
+            host = new_host(broker).start()
+            first = host.wait_healthy(20)["id"]
+            kinds = dict(line.split("\t") for line in broker.ctl("list_queues", "name", "type").splitlines() if "valawai" in line)
+            assert kinds[received()] == kinds[published()] == kinds[registered()] == "quorum"
+            client.publish(received(), *({"content": str(number)} for number in range(500)))
+            assert contents(client.collect(published(), 500, 20)) == [str(number) for number in range(500)]
+            for end in (broker.stop, broker.kill):
+                client.publish(received(), *({"content": str(number)} for number in range(500)))
+                client.close()
+                end()
+                wait_until(lambda: not os.path.exists(host.path(HEALTH)), 5, "the health file goes")
+                broker.start()
+                done = set()
+                def all_there():
+                    done.update(contents(client.drain(published())))
+                    return len(done) == 500
+                host.wait(all_there, 20, "what lay in the queues is echoed")
+                host.wait_healthy(20)
+            mov.wait_for(lambda mov: [component["id"] for component in mov.active()] == [host.health()["id"]])
+            assert first not in [component["id"] for component in mov.active()] or len(mov.registered) == 1
+            assert host.stop() == 0
+            assert client.depth(received()) == client.depth(published()) == client.depth(registered()) == 0
+        finally:
+            client.close()
+            mov.stop()
 
 
 # --- replicas ---------------------------------------------------------------------------------------------------------

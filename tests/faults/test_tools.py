@@ -2,7 +2,6 @@
 """The fault suite's own parts do what the faults rely on: a checker that finds nothing would find everything in order."""
 
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -12,12 +11,13 @@ import pytest
 
 from broker import wait_until
 from host import received, published
-from net import Link, Proxy
+from net import Link, Proxy, obstacle
 from mix import slope
 from stream import Generator, Sink, tally
 
-root = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("haproxy") or not shutil.which("ss"),
-                          reason="needs root, haproxy and ss")
+def needs(*programs):
+    missing = ["root"] if os.geteuid() != 0 else list(filter(None, map(obstacle, programs)))
+    return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}")
 
 
 def test_tally():
@@ -61,7 +61,7 @@ def round_trip(connection, byte=b"x"):
     return time.monotonic() - began
 
 
-@root
+@needs("haproxy", "ss")
 def test_proxy():
     with Proxy(Answering()) as proxy:
         connect = lambda: socket.create_connection((proxy.host, proxy.port), 5)
@@ -72,6 +72,18 @@ def test_proxy():
             with pytest.raises(ConnectionResetError):
                 connection.recv(1)
             assert proxy.connections() == 0
+        with connect() as first, connect() as second:
+            round_trip(first)
+            round_trip(second)
+            proxy.cut(one=True)
+            assert proxy.connections() == 1
+            ended = 0
+            for connection in (first, second):
+                try:
+                    round_trip(connection)
+                except ConnectionResetError:
+                    ended += 1
+            assert ended == 1
         with connect() as connection:
             round_trip(connection)
             proxy.shut()
@@ -91,7 +103,7 @@ def test_proxy():
             assert connection.recv(1) == b"x"
 
 
-@root
+@needs("haproxy", "ss", "ip")
 def test_link():
     """From the near end, in a process there, through cable and proxy."""
     talker = ("import socket, sys, time\nc = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)\n"

@@ -25,6 +25,7 @@ import time
 
 import pika
 
+CHANCE = random.SystemRandom()  # not what others seed: two that run at the same time are to get different ports
 SBIN = os.environ.get("RABBITMQ_SBIN", "/usr/lib/rabbitmq/bin")
 
 # pika reports every refused connection with a stack trace; here a refused connection is what one waits for.
@@ -55,7 +56,7 @@ def free_port():
     while its server is down can end up connected to itself, and then the server cannot have its port back.
     """
     while True:
-        port = random.randrange(10000, 32000)
+        port = CHANCE.randrange(10000, 32000)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -385,6 +385,18 @@ static void it_is_said_once(void **state)
     free(missing);
 }
 
+/* To the last byte. */
+static void fill_up(const char *name)
+{
+    FILE *fill = fopen(name, "we");
+    assert_non_null(fill);
+    setvbuf(fill, NULL, _IONBF, 0);
+    char block[4096] = "";
+    while (fwrite(block, 1, sizeof block, fill) == sizeof block)
+        ;
+    fclose(fill);
+}
+
 static void a_full_disk(void **state)
 {
     UNUSED(state);
@@ -402,12 +414,7 @@ static void a_full_disk(void **state)
     }
     struct health *full = health_new(small, "id.json", logs);
     health_show(full, "{\"id\":\"old\"}");
-    FILE *fill = fopen(filler, "we");
-    setvbuf(fill, NULL, _IONBF, 0);
-    char block[4096] = "";
-    while (fwrite(block, 1, sizeof block, fill) == sizeof block)
-        ;
-    fclose(fill);
+    fill_up(filler);
 
     stderr_catch();
     for (int i = 0; i < 5; i++) {
@@ -432,6 +439,43 @@ static void a_full_disk(void **state)
     free(small), free(filler), free(shown), free(half);
 }
 
+/* The health file has to go though nothing can be written: what it told is still found by the next run. */
+static void a_full_disk_keeps_the_ids(void **state)
+{
+    UNUSED(state);
+    char *small = NULL, *filler = NULL, *shown = NULL;
+    char *ids[] = {ID1};
+    assert_true(asprintf(&small, "%s/small", directory) > 0);
+    assert_true(asprintf(&filler, "%s/filler", small) > 0);
+    assert_true(asprintf(&shown, "%s/id.json", small) > 0);
+    assert_int_equal(mkdir(small, 0755), 0);
+    if (geteuid() != 0 || mount("none", small, "tmpfs", 0, "size=64k") != 0) {
+        print_message("skipped: a small file system can be mounted by root only, and not everywhere\n");
+        free(small), free(filler), free(shown);
+        skip();
+        return;
+    }
+    struct health *full = health_new(small, "id.json", logs);
+    health_keep_ids(full, ids, 1);
+    health_show(full, "{\"id\":\"" ID1 "\"}");
+    fill_up(filler);
+    stderr_catch();
+    health_show(full, NULL);
+    free(stderr_caught());
+    bool gone = !file_exists(shown);
+    health_free(full);
+    struct health *ours = health;
+    health = health_new(small, "id.json", logs);
+    stderr_catch();
+    expect_left(ID1);
+    free(stderr_caught());
+    health_free(health);
+    health = ours;
+    umount(small);
+    assert_true(gone);
+    free(small), free(filler), free(shown);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, enter, leave)
 
 int main(void)
@@ -451,6 +495,7 @@ int main(void)
         TEST(component_ids),
         TEST(it_is_said_once),
         TEST(a_full_disk),
+        TEST(a_full_disk_keeps_the_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
