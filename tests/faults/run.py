@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Breaks everything around a running host, and the host itself, and counts what that cost.
 
-    tests/faults/run.py [--long] [--only NAME,…] [--times N] [--mix-minutes N] [--jobs N] [--json FILE] [--markdown FILE]
+    tests/faults/run.py [--long] [--only NAME,…] [--times N] [--minutes N] [--mix-minutes N] [--jobs N]
+                        [--json FILE] [--markdown FILE]
 
 A generator publishes numbered, persistent, confirmed messages; a sink collects the echoes; what was confirmed and never came
 is lost. Every fault works on a real RabbitMQ node of its own on the loopback interface. The short form takes some minutes.
@@ -27,7 +28,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "support")]
 
 from broker import Broker  # noqa: E402
-from faults import FAULTS  # noqa: E402
+from faults import FAULTS, Clock  # noqa: E402
 import mix  # noqa: E402, F401 - takes its place in the list
 from host import BINARY  # noqa: E402
 from net import bound_to_us, obstacle  # noqa: E402
@@ -54,13 +55,14 @@ class Stage:
             self._broker.close()
 
 
-def perform(fault, stage, times, long):
+def perform(fault, stage, times, long, minutes):
     result = Result(fault.name, fault.title)
     missing = ["root"] if fault.needs_root and os.geteuid() != 0 else list(filter(None, map(obstacle, fault.needs)))
     if missing:
         result.skipped = f"needs {', '.join(missing)}"
         return result
     began = time.monotonic()
+    Clock.ends = began + minutes * 60 if minutes else None
     try:
         fault.run(None if fault.own_broker else stage.broker(), times, long, result)
     except Exception as error:  # the other faults are still of interest
@@ -78,7 +80,7 @@ class Job:
         self._path = os.path.join(directory, fault.name)
         amount = ["--mix-minutes" if fault.name == "mix" else "--times", str(times)]
         command = [sys.executable, "-B", os.path.abspath(__file__), *(["--long"] if options.long else []), "--only", fault.name,
-                   *amount, "--seed", str(seed), "--json", self._path + ".json"]
+                   *amount, "--minutes", str(options.minutes or 0), "--seed", str(seed), "--json", self._path + ".json"]
         with open(self._path, "w") as output:
             self._process = subprocess.Popen(bound_to_us(command, "TERM"), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
@@ -155,6 +157,8 @@ def command(options, seed):
         words += ["--only", ",".join(options.only)]
     if options.times:
         words += ["--times", str(options.times)]
+    if options.minutes:
+        words += ["--minutes", f"{options.minutes:g}"]
     if options.mix_minutes:
         words += ["--mix-minutes", f"{options.mix_minutes:g}"]
     if options.jobs > 1:
@@ -181,6 +185,8 @@ def arguments():
     parser.add_argument("--long", action="store_true", help="as often as for the published table")
     parser.add_argument("--only", metavar="NAME,…", help="these faults: " + ", ".join(fault.name for fault in FAULTS))
     parser.add_argument("--times", type=int, metavar="N", help="so often, instead of what the form says")
+    parser.add_argument("--minutes", type=float, metavar="N",
+                        help="no row goes on for longer; the table shows how often it was done")
     parser.add_argument("--mix-minutes", type=float, metavar="N",
                         help="for the random mix; default 60 in the long form, 0 in the short one")
     parser.add_argument("--jobs", type=int, default=1, metavar="N",
@@ -229,7 +235,7 @@ def main():
             results = perform_beside(list(chosen(options)), options, seed)
         else:
             for fault, times in chosen(options):
-                results.append(perform(fault, stage, times, options.long))
+                results.append(perform(fault, stage, times, options.long, options.minutes))
                 show(results[-1])
     finally:
         stage.close()
