@@ -469,17 +469,19 @@ static int64_t next_deadline(const struct consumer *consumer, int64_t now, int64
     return next < now ? now : next;
 }
 
-static void sleep_until(struct consumer *consumer, int64_t deadline)
+/* False: woken by what others want only, and there is nothing to read. */
+static bool sleep_until(struct consumer *consumer, int64_t deadline)
 {
     if (atomic_load(&consumer->wants_changed) || !queue_sleep(&consumer->settlements))
-        return;
+        return true;
     struct pollfd fds[] = {
         {.fd = consumer->settlements.fd, .events = POLLIN},
         {.fd = connection_is_open(consumer->connection) ? connection_fd(consumer->connection) : -1, .events = POLLIN},
     };
     int64_t delay = deadline - clock_ms();
-    poll(fds, 2, delay < 0 ? 0 : (int)delay);
+    int ready = poll(fds, 2, delay < 0 ? 0 : (int)delay);
     queue_slept(&consumer->settlements);
+    return ready <= 0 || fds[1].revents != 0;
 }
 
 static void hand_over(struct consumer *consumer)
@@ -538,7 +540,7 @@ static void connection_lost(struct consumer *consumer, const char *why)
 static void serve(struct consumer *consumer)
 {
     struct fault fault = {"?"};
-    bool alive = true;
+    bool alive = true, look = true;
     while (alive) {
         bool stopping = atomic_load(&consumer->stopping);
         int64_t now = clock_ms();
@@ -551,12 +553,12 @@ static void serve(struct consumer *consumer)
             connection_close(consumer->connection);
             return;
         }
-        alive = alive && watch_tick(consumer, now, &fault) && read_frames(consumer, &fault);
+        alive = alive && watch_tick(consumer, now, &fault) && (!look || read_frames(consumer, &fault));
         now = clock_ms();
         int64_t tend_at = alive ? connection_tend(consumer->connection, now, &fault) : -1;
         alive = tend_at >= 0;
         if (alive)
-            sleep_until(consumer, next_deadline(consumer, now, tend_at));
+            look = sleep_until(consumer, next_deadline(consumer, now, tend_at));
     }
     connection_lost(consumer, fault.text);
 }

@@ -431,6 +431,10 @@ static bool send_records(struct publisher *publisher, struct fault *fault)
     pthread_mutex_lock(&publisher->lock);
     struct list records = publisher->records;
     size_t lost = publisher->records_lost;
+    if (records.head == NULL && lost == 0) {
+        pthread_mutex_unlock(&publisher->lock);
+        return true;
+    }
     publisher->records = (struct list){0};
     publisher->record_count = publisher->record_bytes = publisher->records_lost = 0;
     pthread_cond_broadcast(&publisher->room);
@@ -489,18 +493,20 @@ static bool has_records(struct publisher *publisher)
     return has;
 }
 
-static void sleep_until(struct publisher *publisher, int64_t deadline)
+/* False: woken by the outbox only, and there is nothing to read. */
+static bool sleep_until(struct publisher *publisher, int64_t deadline)
 {
     if (!queue_sleep(&publisher->outbox))
-        return;
+        return true;
     bool open = connection_is_open(publisher->connection);
     struct pollfd fds[] = {
         {.fd = publisher->outbox.fd, .events = POLLIN},
         {.fd = open ? connection_fd(publisher->connection) : -1, .events = POLLIN},
     };
     int64_t delay = deadline - clock_ms();
-    poll(fds, 2, delay < 0 ? 0 : (int)delay);
+    int ready = poll(fds, 2, delay < 0 ? 0 : (int)delay);
     queue_slept(&publisher->outbox);
+    return ready <= 0 || fds[1].revents != 0;
 }
 
 static int64_t next_deadline(const struct publisher *publisher, int64_t now, int64_t tend_at)
@@ -575,7 +581,7 @@ static void look_ready(struct publisher *publisher)
 static void serve(struct publisher *publisher)
 {
     struct fault fault = {"?"};
-    bool alive = channels_open(publisher, &fault);
+    bool alive = channels_open(publisher, &fault), look = true;
     while (alive) {
         if (atomic_load(&publisher->stopping)) {
             connection_close(publisher->connection);
@@ -583,9 +589,10 @@ static void serve(struct publisher *publisher)
         }
         alive = declare_next(publisher, &fault);
         take_outbox(publisher);
-        alive = alive && send_all(publisher, &fault) && read_frames(publisher, &fault);
+        alive = alive && send_all(publisher, &fault) && (!look || read_frames(publisher, &fault));
         if (!alive)
             break;
+        look = true;
         look_ready(publisher);
         bool held_back = publisher->blocked || !publisher->ready || publisher->suspects > 0;
         bool more = publisher->waiting.head != NULL || has_records(publisher);
@@ -593,7 +600,7 @@ static void serve(struct publisher *publisher)
         int64_t tend_at = connection_tend(publisher->connection, now, &fault);
         alive = tend_at >= 0;
         if (alive && (!more || held_back))
-            sleep_until(publisher, next_deadline(publisher, now, tend_at));
+            look = sleep_until(publisher, next_deadline(publisher, now, tend_at));
     }
     connection_lost(publisher, fault.text);
     report(publisher);
