@@ -46,6 +46,25 @@ struct connection {
     int fd;
 };
 
+struct broker broker_of(const struct settings *settings)
+{
+    return (struct broker){
+        .endpoints = settings->broker.endpoints,
+        .endpoint_count = settings->broker.endpoint_count,
+        .tls = settings->broker.tls,
+        .tls_ca = settings->broker.tls_ca,
+        .tls_certificate = settings->broker.tls_certificate,
+        .tls_key = settings->broker.tls_key,
+        .username = settings->broker.username,
+        .password = settings->broker.password,
+        .virtual_host = settings->broker.virtual_host,
+        .heartbeat = (int)settings->broker.heartbeat,
+        .max_retries = (int)settings->broker.max_retries,
+        .retry_sleep = (int)settings->broker.retry_sleep,
+        .reconnect_ms = (int)settings->broker.reconnect_max * 1000,
+    };
+}
+
 struct connection *connection_new(const struct broker *broker, const char *purpose)
 {
     struct connection *connection = memory_new(sizeof *connection);

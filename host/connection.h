@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * connection: one AMQP connection to the broker, opened as often as it takes. Consumer and publisher have one each, and
- * each connection belongs to the thread that opened it; only connection_break() may be called from another. The three
- * files connection.c, consumer.c and publisher.c are the only users of rabbitmq-c. */
+ * each connection belongs to the thread that opened it; only connection_break() may be called from another. The four
+ * files connection.c, consumer.c, publisher.c and dialogue.c are the only users of rabbitmq-c. */
 #ifndef HOST_CONNECTION_H
 #define HOST_CONNECTION_H
 
@@ -31,6 +31,8 @@ struct broker {
     int retry_sleep;  /* … and the seconds between them */
     int reconnect_ms; /* most milliseconds that a broker is there again and not found */
 };
+
+struct broker broker_of(const struct settings *settings); /* its pointers are the settings' */
 
 struct connection;
 

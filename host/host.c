@@ -364,25 +364,6 @@ static void expect_second_signal(void)
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static struct broker broker_of(const struct settings *settings)
-{
-    return (struct broker){
-        .endpoints = settings->broker.endpoints,
-        .endpoint_count = settings->broker.endpoint_count,
-        .tls = settings->broker.tls,
-        .tls_ca = settings->broker.tls_ca,
-        .tls_certificate = settings->broker.tls_certificate,
-        .tls_key = settings->broker.tls_key,
-        .username = settings->broker.username,
-        .password = settings->broker.password,
-        .virtual_host = settings->broker.virtual_host,
-        .heartbeat = (int)settings->broker.heartbeat,
-        .max_retries = (int)settings->broker.max_retries,
-        .retry_sleep = (int)settings->broker.retry_sleep,
-        .reconnect_ms = (int)settings->broker.reconnect_max * 1000,
-    };
-}
-
 static struct publisher *make_publisher(struct host *host, const struct plugins *plugins)
 {
     size_t count = 0;

@@ -26,6 +26,8 @@ static void help(void)
          "       valawai-host check [--strict] FILE...\n"
          "       valawai-host validate DOCUMENT TOPIC [FILE|-]\n"
          "       valawai-host try [--topic TOPIC] [--verbose] [--keep-going] [--for SECONDS] PLUGIN.so\n"
+         "       valawai-host send [--config FILE] TOPIC [JSON|-]\n"
+         "       valawai-host listen [--config FILE] [--count N] [--trace] TOPIC\n"
          "\n"
          "Carries messages between a RabbitMQ broker and VALAWAI components that are plugins.\n"
          "Loads the plugins that are named, or else those that plugins.conf enables, or else\n"
@@ -37,6 +39,12 @@ static void help(void)
          "a line, as {\"topic\": …, \"body\": …} or as bodies of --topic, and publications go to standard\n"
          "output; it ends with the input, or --for so many seconds later, and with the first message that\n"
          "is rejected unless it is to --keep-going.\n"
+         "\n"
+         "send puts a message into a topic, or one for each line of standard input, and waits until\n"
+         "the broker has confirmed it. listen shows the messages of a topic, one a line, until Ctrl-C\n"
+         "or for N messages. It takes them out of the queue, so a component that consumes the topic\n"
+         "does not get them; with --trace it only looks at what is published there. For that, tracing\n"
+         "has to be on at the broker: rabbitmqctl trace_on, and trace_off afterwards.\n"
          "\n"
          "  -c, --config FILE  read FILE and not ./plugins.conf\n"
          "  -h, --help         show this help\n"
@@ -88,6 +96,7 @@ out:
     return status;
 }
 
+/* clang-format off */
 static const struct {
     const char *name;
     int (*function)(int argc, char **argv); /* argv[0] is the verb */
@@ -96,7 +105,10 @@ static const struct {
     {"check", verb_check},
     {"validate", verb_validate},
     {"try", verb_try},
+    {"send", verb_send},
+    {"listen", verb_listen},
 };
+/* clang-format on */
 
 int main(int argc, char **argv)
 {
