@@ -10,7 +10,6 @@
 
 #include "backoff.h"
 #include "guard.h"
-#include "json.h"
 #include "memory.h"
 #include "thread.h"
 
@@ -130,7 +129,7 @@ static bool judge(struct worker *worker, struct handling *handling)
                          (unsigned long long)delivery->refused);
         return true;
     }
-    if (!json_is_object(delivery->body, delivery->len, &fault)) {
+    if (!services_read(handling, &fault)) {
         handling_explain(handling, "%s", fault.text);
         return true;
     }

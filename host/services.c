@@ -178,10 +178,19 @@ static int refuse(struct services *services, int error, const char *topic, const
     return error;
 }
 
+bool services_read(struct handling *handling, struct fault *fault)
+{
+    const struct delivery *delivery = handling->delivery;
+    if (handling->services->validate == VALIDATE_OFF)
+        return json_is_object(delivery->body, delivery->len, fault);
+    handling->json = json_parse(json_thread_reader(), delivery->body, delivery->len, fault);
+    return handling->json != NULL;
+}
+
 struct json_object *services_json(struct handling *handling)
 {
     if (handling->json == NULL)
-        handling->json = json_read(json_thread_reader(), handling->delivery->body, handling->delivery->len);
+        handling->json = json_parse(json_thread_reader(), handling->delivery->body, handling->delivery->len, NULL);
     return handling->json;
 }
 
@@ -191,28 +200,37 @@ static bool is_handled(const struct services *services, const char *body, size_t
     return handles(services) && body == current->delivery->body && len == current->delivery->len;
 }
 
-static struct json_object *publication_json(const struct services *services, const char *body, size_t len)
+static struct json_object *publication_json(struct services *services, const char *body, size_t len,
+                                            struct fault *fault)
 {
     if (is_handled(services, body, len))
         return json_object_get(services_json(current));
-    return json_read(json_thread_reader(), body, len);
+    return json_parse(json_thread_reader(), body, len, fault);
 }
 
-static bool as_declared(struct services *services, const struct contract_topic *topic, const char *body, size_t len,
+static bool fits(struct services *services, const struct contract_topic *topic, struct json_object *json,
+                 struct fault *fault)
+{
+    char reason[384];
+    if (topic_check(topic, CONTRACT_PUBLISH, json, reason, sizeof reason))
+        return true;
+    if (services->validate != VALIDATE_WARN)
+        return fault_set(fault, "not as the AsyncAPI document declares it: %s", reason);
+    log_warning(services->options.log, services->options.plugin->name,
+                "publishes on %s what its AsyncAPI document does not declare: %s", topic_name(topic), reason);
+    return true;
+}
+
+/* A JSON object, and one that the AsyncAPI document declares for the topic. */
+static bool may_publish(struct services *services, const struct contract_topic *topic, const char *body, size_t len,
                         struct fault *fault)
 {
     if (services->validate == VALIDATE_OFF)
-        return true;
-    char reason[384];
-    struct json_object *json = publication_json(services, body, len);
-    bool good = topic_check(topic, CONTRACT_PUBLISH, json, reason, sizeof reason);
+        return is_handled(services, body, len) || json_is_object(body, len, fault);
+    struct json_object *json = publication_json(services, body, len, fault);
+    bool good = json != NULL && fits(services, topic, json, fault);
     json_object_put(json);
-    if (!good && services->validate == VALIDATE_WARN) {
-        log_warning(services->options.log, services->options.plugin->name,
-                    "publishes on %s what its AsyncAPI document does not declare: %s", topic_name(topic), reason);
-        good = true;
-    }
-    return good || fault_set(fault, "not as the AsyncAPI document declares it: %s", reason);
+    return good;
 }
 
 /* What is left of a rule that the plugin broke: a record, or in a build for debugging the end. */
@@ -248,8 +266,7 @@ static struct publication *make_publication(struct services *services, const cha
         *error = refuse(services, VALAWAI_E_STATE, topic, "only between start and stop");
     else if (len > services->options.message_max_bytes)
         *error = refuse(services, VALAWAI_E_BODY, topic, "the body is larger than message_max_bytes");
-    else if (!(is_handled(services, body, len) || json_is_object(body, len, &fault)) ||
-             !as_declared(services, declared, body, len, &fault))
+    else if (!may_publish(services, declared, body, len, &fault))
         *error = refuse(services, VALAWAI_E_BODY, topic, fault.text);
     if (*error != VALAWAI_OK)
         return NULL;

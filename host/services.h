@@ -137,6 +137,8 @@ bool services_leave(struct handling *handling);
 /* It returned something else: whatever ticket it took is void. */
 void services_revoke(struct handling *handling);
 
+/* Whether the body is one JSON object. If it will be checked against its schema, it is parsed at the same time. */
+bool services_read(struct handling *handling, struct fault *fault) __attribute__((warn_unused_result));
 /* The body that is handled, parsed at the first call. */
 struct json_object *services_json(struct handling *handling);
 void handling_explain(struct handling *handling, const char *format, ...) __attribute__((format(printf, 2, 3)));

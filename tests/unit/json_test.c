@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "json.h"
+#include "memory.h"
 
 struct text {
     const char *bytes;
@@ -697,6 +698,59 @@ static void reads_what_stands_there(void **state)
     json_tokener_free(reader);
 }
 
+/* Both ways to a tree lead to the same one, and say the same of what is none. */
+static void expect_same_tree(struct json_tokener *reader, const char *text, size_t len)
+{
+    struct fault why = {""}, fault = {""};
+    char *block = memory_take(len + 1); /* begins_object() wants to see that it ends */
+    memcpy(block, text, len);
+    block[len] = '\0';
+    bool taken = json_is_object(block, len, &why);
+    struct json_object *parsed = json_parse(reader, block, len, &fault);
+    assert_int_equal(parsed != NULL, taken);
+    assert_string_equal(fault.text, why.text);
+    if (taken) {
+        struct json_object *read = json_read(reader, block, len);
+        assert_string_equal(json_object_to_json_string_ext(parsed, JSON_C_TO_STRING_PLAIN),
+                            json_object_to_json_string_ext(read, JSON_C_TO_STRING_PLAIN));
+        assert_true(json_object_equal(parsed, read));
+        json_object_put(read);
+    }
+    json_object_put(parsed);
+    free(block);
+}
+
+static void parses_as_json_c_reads(void **state)
+{
+    UNUSED(state);
+    static const struct text more[] = {
+        TEXT("[0,-0,-1,12,999999999999999999,-999999999999999999,1000000000000000000,9223372036854775807]"),
+        TEXT("[9223372036854775808,-9223372036854775808,-9223372036854775809,18446744073709551615,"
+             "18446744073709551616]"),
+        TEXT("[1e3,-1E-3,0.10,123456789012345678901234567890,-0.0,1e999,0e0,-0e1,5e-324]"),
+        TEXT("{\"\":1,\"a\\nb\":2,\"\\u0041\":3,\"A\":4,\"\\u0000x\":5,\"\\ud83d\\ude00\":{\"\\\\\":[]}}"),
+        TEXT("[\"\\\"\\\\\\/\\b\\f\\n\\r\\t\",\"\\u0000\",\"\\ud83d\\ude00\",\"\\ud83d\",\"\\ude00x\",\"\\\\u0041\"]"),
+        TEXT("[[1,[2,{\"a\":[3,{}]}],[]],{\"a\":{\"b\":1,\"b\":{\"c\":null}},\"d\":[true,false,null]}]"),
+    };
+    struct json_tokener *reader = json_reader_new();
+    for (size_t i = 0; i < COUNT(valid); i++) {
+        size_t len;
+        char *wrapped = in_object(valid[i], &len);
+        expect_same_tree(reader, wrapped, len);
+        free(wrapped);
+        expect_same_tree(reader, valid[i].bytes, valid[i].len);
+    }
+    for (size_t i = 0; i < COUNT(more); i++) {
+        size_t len;
+        char *wrapped = in_object(more[i], &len);
+        expect_same_tree(reader, wrapped, len);
+        free(wrapped);
+    }
+    for (size_t i = 0; i < COUNT(invalid); i++)
+        expect_same_tree(reader, invalid[i].bytes, invalid[i].len);
+    json_tokener_free(reader);
+}
+
 /* Bytes changed at random (and repeatably): whatever the scanner still takes, json-c takes too, and it is UTF-8. */
 static void no_change_slips_through(void **state)
 {
@@ -716,6 +770,7 @@ static void no_change_slips_through(void **state)
             chance = chance * 1664525u + 1013904223u;
             text[at] = alphabet[(chance >> 8) % (sizeof alphabet - 1)];
         }
+        expect_same_tree(reader, text, sizeof seed - 1);
         if (!scan(json_is_object, text, sizeof seed - 1, NULL))
             continue;
         taken++;
@@ -771,6 +826,7 @@ int main(void)
         cmocka_unit_test(a_fault_says_where),
         cmocka_unit_test(json_c_agrees),
         cmocka_unit_test(reads_what_stands_there),
+        cmocka_unit_test(parses_as_json_c_reads),
         cmocka_unit_test(no_change_slips_through),
         cmocka_unit_test(large_texts),
     };
