@@ -37,3 +37,27 @@ function(valawai_add_plugin name)
   set_target_properties(${name} PROPERTIES PREFIX "" SUFFIX ".so" C_VISIBILITY_PRESET hidden
                                            CXX_VISIBILITY_PRESET hidden)
 endfunction()
+
+# valawai_test_plugin(NAME INPUT in.jsonl EXPECT out.jsonl [TEST name] [REJECTED number])
+#
+# A test for ctest: what goes into the plugin NAME, without a broker, and what has to come out of it. Each line is
+# {"topic": ..., "body": ...}; those of EXPECT as `valawai-host try` writes them. Without REJECTED no message may be rejected.
+# TEST: the test's name, if there are several.
+function(valawai_test_plugin name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "INPUT;EXPECT;TEST;REJECTED" "")
+  if(NOT arg_INPUT OR NOT arg_EXPECT OR arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "valawai_test_plugin(NAME INPUT in.jsonl EXPECT out.jsonl [TEST name] [REJECTED number])")
+  endif()
+  if(NOT arg_TEST)
+    set(arg_TEST ${name})
+  endif()
+  if(NOT arg_REJECTED)
+    set(arg_REJECTED 0)
+  endif()
+  get_filename_component(input ${arg_INPUT} ABSOLUTE)
+  get_filename_component(expect ${arg_EXPECT} ABSOLUTE)
+  add_test(NAME ${arg_TEST}
+           COMMAND ${CMAKE_COMMAND} -DHOST=$<TARGET_FILE:ValawaiHost::valawai-host> -DPLUGIN=$<TARGET_FILE:${name}>
+                   -DINPUT=${input} -DEXPECT=${expect} -DREJECTED=${arg_REJECTED}
+                   -P ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/try.cmake)
+endfunction()

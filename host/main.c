@@ -28,6 +28,7 @@ static void help(void)
          "       valawai-host try [--topic TOPIC] [--verbose] [--keep-going] [--for SECONDS] PLUGIN.so\n"
          "       valawai-host send [--config FILE] TOPIC [JSON|-]\n"
          "       valawai-host listen [--config FILE] [--count N] [--trace] TOPIC\n"
+         "       valawai-host new [--dir DIRECTORY] NAME\n"
          "\n"
          "Carries messages between a RabbitMQ broker and VALAWAI components that are plugins.\n"
          "Loads the plugins that are named, or else those that plugins.conf enables, or else\n"
@@ -45,6 +46,9 @@ static void help(void)
          "or for N messages. It takes them out of the queue, so a component that consumes the topic\n"
          "does not get them; with --trace it only looks at what is published there. For that, tracing\n"
          "has to be on at the broker: rabbitmqctl trace_on, and trace_off afterwards.\n"
+         "\n"
+         "new writes the project of a component that is called c0_…, c1_… or c2_…, into a directory\n"
+         "of that name. It builds, passes its own test, and publishes what it receives.\n"
          "\n"
          "  -c, --config FILE  read FILE and not ./plugins.conf\n"
          "  -h, --help         show this help\n"
@@ -107,6 +111,7 @@ static const struct {
     {"try", verb_try},
     {"send", verb_send},
     {"listen", verb_listen},
+    {"new", verb_new},
 };
 /* clang-format on */
 

@@ -14,6 +14,7 @@ int verb_validate(int argc, char **argv);
 int verb_try(int argc, char **argv);
 int verb_send(int argc, char **argv);
 int verb_listen(int argc, char **argv);
+int verb_new(int argc, char **argv);
 
 /* Says what is wrong with the command line; which may be NULL. Returns STATUS_USAGE. */
 int usage(const char *what, const char *which);

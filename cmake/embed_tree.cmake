@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Writes OUTPUT, a C file with all files of the directory INPUT: struct new_file new_files[].
+file(GLOB_RECURSE files RELATIVE ${INPUT} ${INPUT}/*)
+list(SORT files)
+set(arrays "")
+set(table "")
+set(number 0)
+foreach(file IN LISTS files)
+  file(READ ${INPUT}/${file} bytes HEX)
+  string(REGEX REPLACE "(..)" "0x\\1," bytes "${bytes}")
+  string(APPEND arrays "static const char file_${number}[] = {${bytes}0};\n")
+  string(APPEND table "    {\"${file}\", file_${number}},\n")
+  math(EXPR number "${number} + 1")
+endforeach()
+file(WRITE ${OUTPUT} "#include \"new.h\"\n\n${arrays}\nconst struct new_file new_files[] = {\n${table}    {0},\n};\n")

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an author of a plugin has: `valawai-host new`, and the development kit as it is installed, without the tree."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from broker import scaled
+from host import BINARY, BUILD, ROOT, published, received
+
+NEW = os.path.join(ROOT, "host", "new")
+ENV = {key: value for key, value in os.environ.items() if key in ("PATH", "LD_LIBRARY_PATH") or key.endswith("SAN_OPTIONS")}
+
+
+def run(*command, cwd=None, status=0, stdin=b"", env=None, timeout=120):
+    """stdout and stderr of a command that has to end with that status."""
+    done = subprocess.run(command, cwd=cwd, env={**ENV, **(env or {})}, input=stdin, capture_output=True,
+                          timeout=scaled(timeout))
+    output = (done.stdout + done.stderr).decode()
+    assert done.returncode == status, f"{command}: exit status {done.returncode}\n{output}"
+    return output
+
+
+def files(directory):
+    """The content of every file of a directory, by its path there."""
+    return {os.path.relpath(os.path.join(at, name), directory): open(os.path.join(at, name), "rb").read()
+            for at, _, names in os.walk(directory) for name in names}
+
+
+class Kit:
+    """An installation in a directory with a blank in its name."""
+
+    def __init__(self, prefix):
+        run("cmake", "--install", BUILD, "--prefix", str(prefix))
+        self.prefix = prefix
+        self.host = os.path.join(prefix, "bin", "valawai-host")
+        pkgconfig, = prefix.glob("lib/**/pkgconfig")
+        self.env = {"CMAKE_PREFIX_PATH": str(prefix), "PKG_CONFIG_PATH": str(pkgconfig), "CMAKE_GENERATOR": "Ninja"}
+
+    def configure(self, project, *options):
+        return run("cmake", "-B", "build", *options, cwd=project, env=self.env)
+
+    def build(self, project, status=0):
+        return run("cmake", "--build", "build", cwd=project, status=status)
+
+    def check(self, path):
+        return run(self.host, "check", str(path))
+
+    def echo(self, path, topic=received(), text="hello"):
+        """What a plugin publishes for one message."""
+        body = json.dumps({"content": text})
+        done = subprocess.run([self.host, "try", "--topic", topic, path], input=body.encode(), env=ENV, capture_output=True,
+                              timeout=scaled(20))
+        assert done.returncode == 0, done.stderr.decode()
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory):
+    return Kit(tmp_path_factory.mktemp("kit") / "a prefix")
+
+
+@pytest.fixture
+def echo(tmp_path):
+    """A copy of plugins/echo, and the three lines of CMake that it wants elsewhere."""
+    project = tmp_path / "elsewhere"
+    shutil.copytree(os.path.join(ROOT, "plugins", "echo"), project)
+    (project / "CMakeLists.txt").write_text("cmake_minimum_required(VERSION 3.20)\nproject(echo LANGUAGES C CXX)\n"
+                                            "find_package(ValawaiHost REQUIRED)\n"
+                                            "valawai_add_plugin(echo SOURCES echo.c ASYNCAPI asyncapi.yaml)\n")
+    return project
+
+
+def without_cxx(project):
+    (project / "CMakeLists.txt").write_text((project / "CMakeLists.txt").read_text().replace(" CXX", ""))
+    return project
+
+
+def exported(path):
+    """As the linker has it, without what a sanitizer adds."""
+    names = [line.split()[0] for line in run("nm", "-D", "--defined-only", "--format=posix", str(path)).splitlines()]
+    return [name for name in names if not name.startswith("__")]
+
+
+# --- the kit ----------------------------------------------------------------------------------------------------------
+
+
+def test_find_package(kit, echo):
+    kit.configure(without_cxx(echo))
+    assert "good" in kit.build(echo)  # the check is part of the build
+    assert exported(echo / "build" / "echo.so") == ["valawai_plugin_entry"]
+    assert kit.echo(echo / "build" / "echo.so") == [{"topic": published(), "body": {"content": "hello"}}]
+
+
+def test_the_tree_and_the_kit_build_the_same(kit, echo):
+    """Whoever copies plugins/echo gets the plugin that ships."""
+    kit.configure(without_cxx(echo))
+    kit.build(echo)
+    built = kit.check(echo / "build" / "echo.so").splitlines()[1:]
+    shipped, = kit.prefix.glob("lib/**/echo.so")
+    assert built == kit.check(shipped).splitlines()[1:]
+
+
+@pytest.mark.parametrize("more", [b"", b"# no end of a line", "# \"é\" \\ %d ${x} ; $<1:2> \t\n\n\n".encode(), b"#\r\n"])
+def test_the_document_is_embedded_byte_for_byte(kit, echo, more):
+    document = (echo / "asyncapi.yaml").read_bytes() + more
+    (echo / "asyncapi.yaml").write_bytes(document)
+    kit.configure(without_cxx(echo))
+    kit.build(echo)
+    assert (echo / "build" / "echo.so").read_bytes().count(document + b"\0") == 1
+
+
+def test_the_document_changes(kit, echo):
+    kit.configure(without_cxx(echo))
+    kit.build(echo)
+    document = (echo / "asyncapi.yaml").read_text().replace("version: 1.0.0", "version: 1.2.3")
+    (echo / "asyncapi.yaml").write_text(document)
+    kit.build(echo)
+    assert "1.2.3" in kit.check(echo / "build" / "echo.so")
+    assert document.encode() + b"\0" in (echo / "build" / "echo.so").read_bytes()
+    assert "warning" not in kit.check(echo / "build" / "echo.so")  # the version is the document's, also the second time
+
+
+@pytest.mark.parametrize("old, new, thing", [
+    ("asyncapi: '2.6.0'", "asyncapi: '3.0.0'", "2.6.0"),
+    ("'#/components/messages/received_message'", "'#/components/messages/ech_message'", "ech_message"),
+    ("valawai/c1/echo/data/received_message:", "valawai/c1/echo/data/received:", "received_message"),
+])
+def test_the_build_ends_with_an_error_of_check(kit, echo, old, new, thing):
+    kit.configure(without_cxx(echo))
+    kit.build(echo)
+    document = (echo / "asyncapi.yaml").read_text()
+    (echo / "asyncapi.yaml").write_text(document.replace(old, new))
+    output = kit.build(echo, status=1)
+    assert "error" in output and thing in output
+    (echo / "asyncapi.yaml").write_text(document)
+    kit.build(echo)
+
+
+def test_version(kit, echo):
+    without_cxx(echo)
+    (echo / "CMakeLists.txt").write_text((echo / "CMakeLists.txt").read_text().replace("yaml)", "yaml VERSION 1.0.0)"))
+    kit.configure(echo)
+    assert "1.0.0" in kit.build(echo)
+
+
+def test_cxx(kit, echo):
+    """The same plugin in C++17, with the warnings that people there turn on."""
+    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        pytest.skip("no C++ compiler")
+    source = (echo / "echo.c").read_text()
+    os.remove(echo / "echo.c")
+    source = source.replace("extern const char", 'extern "C" const char').replace(
+        "host = self;", "host = static_cast<const valawai_host *>(self);").replace(
+        "(void *)host;", "const_cast<valawai_host *>(host);")
+    entry = source.index("const struct valawai_plugin valawai_plugin_entry")
+    source = source[:entry] + ("const valawai_plugin valawai_plugin_entry = {VALAWAI_PLUGIN_HEAD, VALAWAI_PLUGIN_VERSION,"
+                               " valawai_asyncapi, topics, start, nullptr, 0, nullptr, nullptr};\n")
+    source = source.replace("{0},\n};", "{nullptr, nullptr, {nullptr, nullptr}},\n};")
+    (echo / "echo.cpp").write_text(source.replace("received, {0}}", "received, {nullptr, nullptr}}"))
+    (echo / "CMakeLists.txt").write_text((echo / "CMakeLists.txt").read_text().replace("echo.c ", "echo.cpp "))
+    kit.configure(echo, "-DCMAKE_CXX_STANDARD=17", "-DCMAKE_CXX_EXTENSIONS=OFF",
+                  "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wpedantic -Werror")
+    kit.build(echo)
+    assert exported(echo / "build" / "echo.so") == ["valawai_plugin_entry"]
+    assert kit.echo(echo / "build" / "echo.so") == [{"topic": published(), "body": {"content": "hello"}}]
+
+
+def test_pkg_config(kit, echo):
+    """No CMake: one line of gcc."""
+    line = (r"""eval gcc -shared -fPIC -fvisibility=hidden -o echo.so -DVALAWAI_PLUGIN_VERSION='\"1.0.0\"' """
+            "$(pkg-config --cflags valawai-host) echo.c $(pkg-config --variable=asyncapi valawai-host)")
+    run("sh", "-e", "-c", line, cwd=echo, env=kit.env)  # eval: pkg-config quotes the blank in the prefix
+    assert "good" in kit.check(echo / "echo.so")
+    assert exported(echo / "echo.so") == ["valawai_plugin_entry"]
+    assert (echo / "asyncapi.yaml").read_bytes() + b"\0" in (echo / "echo.so").read_bytes()
+    assert kit.echo(echo / "echo.so") == [{"topic": published(), "body": {"content": "hello"}}]
+
+
+@pytest.mark.parametrize("name", ["echo"])
+def test_every_plugin_of_the_tree_exports_one_symbol(name):
+    assert exported(os.path.join(BUILD, "plugins", name + ".so")) == ["valawai_plugin_entry"]
+
+
+def test_strict_c11(kit, tmp_path):
+    source = tmp_path / "strict.c"
+    source.write_text("#include <valawai/plugin.h>\nint main(void) { return (int)sizeof(struct valawai_plugin) == 0; }\n")
+    for compiler in filter(shutil.which, ("gcc", "clang")):
+        run(compiler, "-std=c11", "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{kit.prefix}/include",
+            str(source))
+
+
+# --- new --------------------------------------------------------------------------------------------------------------
+
+
+def test_new_writes_the_files_of_the_tree(kit, tmp_path):
+    """They are what `new` gives a component of their name, and nothing of them is left out."""
+    output = run(kit.host, "new", "c1_my_component", cwd=tmp_path)
+    assert "c1_my_component" in output and "README.md" in output
+    assert files(tmp_path / "c1_my_component") == files(NEW)
+
+
+@pytest.mark.parametrize("name", ["c0_sensor", "c1_my_component", "c2_2", "c1_test", "c1_My_Component", "c1_" + "x" * 197])
+def test_new_builds_passes_its_test_and_echoes(kit, tmp_path, name):
+    run(kit.host, "new", name, cwd=tmp_path)
+    project = tmp_path / name
+    left = [path for path, content in files(project).items() if b"my_component" in content or "my_component" in path]
+    assert left == [] or name == "c1_my_component"
+    kit.configure(project, "-DCMAKE_C_FLAGS=-Wall -Wextra -Werror")
+    kit.build(project)
+    assert "100% tests passed, 0 tests failed out of 1" in run("ctest", "--test-dir", "build", cwd=project)
+    topics = f"valawai/{name[:2]}/{name[3:]}/data/"
+    assert kit.echo(project / "build" / (name + ".so"), topics + "received_message") == [
+        {"topic": topics + "publish_message", "body": {"content": "hello"}}]
+    assert "warning" not in kit.check(project / "build" / (name + ".so"))
+
+
+@pytest.mark.parametrize("file, old, new", [
+    ("test/out.jsonl", "again", "once more"),           # another text came out
+    ("test/in.jsonl", '"content":""', '"content":"x"'),  # a message more
+    ("test/in.jsonl", '"content":"Hello"', '"content":5'),  # a message less
+    ("CMakeLists.txt", "REJECTED 1", ""),
+    ("my_component.c", "!= VALAWAI_OK", "== VALAWAI_OK"),
+])
+def test_the_test_of_new_can_fail(kit, tmp_path, file, old, new):
+    run(kit.host, "new", "c1_my_component", cwd=tmp_path)
+    project = tmp_path / "c1_my_component"
+    text = (project / file).read_text()
+    assert old in text
+    (project / file).write_text(text.replace(old, new))
+    kit.configure(project)
+    kit.build(project)
+    assert "1 tests failed" in run("ctest", "--test-dir", "build", cwd=project, status=8)
+
+
+def test_new_runs_as_a_component(kit, new_host, broker, mov, client, tmp_path):
+    run(kit.host, "new", "c1_greeter", "--dir", "its place", cwd=tmp_path)
+    kit.configure(tmp_path / "its place")
+    kit.build(tmp_path / "its place")
+    new_host(broker, plugins=(str(tmp_path / "its place" / "build" / "c1_greeter.so"),)).start().wait_healthy()
+    assert [component["name"] for component in mov.active()] == ["c1_greeter"]
+    topics = "valawai/c1/greeter/data/"
+    client.declare(topics + "publish_message")
+    client.publish(topics + "received_message", {"content": "x"})
+    assert client.collect(topics + "publish_message", 1) == [b'{"content": "x"}']
+    client.delete(topics + "received_message", "valawai/c1/greeter/control/registered")
+
+
+@pytest.mark.parametrize("name", ["greeter", "c3_greeter", "c1", "c1_", "c1-greeter", "C1_greeter", "c1_a-b", "c1_é", "c1_a b",
+                                  "c1_a/b", "../c1_a", ""])
+def test_new_refuses_a_name_that_the_mov_would(tmp_path, name):
+    output = run(BINARY, "new", name, cwd=tmp_path, status=2)
+    assert output.startswith("valawai-host: ") and r"c[012]_\w+" in output and name in output
+    assert os.listdir(tmp_path) == []
+
+
+def test_new_writes_over_nothing(tmp_path):
+    (tmp_path / "c1_a").mkdir()
+    (tmp_path / "file").write_text("mine")
+    assert "File exists" in run(BINARY, "new", "c1_a", cwd=tmp_path, status=1)
+    assert "File exists" in run(BINARY, "new", "c1_b", "--dir", "file", cwd=tmp_path, status=1)
+    assert "No such file" in run(BINARY, "new", "c1_b", "--dir", "nowhere/c1_b", cwd=tmp_path, status=1)
+    assert os.listdir(tmp_path / "c1_a") == [] and (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("args, thing", [((), "name"), (("c1_a", "c1_b"), "name"), (("--frob", "c1_a"), "--frob"),
+                                         (("c1_a", "--dir"), "--dir"), (("c1_" + "x" * 198,), "255")])
+def test_new_wrong_usage(tmp_path, args, thing):
+    assert thing in run(BINARY, "new", *args, cwd=tmp_path, status=2)
+    assert os.listdir(tmp_path) == []
