@@ -2,8 +2,10 @@
  *
  * try: runs a plugin without a broker and without a MOV. The ring is the one that `run` has; its transport is memory:
  * messages come from standard input, a JSON text on each line, and publications go to standard output. */
+#include <errno.h>
 #include <getopt.h>
 #include <json-c/json.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +33,7 @@ struct trial {
     pthread_mutex_t lock; /* of what follows, and of out */
     pthread_cond_t fewer;
     size_t on_their_way, done, rejected, published;
+    bool idle; /* nothing more comes in for now: what goes out is to be seen at once */
 };
 
 /* ---- the transport ---- */
@@ -48,8 +51,6 @@ static void trial_settle(void *context, struct list *deliveries)
             fprintf(stderr, "line %llu: %s, %s%s\n", (unsigned long long)delivery->tag, delivery->from->topic,
                     good ? "done" : "rejected", delivery->attempt > 1 ? " after more than one attempt" : "");
     }
-    if (trial->on_their_way == 0)
-        fflush(trial->out);
     if (trial->on_their_way <= AHEAD / 2)
         pthread_cond_signal(&trial->fewer);
     pthread_mutex_unlock(&trial->lock);
@@ -84,7 +85,7 @@ static bool trial_send(void *context, struct list *publications)
         publication->outcome = OUTCOME_CONFIRMED;
         trial->published++;
     }
-    if (trial->on_their_way == 0)
+    if (trial->idle)
         fflush(trial->out);
     pthread_mutex_unlock(&trial->lock);
     ring_settled(trial->ring, publications);
@@ -167,22 +168,69 @@ static bool put_envelope(struct trial *trial, size_t number, const char *line, s
     return goes_on;
 }
 
+static void set_idle(struct trial *trial, bool idle)
+{
+    pthread_mutex_lock(&trial->lock);
+    trial->idle = idle;
+    if (idle)
+        fflush(trial->out);
+    pthread_mutex_unlock(&trial->lock);
+}
+
+/* Appends what standard input has. False: that was all. */
+static bool read_more(struct trial *trial, struct text *input)
+{
+    static char block[1 << 16];
+    struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+    bool waits = poll(&in, 1, 0) == 0;
+    if (waits)
+        set_idle(trial, true);
+    ssize_t got;
+    do
+        got = read(STDIN_FILENO, block, sizeof block);
+    while (got < 0 && errno == EINTR);
+    if (waits)
+        set_idle(trial, false);
+    if (got > 0)
+        text_put(input, block, (size_t)got);
+    return got > 0;
+}
+
+/* False: that was the last one. */
+static bool put_line(struct trial *trial, struct subscription *from, size_t number, const char *line, size_t len)
+{
+    size_t blank = 0;
+    while (blank < len && strchr(" \t\r", line[blank]) != NULL && line[blank] != '\0')
+        blank++;
+    if (blank == len)
+        return true;
+    return from != NULL ? put(trial, from, number, line, len) : put_envelope(trial, number, line, len);
+}
+
 static void put_lines(struct trial *trial)
 {
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t len;
-    bool goes_on = true;
+    struct text input = {0};
     struct subscription *from = trial->topic != NULL ? find_topic(trial, trial->topic) : NULL;
-    for (size_t number = 1; goes_on && (len = getline(&line, &room, stdin)) != -1; number++) {
-        if (len > 0 && line[len - 1] == '\n')
-            line[--len] = '\0';
-        if (strspn(line, " \t\r") == (size_t)len)
-            continue;
-        goes_on =
-            from != NULL ? put(trial, from, number, line, (size_t)len) : put_envelope(trial, number, line, (size_t)len);
+    size_t number = 0, looked_at = 0;
+    bool more = true, goes_on = true;
+    while (more && goes_on) {
+        more = read_more(trial, &input);
+        const char *line = input.at, *end;
+        const char *all = input.at + input.len;
+        while (goes_on && line < all &&
+               (end = memchr(line + looked_at, '\n', (size_t)(all - line) - looked_at)) != NULL) {
+            goes_on = put_line(trial, from, ++number, line, (size_t)(end - line));
+            line = end + 1;
+            looked_at = 0;
+        }
+        size_t left = (size_t)(all - line);
+        if (goes_on && !more && left > 0) /* without a line end */
+            goes_on = put_line(trial, from, ++number, line, left);
+        memmove(input.at, line, left);
+        input.len = looked_at = left;
     }
-    free(line);
+    text_free(&input);
+    set_idle(trial, true);
 }
 
 /* ---- */
@@ -219,10 +267,8 @@ static bool run(struct trial *trial, long stay, long grace, struct fault *fault)
     put_lines(trial);
     wait_for_all(trial);
     double took = seconds() - began;
-    if (stay > 0) {
-        fflush(trial->out);
+    if (stay > 0)
         sleep((unsigned)stay);
-    }
     int64_t deadline = clock_ms() + grace * 1000;
     ring_close(trial->ring, deadline - 100);
     bool joined = ring_join(trial->ring, deadline);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Ends the process, in the way that the content of a message names. */
+#include "component.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static volatile int depth_max = 1 << 30; /* the stack ends before */
+
+static int overflow(int depth)
+{
+    volatile char here[4096];
+    here[0] = (char)depth;
+    return depth == depth_max ? 0 : here[0] + overflow(depth + 1) + here[1];
+}
+
+static int received(void *self, const struct valawai_message *message)
+{
+    const struct valawai_host *host = self;
+    if (strstr(message->body, "crash") != NULL)
+        *(volatile int *)NULL = 0;
+    if (strstr(message->body, "abort") != NULL)
+        abort();
+    if (strstr(message->body, "exit") != NULL)
+        exit(0);
+    if (strstr(message->body, "overflow") != NULL)
+        return overflow(0);
+    return host->publish(host, PUBLISHED("fatal"), message->body, message->len);
+}
+
+const struct valawai_plugin valawai_plugin_entry = {
+    VALAWAI_PLUGIN_HEAD,
+    .version = "1.0.0",
+    .asyncapi = DOCUMENT("fatal"),
+    .topics = TOPICS(RECEIVED("fatal"), received),
+    .start = keep_host,
+};

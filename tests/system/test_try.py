@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`valawai-host try`: a plugin on the ring, with memory in the place of the broker; and with it what plugins may ask for."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from broker import scaled
+from conftest import plain_build
+from host import BINARY, BUILD, ECHO, ROOT, WRAPPER, one_line, plugin, published, received, Result
+
+with open(os.path.join(BUILD, "CMakeCache.txt"), encoding="utf-8") as cache:
+    ABORTS = re.search(r"^VALAWAI_ABORT_ON_MISUSE:\w+=ON$", cache.read(), re.M) is not None
+
+
+@pytest.fixture
+def attempt(tmp_path):
+    """Runs `try` in an empty directory, which stays empty but for what the test puts there."""
+    def run(plugin_path, lines="", *arguments, conf=None, env=None):
+        if conf is not None:
+            (tmp_path / "plugins.conf").write_text(conf, encoding="utf-8")
+        text = lines if isinstance(lines, bytes) else lines.encode()
+        ended = subprocess.run([*WRAPPER, BINARY, "try", *arguments, plugin_path], input=text, capture_output=True,
+                               cwd=tmp_path, timeout=scaled(60), check=False,
+                               env={"PATH": os.environ["PATH"], **(env or {})})
+        assert set(os.listdir(tmp_path)) <= {"plugins.conf"}, "try leaves files behind"
+        return Result(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+    return run
+
+
+def bodies(*contents):
+    return "".join(json.dumps({"content": content}) + "\n" for content in contents)
+
+
+def envelopes(name, *contents):
+    return "".join(json.dumps({"topic": received(name), "body": {"content": content}}) + "\n" for content in contents)
+
+
+def publications(result):
+    return [json.loads(line) for line in result.stdout.split("\n")[:-1]]
+
+
+def contents(result):
+    return [publication["body"]["content"] for publication in publications(result)]
+
+
+# --- messages in, messages out ----------------------------------------------------------------------------------------
+
+
+def test_envelopes(attempt):
+    result = attempt(ECHO, envelopes("echo", "a", "ü\u2028\n", "c"))
+    assert result.status == 0
+    assert publications(result) == [{"topic": published(), "body": {"content": text}} for text in ("a", "ü\u2028\n", "c")]
+    assert re.search(r"^3 messages in .*: 3 done, 0 rejected; 3 publications$", result.stderr, re.M)
+    assert "Received a message to echo" in result.stderr
+
+
+def test_bodies_of_one_topic(attempt):
+    result = attempt(ECHO, "\n" + bodies("a") + "  \n" + '{"content":\t"b"}', "--topic", received())
+    assert result.status == 0
+    assert result.stdout == f'{{"topic":"{published()}","body":{{"content": "a"}}}}\n' \
+                            f'{{"topic":"{published()}","body":{{"content":\t"b"}}}}\n'  # byte for byte
+
+
+def test_nothing(attempt):
+    result = attempt(ECHO)
+    assert (result.status, result.stdout) == (0, "")
+
+
+def test_verdicts_are_shown(attempt):
+    result = attempt(ECHO, bodies("a"), "--topic", received(), "--verbose")
+    assert f"line 1: {received()}, done" in result.stderr.splitlines()
+
+
+def test_the_first_that_is_rejected_ends_it(attempt):
+    lines = bodies("a") + "{}\n" + bodies(*("x" * 100 for _ in range(5000)))
+    result = attempt(ECHO, lines, "--topic", received())
+    assert result.status == 1
+    assert contents(result)[0] == "a" and len(contents(result)) < 5000
+    assert "content is missing" in result.stderr or "content" in result.stderr
+    assert result.stderr.splitlines()[-1] == "valawai-host: not every message was handled"
+
+
+def test_keep_going(attempt):
+    result = attempt(ECHO, bodies("a") + "{}\n[1]\nx\n" + bodies("b"), "--topic", received(), "--keep-going")
+    assert result.status == 1
+    assert contents(result) == ["a", "b"]
+    assert ": 2 done, 3 rejected; 2 publications" in result.stderr
+
+
+@pytest.mark.parametrize("line, names", [
+    ("x", ("line 1",)),
+    ("[1]", ("line 1", "object")),
+    ('{"content":"a"}', ("line 1", "topic", "--topic")),
+    ('{"topic":5,"body":{}}', ("line 1", "topic")),
+    ('{"topic":"valawai/c1/echo/data/no","body":{}}', ("line 1", "valawai/c1/echo/data/no")),
+])
+def test_lines_that_are_no_message(attempt, line, names):
+    result = attempt(ECHO, line + "\n")
+    assert result.status == 1
+    assert all(name in result.stderr for name in names)
+
+
+def test_a_body_over_the_limit(attempt):
+    result = attempt(ECHO, bodies("x" * 2000) + bodies("a"), "--topic", received(), "--keep-going",
+                     conf="host { message_max_bytes = 1024 }\n")
+    assert (result.status, contents(result)) == (1, ["a"])
+    assert "message_max_bytes" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [
+    ("--no-such", ECHO), (), (ECHO, ECHO), ("--for", "x", ECHO), ("--for", "0", ECHO), ("--topic",),
+])
+def test_wrong_usage(attempt, arguments):
+    ended = subprocess.run([BINARY, "try", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                           timeout=scaled(20), check=False)
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1 and "--help" in ended.stderr
+
+
+def test_what_cannot_be(attempt):
+    one_line(attempt("nowhere.so"), "nowhere.so")
+    one_line(attempt(ECHO, "", "--topic", "valawai/c1/echo/data/no"), "valawai/c1/echo/data/no")
+    assert attempt(plugin("start_fails")).stderr.splitlines()[-1].startswith("valawai-host: ")
+    assert "start" in attempt(plugin("start_fails")).stderr.splitlines()[-1]
+
+
+def test_many(attempt):
+    count = 20000
+    result = attempt(ECHO, bodies(*map(str, range(count))), "--topic", received(), env={"LOG_CONSOLE_LEVEL": "ERROR"})
+    assert result.status == 0
+    assert contents(result) == [str(number) for number in range(count)]
+
+
+def test_it_works_as_a_partner(tmp_path):
+    """Each answer comes when its message is there, not when the input ends."""
+    process = subprocess.Popen([BINARY, "try", "--topic", received(), ECHO], stdin=subprocess.PIPE, cwd=tmp_path,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        for number in range(3):
+            process.stdin.write(bodies(str(number)).encode())
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["body"] == {"content": str(number)}
+        process.stdin.close()
+        assert process.wait(scaled(20)) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+# --- answers that come later ------------------------------------------------------------------------------------------
+
+
+def later(attempt, *wanted, conf=None, arguments=("--keep-going", "--verbose")):
+    return attempt(plugin("later"), bodies(*wanted), "--topic", received("later"), *arguments, conf=conf)
+
+
+def verdicts(result):
+    """By line, what became of it."""
+    return {int(number): verdict for number, verdict in re.findall(r"^line (\d+): [^,]+, (.*)$", result.stderr, re.M)}
+
+
+def test_later(attempt):
+    count = 5000
+    result = attempt(plugin("later"), bodies(*map(str, range(count))), "--topic", received("later"))
+    assert result.status == 0
+    assert contents(result) == [str(number) for number in range(count)]
+    assert f": {count} done, 0 rejected; {count} publications" in result.stderr
+
+
+def test_each_is_settled_as_it_was_said(attempt):
+    result = later(attempt, "x", "wrong", "at once", "no verdict", "undeclared", "after all")
+    assert verdicts(result) == {1: "done", 2: "rejected", 3: "done", 4: "rejected", 5: "done", 6: "done"}
+    assert sorted(contents(result)) == ["after all", "at once", "x"]
+    assert "the message is wrong: we do not like it" in result.stderr
+    assert "it was settled with 7, which is no verdict" in result.stderr
+    assert "misuse" not in result.stderr
+
+
+def test_later_and_again(attempt):
+    """What was published for an attempt that failed does not leave; the next one has a ticket of its own."""
+    result = later(attempt, "again")
+    assert verdicts(result) == {1: "done after more than one attempt"}
+    assert contents(result) == ["again"]
+    assert "attempt 2 of 10" in result.stderr
+
+
+@pytest.mark.skipif(ABORTS, reason="this build ends at the first misuse; see test_misuse_ends_a_debug_build")
+@pytest.mark.parametrize("content, verdict, rules", [
+    ("twice", "done", ("settle() with a ticket", "publish_for() with a ticket")),
+    ("both", "done", ("returned something else than VALAWAI_LATER",)),
+    ("no ticket", "rejected", ("took no ticket",)),
+    ("off the thread", "done", ("json() is for the message in hand", "later() is for the message in hand")),
+])
+def test_misuse_is_named(attempt, content, verdict, rules):
+    result = later(attempt, content, "x")
+    assert verdicts(result) == {1: verdict, 2: "done"}
+    for rule in rules:
+        assert re.search(rf"\[ERROR\] c1_later: the plugin misuses the host: .*{re.escape(rule)}", result.stderr)
+    assert "nobody minds" not in result.stderr
+
+
+@pytest.mark.skipif(not ABORTS, reason="only a build for debugging ends at a misuse")
+def test_misuse_ends_a_debug_build(attempt):
+    result = later(attempt, "no ticket")
+    assert result.status == -signal.SIGABRT
+    assert "later.so: the plugin misuses the host: a handler returned VALAWAI_LATER" in result.stderr
+
+
+def test_what_is_never_answered_does_not_keep_it_from_ending(tmp_path):
+    """At the end of the input the rest is waited for; a stop that is asked for would put it back. Here nobody asks."""
+    process = subprocess.Popen([BINARY, "try", "--topic", received("later"), plugin("later")], cwd=tmp_path,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        process.stdin.write(bodies("never", "x").encode())
+        process.stdin.close()
+        assert json.loads(process.stdout.readline())["body"] == {"content": "x"}
+        process.send_signal(signal.SIGINT)
+        assert process.wait(scaled(20)) == -signal.SIGINT
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+# --- threads, timers --------------------------------------------------------------------------------------------------
+
+
+def test_several_threads(attempt):
+    result = attempt(plugin("threads"), bodies(*map(str, range(40))), "--topic", received("threads"),
+                     conf="plugin threads { threads = 4 }\n")
+    assert result.status == 0
+    assert len(contents(result)) == 40
+    assert max(map(int, contents(result))) == 4
+
+
+def test_one_thread_unless_it_is_given_more(attempt):
+    result = attempt(plugin("threads"), bodies(*map(str, range(5))), "--topic", received("threads"))
+    assert (result.status, contents(result)) == (0, ["1"] * 5)
+
+
+def test_threads_for_a_plugin_that_is_not_safe(attempt):
+    one_line(attempt(ECHO, conf="plugin echo { threads = 2 }\n"), "echo.so", "VALAWAI_THREAD_SAFE", "threads")
+
+
+@pytest.mark.parametrize("value", ["0", "65", "many", "-1", "1x", "99999999999999999999"])
+def test_a_number_of_threads_that_is_none(attempt, value):
+    one_line(attempt(ECHO, conf=f'plugin echo {{ threads = "{value}" }}\n'), "plugins.conf:1", "threads", "64")
+
+
+def test_timers(attempt):
+    result = attempt(plugin("ticker"), "", "--for", "1")
+    assert result.status == 0
+    assert contents(result) == ["once", "tick 1", "tick 2", "tick 3"]
+    assert "[ERROR]" not in re.sub(r"cannot ask the MOV", "", result.stderr) or "wrong" not in result.stderr
+    assert "c1_ticker: we are 000000000000000000000000" in result.stderr
+    assert result.stderr.count("the MOV answers about components: nothing") == 1
+    assert result.stderr.count("the MOV answers about connections: nothing") == 1
+    for bad in ("wrong arguments", "cannot cancel", "strange timers", "cannot publish", "bad questions are asked"):
+        assert bad not in result.stderr
+
+
+# --- plugins that end the process -------------------------------------------------------------------------------------
+
+
+@plain_build
+@pytest.mark.parametrize("content, status, words", [
+    ("crash", -signal.SIGSEGV, "crashed (SIGSEGV)"),
+    ("overflow", -signal.SIGSEGV, "crashed (SIGSEGV)"),
+    ("abort", -signal.SIGABRT, "aborted (SIGABRT"),
+    ("exit", 1, "called exit()"),
+])
+def test_whose_fault_it_was(attempt, content, status, words):
+    result = attempt(plugin("fatal"), bodies(content), "--topic", received("fatal"))
+    assert result.status == status
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith(f"valawai-host: plugin fatal.so: {words}")
+    assert f"in the handler of {received('fatal')}" in last
+
+
+@plain_build
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler here")
+def test_an_exception_that_leaves_a_callback(attempt, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("cxx")
+    source = directory / "throws.cpp"
+    source.write_text('''#include <stdexcept>
+extern "C" {
+#include "component.h"
+}
+static int received(void *, const struct valawai_message *) { throw std::runtime_error("thrown"); }
+static const struct valawai_topic topics[] = {{RECEIVED("throws"), received, {}}, {}};
+const struct valawai_plugin valawai_plugin_entry = {VALAWAI_PLUGIN_HEAD, "1.0.0", DOCUMENT("throws"), topics, keep_host};
+''', encoding="utf-8")
+    library = directory / "throws.so"
+    subprocess.run(["g++", "-std=c++17", "-shared", "-fPIC", "-fvisibility=hidden", f"-I{ROOT}/include",
+                    f"-I{ROOT}/tests/plugins", "-o", library, source], check=True, timeout=scaled(60))
+    result = attempt(str(library), bodies("x"), "--topic", received("throws"))
+    assert result.status == -signal.SIGABRT
+    assert "an exception that left a callback" in result.stderr.splitlines()[-1]
+    assert "throws.so" in result.stderr.splitlines()[-1]
