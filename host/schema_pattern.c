@@ -83,13 +83,52 @@ static size_t code_size(const pcre2_code *code)
     return size + jit_size;
 }
 
+/* Whether an escape for a class of characters begins here: \w, \p{…} */
+static bool is_class_escape(const char *at, const char *end)
+{
+    return end - at >= 2 && at[0] == '\\' && at[1] != '\0' && strchr("dDsSwWpP", at[1]) != NULL;
+}
+
+/* Between brackets PCRE2 and ECMA-262 differ in two things that are in use: a hyphen beside a class is itself ([\w-.]),
+ * where PCRE2 sees a wrong range; and [: begins nothing. */
+static void put_as_pcre2(struct text *text, const char *source, size_t length)
+{
+    const char *const end = source + length;
+    bool inside = false, after_class = false;
+    const char *first = NULL; /* in the brackets */
+    for (const char *at = source; at < end; at++) {
+        bool last = at + 1 < end && at[1] == ']';
+        bool hyphen = inside && *at == '-' && at != first && !last && (after_class || is_class_escape(at + 1, end));
+        bool bracket = inside && *at == '[' && at + 1 < end && at[1] != '\0' && strchr(":.=", at[1]) != NULL;
+        after_class = inside && is_class_escape(at, end);
+        if (hyphen || bracket)
+            text_puts(text, "\\");
+        text_put(text, at, 1);
+        if (*at == '\\' && at + 1 < end) {
+            bool property = after_class && (at[1] == 'p' || at[1] == 'P') && at + 2 < end && at[2] == '{';
+            text_put(text, ++at, 1);
+            while (property && at + 1 < end && *at != '}')
+                text_put(text, ++at, 1);
+        } else if (*at == '[' && !inside) {
+            inside = true;
+            first = at + 1 < end && at[1] == '^' ? at + 2 : at + 1;
+        } else if (*at == ']') {
+            inside = false;
+        }
+    }
+}
+
 static pcre2_code *compile(const struct patterns *patterns, const char *source, size_t length, struct fault *fault)
 {
     const uint32_t options = PCRE2_UTF | PCRE2_ALT_BSUX | PCRE2_ALLOW_EMPTY_CLASS | PCRE2_MATCH_UNSET_BACKREF |
                              PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C | PCRE2_AUTO_CALLOUT;
     int error = 0;
     size_t offset = 0;
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)source, length, options, &error, &offset, patterns->context);
+    struct text text = {0};
+    text_puts(&text, "");
+    put_as_pcre2(&text, source, length);
+    pcre2_code *code = pcre2_compile((PCRE2_SPTR)text.at, text.len, options, &error, &offset, patterns->context);
+    text_free(&text);
     if (code == NULL) {
         PCRE2_UCHAR message[160] = "";
         pcre2_get_error_message(error, message, sizeof message);

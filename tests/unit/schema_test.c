@@ -176,6 +176,19 @@ static void test_strings(void **state)
     assert_says("{pattern: '^\\u00e9\\d$'}", "\"é5\"", "");
     assert_says("{pattern: '^a$'}", "\"a\\n\"", "\"a\\n\" does not match \"^a$\"");
     assert_says("{pattern: '\\p{L}'}", "\"é\"", "");
+    /* a hyphen beside a class is itself, and [: is no class */
+    assert_says("{pattern: '^[\\w-\\.]+@([\\w-]+\\.)+[\\w-]{2,4}$'}", "\"a-b.c@d-e.eu\"", "");
+    assert_says("{pattern: '^[\\d-x]+$'}", "\"1-x\"", "");
+    assert_says("{pattern: '^[\\d-x]+$'}", "\"w\"", "\"w\" does not match \"^[\\d-x]+$\"");
+    assert_says("{pattern: '^[+-\\d]+$'}", "\"+-5\"", "");
+    assert_says("{pattern: '^[+-\\d]+$'}", "\",\"", "\",\" does not match \"^[+-\\d]+$\"");
+    assert_says("{pattern: '^[\\p{Lu}-z]+$'}", "\"É-z\"", "");
+    assert_says("{pattern: '^[a-c-\\d]+$'}", "\"b-1\"", "");
+    assert_says("{pattern: '^[-\\w][\\w-][^-\\d]$'}", "\"--a\"", "");
+    assert_says("{pattern: '^[\\[-\\]]+-\\w-.$'}", "\"[]-a-b\"", "");
+    assert_says("{pattern: '^[[:alpha:]+$'}", "\"[a:h\"", "");
+    assert_says("{pattern: '^[^[:digit:]$'}", "\"5\"", "");
+    assert_says("{pattern: '^[^]-[\\d]$'}", "\"x-5\"", "");
 }
 
 static void assert_refused(const char *schema, const char *reason)
