@@ -317,8 +317,10 @@ static struct handling *handling_for(struct executor *executor, struct lane *lan
 {
     struct handling *handling = executor->spare != NULL ? executor->spare : memory_new(sizeof *handling);
     executor->spare = NULL;
-    *handling = (struct handling){
-        .notice.kind = NOTICE_ANSWERED, .services = executor->options.services, .delivery = delivery, .lane = lane};
+    handling->notice.kind = NOTICE_ANSWERED; /* a spare is clear, but for the room that its texts keep */
+    handling->services = executor->options.services;
+    handling->delivery = delivery;
+    handling->lane = lane;
     return handling;
 }
 

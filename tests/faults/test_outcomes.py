@@ -18,6 +18,8 @@ from broker import Broker, scaled, wait_until
 from host import ECHO, Client, Host, plugin, published, received, registered
 from mov import MovStandIn
 
+from conftest import plain_build
+
 HEALTH = os.path.join("logs", "component_id.json")
 
 
@@ -276,6 +278,22 @@ def test_a_stop_inside_an_alarm(new_host, broker, mov, client):
         found.update(contents(client.drain(received())))
         return found == names
     wait_until(all_there, 10, "what was not handled is back in its queue")
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+@plain_build
+def test_memory_does_not_grow_with_the_messages(new_host, broker, mov, client):
+    host = new_host(broker, env={"LOG_FILE_LEVEL": "WARNING", "LOG_CONSOLE_LEVEL": "WARNING"}).start()
+    host.wait_healthy()
+    client.declare(published())
+    sizes = []
+    for _ in range(8):
+        client.publish_many(received(), ({"content": str(number)} for number in range(1000)))
+        client.collect(published(), 1000, 30)
+        sizes.append(host.rss())
+    assert sizes[-1] - sizes[1] < 512 * 1024, sizes  # the first thousands bring buffers to their size
 
 
 # --- the broker's ways -----------------------------------------------------------------------------------------------
