@@ -229,10 +229,12 @@ static void set_shown(struct health *health, const char *text)
 
 /* The health file tells every id when there is no ledger: then it can be the ledger by another name. That takes no time
  * and no room, however slow or full the disk is. */
-static void become_ledger(struct health *health)
+static bool become_ledger(struct health *health)
 {
-    if (health->kept == NULL && rename(health->path, health->ledger) == 0)
-        health->kept = memory_text(health->shown);
+    if (health->kept != NULL || health->id_count == 0 || rename(health->path, health->ledger) != 0)
+        return false;
+    health->kept = memory_text(health->shown);
+    return true;
 }
 
 void health_show(struct health *health, const char *text)
@@ -241,10 +243,12 @@ void health_show(struct health *health, const char *text)
     if (same)
         return;
     if (text == NULL) { /* the ledger comes first: at no time is an id in neither */
-        become_ledger(health);
+        bool done = become_ledger(health);
         set_shown(health, NULL);
-        update_ledger(health);
-        put(health, health->path, NULL);
+        if (!done) {
+            update_ledger(health);
+            put(health, health->path, NULL);
+        }
     } else if (put(health, health->path, text)) {
         set_shown(health, text);
         update_ledger(health);

@@ -107,8 +107,8 @@ def cut(broker, times, long, result):
             reachable = time.monotonic()
             back.append(mark.wait(scaled(60)) - reachable)
             wait_until(lambda: proxy.connections() == 2, 10, "two connections again")
-            with contextlib.suppress(TimeoutError):  # one may be open for a moment
-                wait_until(lambda: host.fds() <= before, 1)
+            with contextlib.suppress(TimeoutError):  # one may be open while a file reaches the disk
+                wait_until(lambda: host.fds() <= before, 5)
             descriptors.append(host.fds())
         scene.wait_registered([host])
         result.limit("resumed after", back, 1.0)

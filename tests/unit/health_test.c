@@ -211,7 +211,10 @@ static void the_ledger_holds_what_the_file_does_not_tell(void **state)
     ids[1] = ID2;
     health_keep_ids(health, ids, 2);
     assert_false(file_exists(ledger));
-    health_show(health, NULL);
+    health_show(health, NULL); /* it becomes the ledger, as it is */
+    assert_false(file_exists(path));
+    expect_file(ledger, "[{\"id\":\"" ID1 "\"},{\"id\":\"" ID2 "\"}]");
+    health_keep_ids(health, ids, 2);
     expect_file(ledger, "[\"" ID1 "\",\"" ID2 "\"]\n");
     health_keep_ids(health, ids, 0);
     assert_false(file_exists(ledger));
@@ -461,7 +464,7 @@ static void a_full_disk_keeps_the_ids(void **state)
     fill_up(filler);
     stderr_catch();
     health_show(full, NULL);
-    free(stderr_caught());
+    char *console = stderr_caught();
     bool gone = !file_exists(shown);
     health_free(full);
     struct health *ours = health;
@@ -473,6 +476,8 @@ static void a_full_disk_keeps_the_ids(void **state)
     health = ours;
     umount(small);
     assert_true(gone);
+    assert_string_equal(console, "");
+    free(console);
     free(small), free(filler), free(shown);
 }
 
