@@ -158,6 +158,17 @@ def impatient_broker(broker):
     evaluate("set_env(rabbit, consumer_timeout, 1800000)", "set_env(rabbit, channel_tick_interval, 60000)")  # as it was
 
 
+def test_a_handler_that_takes_long_is_named(new_host, broker, mov, client):
+    host = new_host(broker, plugins=(plugin("slow"),),
+                    conf='host { slow_seconds = 1 }\nplugin slow { milliseconds = "3000" }\n').start()
+    host.wait_healthy()
+    client.declare(published("slow"))
+    client.publish(received("slow"), {"content": "x"})
+    host.wait_record("busy with one message", level="WARNING")
+    client.collect(published("slow"), 1, 10)
+    assert len([record for record in host.records() if "busy with one message" in record.message]) == 1
+
+
 def test_longer_than_the_brokers_consumer_timeout(new_host, impatient_broker, mov, client):
     """The message is taken back while its handler is at work; what the handler says in the end is for the copy."""
     broker = impatient_broker
@@ -199,6 +210,51 @@ def exists(broker, topic):
         return False
     finally:
         client.close()
+
+
+def test_a_full_queue_refuses_for_now(new_host, broker, mov, client):
+    """basic.nack: the messages wait with the host, and none is lost or doubled when there is room again."""
+    client.declare(published())
+    broker.ctl("set_policy", "small", f"^{published()}$", '{"max-length":5,"overflow":"reject-publish"}', "--apply-to", "queues")
+    try:
+        host = new_host(broker).start()
+        host.wait_healthy()
+        client.publish(received(), *({"content": str(number)} for number in range(30)))
+        wait_until(lambda: client.depth(published()) >= 5, 10, "the queue is full")
+        time.sleep(1)
+        assert client.depth(published()) < 30 and os.path.exists(host.path(HEALTH))
+        found = contents(client.collect(published(), 30, 20))
+        assert sorted(found, key=int) == [str(number) for number in range(30)]
+        assert host.stop() == 0
+        assert client.depth(received()) == client.depth(published()) == 0
+    finally:
+        broker.ctl("clear_policy", "small")
+
+
+def test_a_publication_that_the_broker_never_takes(new_host, broker, mov, client, dead_letters):
+    """Its message is rejected; those beside it, and the other plugin, go on."""
+    client.declare(received(), published(), published("other"))
+    size = broker.ctl("eval", "rabbit_misc:get_env(rabbit, max_message_size, 134217728).").strip()
+    client.publish(received(), *({"content": str(number)} for number in range(5)), {"content": "x" * 100000},
+                   *({"content": str(number)} for number in range(5, 10)))
+    # The limit is looked at when an AMQP channel is opened: what waits may be larger than what is taken.
+    broker.ctl("eval", "application:set_env(rabbit, max_message_size, 50000), persistent_term:put(max_message_size, 50000).")
+    try:
+        host = new_host(broker, plugins=(ECHO, plugin("other")), env={"LOG_FILE_LEVEL": "INFO"}).start()
+        done = set()  # those that were on their way beside it may come twice
+        def take():
+            done.update(contents(client.drain(published())))
+            return done == set(map(str, range(10)))
+        host.wait(take, 30, "all the others")
+        assert contents(client.collect(dead_letters, 1, 10)) == ["x" * 100000]
+        client.publish(received("other"), {"content": "on"})
+        assert contents(client.collect(published("other"), 1, 10)) == ["on"]
+        host.wait_healthy(20)
+        assert host.stop() == 0
+        assert client.depth(received()) == 0
+    finally:
+        broker.ctl("eval", f"application:set_env(rabbit, max_message_size, {size}),"
+                           f" persistent_term:put(max_message_size, {size}).")
 
 
 # --- stopping ---------------------------------------------------------------------------------------------------------
@@ -322,6 +378,47 @@ def test_a_broker_that_takes_nothing_from_us(new_host, broker, mov, client):
         assert client.depth(received()) == client.depth(published()) == 0
     finally:
         broker.ctl("delete_user", "mute")
+
+
+def one_topic_is_not_to_be_had(host, broker, client, code):
+    """Said once, and the other plugin works on."""
+    host.wait_record(rf"{received('other')}.*{code}")
+    client.publish(received(), {"content": "meanwhile"})
+    assert contents(client.collect(published(), 1, 5)) == ["meanwhile"]
+    time.sleep(4)  # some more attempts
+    assert len([record for record in host.records() if str(code) in record.message]) == 1
+    assert not os.path.exists(host.path(HEALTH))
+    assert not any("lost the" in record.message for record in host.records())
+
+
+def test_a_queue_with_other_arguments(new_host, broker, mov, client):
+    """406 for one topic."""
+    client.declare(published(), published("other"))
+    client.channel.queue_declare(received("other"), durable=True, arguments={"x-max-length": 1000})
+    host = new_host(broker, plugins=(ECHO, plugin("other"))).start()
+    one_topic_is_not_to_be_had(host, broker, client, 406)
+    client.delete(received("other"))
+    host.wait_healthy(20)
+    client.publish(received("other"), {"content": "on"})
+    assert contents(client.collect(published("other"), 1, 5)) == ["on"]
+    host.wait_record("consuming again")
+
+
+def test_a_queue_that_we_may_not_read(new_host, broker, mov, client):
+    """403 for one topic."""
+    client.declare(published(), published("other"))
+    broker.ctl("add_user", "blind", "password")
+    try:
+        broker.ctl("set_permissions", "blind", ".*", ".*", "^(?!valawai/c1/other/data/received)")
+        host = new_host(broker, plugins=(ECHO, plugin("other")), env={"RABBITMQ_USERNAME": "blind"}).start()
+        one_topic_is_not_to_be_had(host, broker, client, 403)
+        broker.ctl("set_permissions", "blind", ".*", ".*", ".*")
+        host.wait_healthy(20)
+        client.publish(received("other"), {"content": "on"})
+        assert contents(client.collect(published("other"), 1, 5)) == ["on"]
+        assert host.stop() == 0
+    finally:
+        broker.ctl("delete_user", "blind")
 
 
 def test_quorum_queues_by_the_virtual_hosts_default(new_host):
