@@ -123,16 +123,13 @@ void services_record(struct services *services, int level, const char *file, int
     if (level < VALAWAI_DEBUG || level > VALAWAI_ERROR)
         level = VALAWAI_ERROR;
     const char *name = services->options.plugin->name;
-    if (payload == NULL) {
-        log_write(services->options.log, levels[level].level, name, file, line, "%s", text);
-    } else if (log_wants(services->options.log, levels[level].level)) {
-        size_t len = strlen(payload);
-        if (len <= PAYLOAD_SHOWN)
-            log_write(services->options.log, levels[level].level, name, file, line, "%s: %s", text, payload);
-        else
-            log_write(services->options.log, levels[level].level, name, file, line, "%s: %.*s… (%zu bytes)", text,
-                      (int)text_cut(payload, len, PAYLOAD_SHOWN), payload, len);
-    }
+    enum log_level local = levels[level].level;
+    size_t len = payload == NULL ? 0 : strlen(payload);
+    if (len <= PAYLOAD_SHOWN)
+        log_put(services->options.log, local, name, file, line, text, payload, len);
+    else if (log_wants(services->options.log, local))
+        log_write(services->options.log, local, name, file, line, "%s: %.*s… (%zu bytes)", text,
+                  (int)text_cut(payload, len, PAYLOAD_SHOWN), payload, len);
     if (services->options.transport->record != NULL)
         record_to_mov(services, level, payload, text);
 }
@@ -153,6 +150,10 @@ static void serve_log(const struct valawai_host *host, int level, const char *fi
     va_list arguments;
     if (!is_wanted(services, level))
         return;
+    if (strchr(format, '%') == NULL) { /* most say the same every time */
+        services_record(services, level, file, line, payload, format);
+        return;
+    }
     va_start(arguments, format);
     text_vprintf(&text, format, arguments);
     va_end(arguments);
