@@ -70,4 +70,7 @@ void topic_summary(const struct contract_topic *topic, enum contract_direction d
 bool topic_check(const struct contract_topic *topic, enum contract_direction direction, struct json_object *message,
                  char *reason, size_t size) __attribute__((warn_unused_result));
 
+/* Whether a message that was received on the one may be published on the other, because both have the same schema. */
+bool topic_passes_on(const struct contract_topic *from, const struct contract_topic *to);
+
 #endif

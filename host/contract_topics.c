@@ -149,7 +149,10 @@ static void read_payload(struct messages *messages, struct json_object *message)
     check_is_object(messages, message, payload);
     if (messages->count == 0)
         messages->payload = payload;
-    messages->schemas[messages->count++] = schemas_add(messages->contract->schemas, payload);
+    /* Two topics that refer to the same schema have the same one then, and what was checked for one need not be again.
+     */
+    struct json_object *meant = contract_follow(messages->contract, payload, NULL);
+    messages->schemas[messages->count++] = schemas_add(messages->contract->schemas, meant == NULL ? payload : meant);
 }
 
 static void read_messages(struct messages *messages, struct json_object *message, struct json_object *among)
@@ -482,6 +485,12 @@ bool topic_check(const struct contract_topic *topic, enum contract_direction dir
     snprintf(reason, size, "%s: %s", topic->name,
              side->declared ? "its messages could not be read in the document" : "not declared in this direction");
     return false;
+}
+
+bool topic_passes_on(const struct contract_topic *from, const struct contract_topic *to)
+{
+    const struct schema *schema = from->sides[CONTRACT_SUBSCRIBE].schema;
+    return schema != NULL && schema == to->sides[CONTRACT_PUBLISH].schema;
 }
 
 /* --- summaries --- */

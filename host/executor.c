@@ -106,9 +106,12 @@ static bool as_declared(struct executor *executor, struct handling *handling)
     const struct lane *lane = handling->lane;
     enum validate validate = executor->options.services->validate;
     char reason[384];
-    if (validate == VALIDATE_OFF ||
-        topic_check(lane->declared, CONTRACT_SUBSCRIBE, services_json(handling), reason, sizeof reason))
+    if (validate == VALIDATE_OFF)
         return true;
+    if (topic_check(lane->declared, CONTRACT_SUBSCRIBE, services_json(handling), reason, sizeof reason)) {
+        handling->fits = lane->declared;
+        return true;
+    }
     if (validate == VALIDATE_WARN) {
         log_warning(executor->options.log, plugin_of(executor)->name,
                     "%s: a message is not as the AsyncAPI document declares it: %s", lane->topic->name, reason);

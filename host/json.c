@@ -14,7 +14,9 @@ struct tree {
     struct json_tokener *reader;
     struct json_object *in[JSON_DEPTH_MAX]; /* the containers that are open; root is the first */
     struct json_object *root;
-    struct text name; /* of the next member */
+    const char *name; /* of the next member: one of these */
+    char short_name[64];
+    struct text long_name;
     struct text plain;
 };
 
@@ -225,7 +227,7 @@ static void tree_put(struct tree *tree, size_t depth, struct json_object *value)
     else if (json_object_is_type(tree->in[depth - 1], json_type_array))
         json_object_array_add(tree->in[depth - 1], value);
     else
-        json_object_object_add(tree->in[depth - 1], tree->name.at, value);
+        json_object_object_add(tree->in[depth - 1], tree->name, value);
 }
 
 static void tree_open(struct tree *tree, size_t depth, bool object)
@@ -238,12 +240,21 @@ static void tree_open(struct tree *tree, size_t depth, bool object)
 /* As json-c, which ends a name at a NUL. */
 static void tree_name(struct tree *tree, const unsigned char *from, const unsigned char *to)
 {
-    if (unescape(&tree->name, (const char *)from + 1, (size_t)(to - from) - 2))
+    const char *inside = (const char *)from + 1;
+    size_t len = (size_t)(to - from) - 2;
+    if (len < sizeof tree->short_name && memchr(inside, '\\', len) == NULL) {
+        memcpy(tree->short_name, inside, len);
+        tree->short_name[len] = '\0';
+        tree->name = tree->short_name;
         return;
-    struct json_object *name = memory_got(json_read(tree->reader, (const char *)from, (size_t)(to - from)));
-    text_clear(&tree->name);
-    text_puts(&tree->name, json_object_get_string(name));
-    json_object_put(name);
+    }
+    if (!unescape(&tree->long_name, inside, len)) {
+        struct json_object *name = memory_got(json_read(tree->reader, inside - 1, len + 2));
+        text_clear(&tree->long_name);
+        text_puts(&tree->long_name, json_object_get_string(name));
+        json_object_put(name);
+    }
+    tree->name = tree->long_name.at;
 }
 
 /* ---- the walk ---- */
@@ -357,13 +368,13 @@ struct json_object *json_parse(struct json_tokener *reader, const char *text, si
     struct tree tree; /* not zeroed: what is open is told by the depth */
     tree.reader = reader;
     tree.root = NULL;
-    tree.name = tree.plain = (struct text){0};
+    tree.long_name = tree.plain = (struct text){0};
     struct scan scan = {.begin = bytes, .at = bytes, .end = bytes + len, .fault = fault, .tree = &tree};
     if (!scan_value(&scan) || !begins_object(text, fault)) {
         json_object_put(tree.root);
         tree.root = NULL;
     }
-    text_free(&tree.name);
+    text_free(&tree.long_name);
     text_free(&tree.plain);
     return tree.root;
 }

@@ -29,10 +29,11 @@ struct handling {
     struct services *services;
     struct delivery *delivery;
     struct list publications;
-    struct json_object *json; /* of the body, once asked for */
-    char *reason;             /* why it is not done; NULL: not said */
-    struct text record;       /* one in the making; like the next, kept for the next message */
-    struct text quoted;       /* the body as a JSON string, once asked for */
+    struct json_object *json;          /* of the body, once asked for */
+    const struct contract_topic *fits; /* the body is as this topic declares it; NULL: not known */
+    char *reason;                      /* why it is not done; NULL: not said */
+    struct text record;                /* one in the making; like the next, kept for the next message */
+    struct text quoted;                /* the body as a JSON string, once asked for */
     int verdict;
 
     /* The executor's: */

@@ -730,6 +730,8 @@ static void parses_as_json_c_reads(void **state)
         TEXT("[1e3,-1E-3,0.10,123456789012345678901234567890,-0.0,1e999,0e0,-0e1,5e-324]"),
         TEXT("{\"\":1,\"a\\nb\":2,\"\\u0041\":3,\"A\":4,\"\\u0000x\":5,\"\\ud83d\\ude00\":{\"\\\\\":[]}}"),
         TEXT("[\"\\\"\\\\\\/\\b\\f\\n\\r\\t\",\"\\u0000\",\"\\ud83d\\ude00\",\"\\ud83d\",\"\\ude00x\",\"\\\\u0041\"]"),
+        TEXT("{\"sixty-three bytes are a short name and sixty-four are a long one\":1,\"sixty-three bytes are a short "
+             "name and sixty-four are a long on!e\":2}"),
         TEXT("[[1,[2,{\"a\":[3,{}]}],[]],{\"a\":{\"b\":1,\"b\":{\"c\":null}},\"d\":[true,false,null]}]"),
     };
     struct json_tokener *reader = json_reader_new();
