@@ -39,13 +39,18 @@ struct channel {
     int64_t retry_at;
     struct backoff backoff;
 
+    struct { /* a delivery whose header comes next */
+        bool is, redelivered, leftover;
+        uint64_t tag;
+    } announced;
     struct delivery *incoming; /* its body is on its way */
     uint64_t body_size, body_got;
 
     /* The tags after floor, each in the slot tag % window: what is settled in a row is acknowledged as one. */
     uint64_t floor, last_tag;
     unsigned char *tags;
-    bool touched; /* by the settlements at hand */
+    bool touched; /* by the settlements at hand: in the consumer's list of those */
+    struct channel *next_touched;
 };
 
 struct consumer {
@@ -53,6 +58,8 @@ struct consumer {
     struct connection *connection;
     struct channel *channels;
     size_t channel_count;
+    int64_t channels_due; /* when one of them is to be tended, if nothing happens; 0: now */
+    struct channel *touched;
     size_t window;
 
     struct queue settlements; /* its descriptor is the wake-up for everything */
@@ -86,6 +93,7 @@ static void channel_set_up(struct consumer *consumer, struct channel *channel, b
 static void channel_reset(struct channel *channel)
 {
     atomic_fetch_add_explicit(&channel->subscription->epoch, 1, memory_order_release);
+    channel->announced.is = false;
     free(channel->incoming);
     channel->incoming = NULL;
     channel->floor = channel->last_tag = 0;
@@ -144,9 +152,20 @@ static bool channel_cancel(struct consumer *consumer, struct channel *channel, c
     return connection_send(consumer->connection, channel->number, AMQP_BASIC_CANCEL_METHOD, &cancel, fault);
 }
 
-/* Brings every subscription closer to what is wanted of it. */
+/* When this one is to be looked at again, if nothing happens to it. */
+static int64_t channel_due(const struct channel *channel, int64_t now)
+{
+    if (channel->phase != CLOSED || !atomic_load(&channel->subscription->wanted))
+        return INT64_MAX;
+    return channel->timed_out ? now + IDLE_MS : channel->retry_at;
+}
+
+/* Brings every subscription closer to what is wanted of it. There may be many, so only when there is reason to. */
 static bool channels_tend(struct consumer *consumer, int64_t now, struct fault *fault)
 {
+    if (now < consumer->channels_due && !atomic_load(&consumer->wants_changed))
+        return true;
+    consumer->channels_due = INT64_MAX;
     atomic_store(&consumer->wants_changed, false);
     for (size_t i = 0; i < consumer->channel_count; i++) {
         struct channel *channel = &consumer->channels[i];
@@ -164,6 +183,8 @@ static bool channels_tend(struct consumer *consumer, int64_t now, struct fault *
             sent = channel_close(consumer, channel, fault); /* and then again, if it is wanted */
         if (!sent)
             return false;
+        int64_t due = channel_due(channel, now);
+        consumer->channels_due = due < consumer->channels_due ? due : consumer->channels_due;
     }
     return true;
 }
@@ -221,15 +242,16 @@ static bool settle(struct consumer *consumer, struct list *deliveries, struct fa
         if (!sent || delivery_is_stale(delivery))
             continue;
         struct channel *channel = delivery->from->channel;
+        if (!channel->touched)
+            channel->next_touched = consumer->touched, consumer->touched = channel;
         channel->touched = true;
         *tag_slot(consumer, channel, delivery->tag) =
             delivery->settlement == SETTLE_ACKNOWLEDGE ? TAG_TO_ACKNOWLEDGE : TAG_SETTLED;
         if (delivery->settlement != SETTLE_ACKNOWLEDGE)
             sent = tag_send(consumer, channel, delivery->tag, delivery->settlement, false, fault);
     }
-    for (size_t i = 0; sent && i < consumer->channel_count; i++)
-        if (consumer->channels[i].touched)
-            sent = channel_acknowledge(consumer, &consumer->channels[i], fault);
+    for (; sent && consumer->touched != NULL; consumer->touched = consumer->touched->next_touched)
+        sent = channel_acknowledge(consumer, consumer->touched, fault);
     return sent;
 }
 
@@ -240,17 +262,12 @@ static bool delivery_begin(struct consumer *consumer, struct channel *channel, u
 {
     if (tag - channel->floor > consumer->window)
         return fault_set(fault, "the broker handed out more of %s than the prefetch", channel->subscription->topic);
-    struct delivery head = {
-        .from = channel->subscription,
-        .tag = tag,
-        .epoch = (uint32_t)atomic_load(&channel->subscription->epoch),
-        .redelivered = redelivered,
-        .leftover = leftover,
-    };
     free(channel->incoming);
-    channel->incoming = delivery_new(0);
-    *channel->incoming = head;
-    channel->incoming->body[0] = '\0';
+    channel->incoming = NULL;
+    channel->announced.is = true;
+    channel->announced.tag = tag;
+    channel->announced.redelivered = redelivered;
+    channel->announced.leftover = leftover;
     channel->last_tag = tag;
     *tag_slot(consumer, channel, tag) = TAG_OPEN;
     return true;
@@ -277,19 +294,18 @@ static bool delivery_complete(struct consumer *consumer, struct channel *channel
 
 static bool on_header(struct consumer *consumer, struct channel *channel, uint64_t size, struct fault *fault)
 {
-    struct delivery *delivery = channel->incoming;
+    bool refused = size > consumer->options.message_max_bytes;
+    struct delivery *delivery = delivery_new(refused ? 0 : size);
+    delivery->from = channel->subscription;
+    delivery->tag = channel->announced.tag;
+    delivery->epoch = (uint32_t)atomic_load(&channel->subscription->epoch);
+    delivery->redelivered = channel->announced.redelivered;
+    delivery->leftover = channel->announced.leftover;
+    delivery->refused = refused ? size : 0;
+    channel->announced.is = false;
+    channel->incoming = delivery;
     channel->body_size = size;
     channel->body_got = 0;
-    if (size > consumer->options.message_max_bytes) {
-        delivery->refused = size;
-    } else if (size > 0) {
-        struct delivery *whole = delivery_new(size);
-        struct delivery head = *delivery;
-        head.len = size;
-        memcpy(whole, &head, offsetof(struct delivery, body));
-        free(delivery);
-        channel->incoming = whole;
-    }
     return size > 0 || delivery_complete(consumer, channel, fault);
 }
 
@@ -328,6 +344,7 @@ static void channel_failed(struct consumer *consumer, struct channel *channel, i
     channel_reset(channel);
     channel->phase = CLOSED;
     channel->retry_at = clock_ms() + delay;
+    consumer->channels_due = 0;
     channel_set_up(consumer, channel, false);
 }
 
@@ -431,11 +448,10 @@ static bool on_frame(struct consumer *consumer, const amqp_frame_t *frame, struc
         return (closing && id != AMQP_CHANNEL_CLOSE_OK_METHOD && id != AMQP_CHANNEL_CLOSE_METHOD) ||
                on_method(consumer, channel, frame, fault);
     }
-    if (channel->incoming == NULL) /* the rest of a delivery that is void */
-        return true;
+    /* What was not announced is the rest of a delivery that is void. */
     if (frame->frame_type == AMQP_FRAME_HEADER)
-        return on_header(consumer, channel, frame->payload.properties.body_size, fault);
-    return on_body(consumer, channel, frame->payload.body_fragment, fault);
+        return !channel->announced.is || on_header(consumer, channel, frame->payload.properties.body_size, fault);
+    return channel->incoming == NULL || on_body(consumer, channel, frame->payload.body_fragment, fault);
 }
 
 /* ---- the thread ---- */
@@ -460,12 +476,8 @@ static int64_t next_deadline(const struct consumer *consumer, int64_t now, int64
     int64_t next = now + IDLE_MS < tend_at ? now + IDLE_MS : tend_at;
     if (consumer->options.watched_queue != NULL && consumer->watch != WATCH_ASKED && consumer->watch_at < next)
         next = consumer->watch_at;
-    for (size_t i = 0; i < consumer->channel_count; i++) {
-        const struct channel *channel = &consumer->channels[i];
-        if (channel->phase == CLOSED && atomic_load(&channel->subscription->wanted) && !channel->timed_out &&
-            channel->retry_at < next)
-            next = channel->retry_at;
-    }
+    if (consumer->channels_due < next)
+        next = consumer->channels_due;
     return next < now ? now : next;
 }
 
@@ -530,6 +542,8 @@ static void connection_lost(struct consumer *consumer, const char *why)
         channel->touched = channel->timed_out = false;
         channel_set_up(consumer, channel, false);
     }
+    consumer->channels_due = 0;
+    consumer->touched = NULL;
     consumer->watch = WATCH_CLOSED;
     consumer->watch_at = 0;
     consumer->watched = -1;

@@ -27,8 +27,9 @@ struct log {
     bool file_failed;   /* said on the console; not again until it worked */
     bool rotate_failed; /* the same */
     int64_t reopen_at;
-    time_t second; /* that the clock text below shows */
-    char clock[32];
+    time_t second;  /* that the clock shows */
+    char clock[32]; /* "2026-11-22 15:51:13,382", of the record in hand */
+    size_t clock_len;
     char process[16];                        /* id, as text */
     struct text said, line, console, record; /* scratch: a record costs no allocation */
 };
@@ -84,20 +85,25 @@ static bool write_all(int fd, const char *bytes, size_t len)
     return true;
 }
 
-/* "2026-11-22 15:51:13,382". Records come many to a second: only the milliseconds are written anew. */
-static void put_clock(struct log *log, struct text *record)
+/* Records come many to a second: only the milliseconds are written anew. */
+static void set_clock(struct log *log)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     if (now.tv_sec != log->second) {
         struct tm local;
         localtime_r(&now.tv_sec, &local);
-        strftime(log->clock, sizeof log->clock, "%Y-%m-%d %H:%M:%S", &local);
+        log->clock_len = strftime(log->clock, sizeof log->clock - 4, "%Y-%m-%d %H:%M:%S", &local);
         log->second = now.tv_sec;
     }
     int ms = (int)(now.tv_nsec / 1000000);
-    text_puts(record, log->clock);
-    text_put(record, (char[]){',', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10)}, 4);
+    memcpy(log->clock + log->clock_len,
+           (char[]){',', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10)}, 4);
+}
+
+static void put_clock(struct log *log, struct text *record)
+{
+    text_put(record, log->clock, log->clock_len + 4);
 }
 
 static void put_number(struct text *text, unsigned number)
@@ -135,6 +141,7 @@ static void file_complain(struct log *log, bool *complained, const char *what, c
     char *said = memory_format("%s: cannot %s: %s; %s", log->path, what, strerror(error), instead);
     struct text line = {0};
     text_put_line(&line, said, strlen(said));
+    set_clock(log);
     console_record(log, LOG_ERROR, "host", line.at, line.len);
     text_free(&line);
     free(said);
@@ -295,6 +302,7 @@ static const char *last_part(const char *file)
 /* What log->line says, wherever it is wanted. The caller holds the lock. */
 static void write_record(struct log *log, enum log_level level, const char *name, const char *file, int line)
 {
+    set_clock(log);
     if ((long)level >= log->options.console_level)
         console_record(log, level, name, log->line.at, log->line.len);
     if (file_wants(log, level))
@@ -347,6 +355,7 @@ void log_last_words(struct log *log, const char *text)
         pthread_mutex_lock(&log->lock);
         text_clear(&log->line);
         text_put_line(&log->line, text, strlen(text));
+        set_clock(log);
         file_record(log, LOG_CRITICAL, "host", "main.c", 0);
         pthread_mutex_unlock(&log->lock);
     }

@@ -92,10 +92,7 @@ static void put_record(struct services *services, struct text *body, int level, 
             put_payload(body, payload);
     }
     pthread_mutex_lock(&services->lock);
-    if (services->id[0] != '\0') {
-        text_puts(body, ",\"component_id\":");
-        text_put_json(body, services->id, strlen(services->id));
-    }
+    text_put(body, services->id_member.at, services->id_member.len);
     pthread_mutex_unlock(&services->lock);
     text_put(body, "}", 1);
 }
@@ -726,6 +723,7 @@ void services_free(struct services *services)
     queue_destroy(&services->notices);
     timers_destroy(&services->timers);
     free(services->tickets);
+    text_free(&services->id_member);
     pthread_mutex_destroy(&services->lock);
     free(services);
 }
@@ -735,6 +733,11 @@ void services_set_id(struct services *services, const char *id)
     pthread_mutex_lock(&services->lock);
     bool changed = strcmp(services->id, id == NULL ? "" : id) != 0;
     snprintf(services->id, sizeof services->id, "%s", id == NULL ? "" : id);
+    text_clear(&services->id_member);
+    if (services->id[0] != '\0') {
+        text_puts(&services->id_member, ",\"component_id\":");
+        text_put_json(&services->id_member, services->id, strlen(services->id));
+    }
     pthread_mutex_unlock(&services->lock);
     if (!changed)
         return;

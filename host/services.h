@@ -97,8 +97,9 @@ struct services {
     atomic_bool noticed;  /* there is one that the executor has not seen to */
     struct queue *waking; /* the executor's: woken with each notice */
 
-    pthread_mutex_t lock; /* of what follows */
-    char id[64];          /* that the MOV gave the component; "" without */
+    pthread_mutex_t lock;  /* of what follows */
+    char id[64];           /* that the MOV gave the component; "" without … */
+    struct text id_member; /* … and as the member of a record */
     struct ticket {
         struct handling *handling; /* NULL: free */
         uint32_t use;              /* how often it was given out: tells old tickets from new ones */

@@ -55,22 +55,39 @@ enum text_end {
     TEXT_JSON = '"',  /* a JSON string there, and before a '\\' */
 };
 
+/* Where in 16 bytes the first is that is not plain; 16: nowhere. */
+static inline size_t text_plain_block(const signed char *at, signed char first, signed char second)
+{
+    typedef signed char block __attribute__((vector_size(16)));
+    block now;
+    uint64_t ends[2];
+    memcpy(&now, at, sizeof now);
+    now = (now < 0x20) | (now == first) | (now == second); /* less than 0x20 are those from 0x80 on, too */
+    memcpy(ends, &now, sizeof ends);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (ends[0] != 0)
+        return (size_t)__builtin_ctzll(ends[0]) / 8;
+    return ends[1] != 0 ? 8 + (size_t)__builtin_ctzll(ends[1]) / 8 : 16;
+#else
+    if (ends[0] != 0)
+        return (size_t)__builtin_clzll(ends[0]) / 8;
+    return ends[1] != 0 ? 8 + (size_t)__builtin_clzll(ends[1]) / 8 : 16;
+#endif
+}
+
 /* How many bytes, from the first on, are plain: ASCII, no control characters, and not `end` either. Such is most of
  * what messages are made of, so they are looked at sixteen at a time. */
 static inline size_t text_plain(const void *bytes, size_t len, enum text_end end)
 {
-    typedef signed char block __attribute__((vector_size(16)));
     const signed char *at = bytes, first = (signed char)end, second = end == TEXT_JSON ? '\\' : first;
     size_t i = 0;
-    for (; len - i >= sizeof(block); i += sizeof(block)) {
-        block now;
-        uint64_t ends[2];
-        memcpy(&now, at + i, sizeof now);
-        now = (now < 0x20) | (now == first) | (now == second);
-        memcpy(ends, &now, sizeof ends);
-        if ((ends[0] | ends[1]) != 0)
-            break;
+    for (; len - i >= 16; i += 16) {
+        size_t plain = text_plain_block(at + i, first, second);
+        if (plain < 16)
+            return i + plain;
     }
+    if (len >= 16) /* the last sixteen: those that were looked at already are plain */
+        return len - 16 + text_plain_block(at + len - 16, first, second);
     while (i < len && at[i] >= 0x20 && at[i] != first && at[i] != second)
         i++;
     return i;
