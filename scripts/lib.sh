@@ -201,8 +201,9 @@ end_install() {
     apt_process=''
 }
 
-# Debian starts a service that it installs, and again at every boot. Nobody asked for a RabbitMQ of the whole machine, so
-# it is kept from starting, by the means that Debian has for that, and is disabled. A policy that is there is respected.
+# Debian starts a service that it installs, and again at every boot. Nobody asked for a RabbitMQ or a Docker of the whole
+# machine, so they are kept from starting, by the means that Debian has for that, and are disabled. A policy that is there
+# is respected.
 policy=/usr/sbin/policy-rc.d
 policy_mark="valawai-host, process $$"
 # shellcheck disable=SC2016 # the inner shell's own
@@ -213,7 +214,7 @@ cat >"$1" <<END && chmod 755 "$1"
 # $2
 # Is there only while that process installs packages, and without effect after it.
 kill -0 $3 2>/dev/null || exit 0
-case \$1 in rabbitmq-server*|epmd*) exit 101 ;; esac
+case \$1 in rabbitmq-server*|epmd*|docker*|containerd*) exit 101 ;; esac
 exit 0
 END'
 deny_services() {
@@ -223,14 +224,17 @@ deny_services() {
 # What deny_services kept from starting now is not to start at the next boot either, if it is we who brought it: $apt_installs
 # is the list of packages.
 allow_services() {
-    if [[ " $apt_installs " == *" rabbitmq-server "* ]]; then
-        local now=''
-        [ ! -d /run/systemd/system ] || now=--now
+    local now='' units=() scripts=()
+    [[ " $apt_installs " != *" rabbitmq-server "* ]] ||
+        units+=(rabbitmq-server.service epmd.service epmd.socket) scripts+=(rabbitmq-server)
+    [[ " $apt_installs " != *" docker.io "* ]] || units+=(docker.service docker.socket containerd.service) scripts+=(docker)
+    [ ! -d /run/systemd/system ] || now=--now
+    if ((${#units[@]})); then
         if command -v systemctl; then
             # shellcheck disable=SC2086 # nothing when it is empty
-            "${as_root[@]}" systemctl disable $now rabbitmq-server.service epmd.service epmd.socket
+            "${as_root[@]}" systemctl disable $now "${units[@]}"
         else
-            "${as_root[@]}" update-rc.d rabbitmq-server disable
+            printf '%s\n' "${scripts[@]}" | xargs -I '{}' "${as_root[@]}" update-rc.d '{}' disable
         fi
     fi >/dev/null 2>&1
     # shellcheck disable=SC2016 # the inner shell's own
