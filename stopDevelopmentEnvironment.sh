@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Stops what startDevelopmentEnvironment.sh has started. The data of RabbitMQ and MongoDB stay in their volumes.
+set -u
+
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" || exit 1
+export COMPOSE_FILE=${COMPOSE_FILE:-docker-compose.yml:docker/dev/docker-compose.yml}
+docker compose --profile mov --profile dev down --remove-orphans
