@@ -207,7 +207,7 @@ static void a_full_queue_is_waited_for(void **state)
     struct notify *notify = notify_at(path);
     int other = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     int others = 0;
     while (sendto(other, "X", 1, 0, (struct sockaddr *)&address, sizeof address) == 1)
         others++;
