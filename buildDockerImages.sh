@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Builds the images: the component, NAME:TAG, and NAME:TAG-dev to build plugins for it. Name and version stand in
-# CMakeLists.txt.
+# Builds the images: the component, NAME:TAG, and NAME:TAG-dev to build plugins for it (NAME:dev beside NAME:latest). Name and
+# version stand in CMakeLists.txt.
 set -u
 
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
@@ -12,10 +12,11 @@ help() {
     cat <<END
 Usage: buildDockerImages.sh [OPTION...]
 
-Builds the Docker images $name:$version and $name:$version-dev.
+Builds the Docker images $name:$version, the component, and $name:$version-dev, to build plugins
+for it.
 
   -nc, --no-cache             build everything anew
-  -t, --tag <tag>             this tag, and not $version
+  -t, --tag <tag>             this tag, and not $version; with "latest" the other image is called "dev"
   -p, --platform <platforms>  for these platforms, with commas between them
   -dp, --default-platforms    for $default_platforms
   -h, --help                  show this help
@@ -82,6 +83,8 @@ image() {
         --build-arg "VERSION=$version" --build-arg "REVISION=$revision" "$root" || failed "$name:$2 has not been built"
 }
 
+dev_tag=$tag-dev
+[ "$tag" != latest ] || dev_tag=dev
 image main "$tag"
-image dev "$tag-dev"
-echo "built $name:$tag and $name:$tag-dev${platforms:+ for $platforms}"
+image dev "$dev_tag"
+echo "built $name:$tag and $name:$dev_tag${platforms:+ for $platforms}"

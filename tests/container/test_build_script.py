@@ -44,9 +44,9 @@ def build(tmp_path):
 
 def builds(options, tag, output="--load "):
     space = options + " " if options else ""
-    return [f"buildx build {space}{output}--file CLONE/docker/main/Dockerfile --target {target} --tag {NAME}:{tag}{suffix}"
+    return [f"buildx build {space}{output}--file CLONE/docker/main/Dockerfile --target {target} --tag {NAME}:{tag}"
             f" --build-arg VERSION={VERSION} --build-arg REVISION=unknown CLONE"
-            for target, suffix in (("main", ""), ("dev", "-dev"))]
+            for target, tag in (("main", tag), ("dev", "dev" if tag == "latest" else tag + "-dev"))]
 
 
 MANY = f"--platform linux/arm64,linux/amd64 --builder {NAME.replace('/', '_')}_builder"

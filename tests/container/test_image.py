@@ -178,6 +178,18 @@ def test_an_image_of_three_lines(run, mov, client, greeter, image, tmp_path):
     assert container.stop()[1] == 0
 
 
+def test_a_new_component(run, mov, client, image, tmp_path):
+    """`valawai-host new` in the development image, and the Dockerfile that it writes."""
+    docker("tag", image, f"{NAME}:latest")
+    docker("tag", f"{image}-dev", f"{NAME}:dev")
+    docker("run", "--rm", "--volume", f"{tmp_path}:/src", f"{NAME}:dev", "valawai-host", "new", "--dir", "/src/it", "c1_newcomer")
+    docker("buildx", "build", "--load", "--tag", "valawai/c1_newcomer", tmp_path / "it")
+    container = run(*LEAST, image="valawai/c1_newcomer").wait_health("healthy")
+    assert [component["name"] for component in mov.active()] == ["c1_newcomer"]
+    assert container.stop()[1] == 0
+    client.delete(*(f"valawai/c1/newcomer/{name}" for name in ("data/received_message", "control/registered")))
+
+
 def test_a_plugin_dropped_into_a_mounted_directory(run, mov, client, greeter, tmp_path):
     shutil.copy(greeter, tmp_path)
     tmp_path.chmod(0o755)
