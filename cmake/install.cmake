@@ -25,7 +25,9 @@ install(FILES ${made}/echo.conf DESTINATION ${VALAWAI_INSTALL_SETTINGSDIR} COMPO
 configure_file(${parts}/valawai-host@.service.in ${made}/valawai-host@.service @ONLY)
 install(FILES ${made}/valawai-host@.service DESTINATION lib/systemd/system COMPONENT host)
 install(FILES README.md CHANGELOG.md plugins.conf ${parts}/copyright DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT host)
-install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT host)
+install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT host PATTERN man EXCLUDE)
+install(FILES docs/man/valawai-host.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT host)
+install(FILES docs/man/plugins.conf.5 DESTINATION ${CMAKE_INSTALL_MANDIR}/man5 COMPONENT host)
 
 # ---- dev ----
 

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The documentation is true: every block of code in it is run, and its tables are those of the code.
+
+A block is marked by a comment on the line before it, or by its language:
+
+    <!-- file: PATH -->          its text is a file in the directory where the commands run
+    <!-- background: PATH -->    commands that go on; they are ready when that file is there, and end with the page
+    <!-- skip: REASON -->        does not run on a plain machine; the reason is shown (pytest -rs)
+    sh                           commands that have to end well; one shell and one directory for all of a page
+
+A block of any other kind is a mistake, except `text`, which is for people only.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from broker import scaled, wait_until
+from host import BINARY, BUILD, Host, ROOT
+from test_kit import Kit
+
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(os.path.join("docs", name) for name in os.listdir(os.path.join(ROOT, "docs"))
+                                                 if name.endswith(".md"))]
+ELSEWHERE = {os.path.join("docs", "deploy.md"): "tests/container runs what it shows, on a Docker engine"}
+BLOCK = re.compile(r"^(?:<!-- (\w+): ([^\n]*) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def read(*path):
+    with open(os.path.join(ROOT, *path), encoding="utf-8") as file:
+        return file.read()
+
+
+def blocks(page):
+    return [match.groups() for match in BLOCK.finditer(read(page))]
+
+
+def test_no_block_is_missed():
+    for page in PAGES:
+        assert len(blocks(page)) * 2 == len(re.findall(r"^\s*```", read(page), re.MULTILINE)), page
+
+
+class Page:
+    """What a reader of a page has done so far: files, and a shell's directory and variables."""
+
+    def __init__(self, directory, env):
+        self.directory, self.env, self.started = directory, env, []
+        (directory / "state").write_text(f"cd {shlex.quote(str(directory))}\n")
+
+    def script(self, text):
+        state = shlex.quote(str(self.directory / "state"))
+        return f"set -eo pipefail; . {state}\n{text}\n{{ printf 'cd %q\\n' \"$PWD\"; export -p; }} > {state}\n"
+
+    def run(self, text):
+        done = subprocess.run(["bash", "-c", self.script(text)], env=self.env, stdin=subprocess.DEVNULL, capture_output=True,
+                              cwd=self.directory, timeout=scaled(120))
+        assert done.returncode == 0, f"{text}\n{done.stdout.decode()}\n{done.stderr.decode()}"
+
+    def where(self):
+        line = (self.directory / "state").read_text().splitlines()[0]
+        return shlex.split(line)[1]
+
+    def file(self, path, text):
+        with open(os.path.join(self.where(), path), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def background(self, ready, text):
+        self.started.append(subprocess.Popen(["bash", "-c", self.script(text)], env=self.env, stdin=subprocess.DEVNULL,
+                                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self.directory,
+                                             start_new_session=True))
+        path = os.path.join(self.where(), ready)
+        wait_until(lambda: os.path.exists(path) and os.path.getsize(path) or self.started[-1].poll() is not None, 20, ready)
+        assert self.started[-1].poll() is None, self.started[-1].stderr.read().decode()
+
+    def end(self):
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+            process.communicate(timeout=scaled(20))
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory):
+    """Without a blank in its name: who reads a page has it in /usr."""
+    return Kit(tmp_path_factory.mktemp("kit") / "prefix")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page(name, kit, broker, mov, client, tmp_path):
+    """In a directory that looks like the tree, with the kit installed, a broker and a MOV."""
+    if name in ELSEWHERE:
+        pytest.skip(ELSEWHERE[name])
+    for link, target in (("build/release", BUILD), ("plugins", os.path.join(ROOT, "plugins"))):
+        (tmp_path / link).parent.mkdir(exist_ok=True)
+        os.symlink(target, tmp_path / link)
+    env = {**Host(broker, plugins=()).env, **kit.env, "HOME": str(tmp_path / "home")}
+    env["PATH"] = f"{kit.prefix / 'bin'}:{env['PATH']}"
+    page, skipped = Page(tmp_path, env), []
+    try:
+        for mark, value, language, text in blocks(name):
+            if mark == "skip":
+                skipped.append(f"{text.splitlines()[0]}: {value}")
+            elif mark == "file":
+                page.file(value, text)
+            elif mark == "background":
+                page.background(value, text)
+            elif language == "sh":
+                page.run(text)
+            else:
+                assert language == "text" or not language, f"{name}: a block of {language!r} without a mark:\n{text}"
+    finally:
+        page.end()
+        client.delete("valawai/c1/greeter/data/received_message", "valawai/c1/greeter/data/publish_message",
+                      "valawai/c1/greeter/control/registered")
+    if skipped:
+        print("not run:", *skipped, sep="\n  ")
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def header_without_comments():
+    return re.sub(r"/\*.*?\*/", "", read("include", "valawai", "plugin.h"), flags=re.DOTALL)
+
+
+def members(structure):
+    """The names of a structure's members, in order."""
+    body = re.search(rf"^struct {structure} {{(.*?)^}};", header_without_comments(), re.MULTILINE | re.DOTALL).group(1)
+    body = re.sub(r"__attribute__\(\(.*?\)\)\)?", "", body, flags=re.DOTALL)
+    found = []
+    for statement in filter(str.strip, body.split(";")):
+        function = re.search(r"\(\*(\w+)\)\(", statement)
+        found.append(function.group(1) if function else re.search(r"(\w+)(\[\d+\])?\s*$", statement).group(1))
+    return found
+
+
+def rows(page, title):
+    """The first cells of the table under a title, without their back quotes."""
+    section = read(page).split(f"## {title}\n")[1].split("\n## ")[0]
+    return [cell for cell in re.findall(r"^\| `([^`]+)`", section, re.MULTILINE)]
+
+
+def test_abi_tables_have_every_member():
+    assert rows("docs/plugin-abi.md", "What a plugin may call") == members("valawai_host")[3:]
+    assert rows("docs/plugin-abi.md", "What a plugin gives") == members("valawai_plugin")[4:]
+
+
+def test_abi_tables_have_every_constant():
+    text = header_without_comments()
+    constants = {name: int(value) for kind in ("verdict", "error")
+                 for name, value in re.findall(r"(VALAWAI_\w+) = (-?\d+)",
+                                               re.search(rf"enum valawai_{kind} {{(.*?)}}", text, re.DOTALL).group(1))}
+    shown = {name: int(value) for name, value in re.findall(r"^\| `(VALAWAI_\w+)` \| (-?\d+) \|", read("docs", "plugin-abi.md"),
+                                                            re.MULTILINE)}
+    assert shown == constants and len(shown) == 10
+
+
+def test_abi_version():
+    major, minor = (re.search(rf"VALAWAI_ABI_{part} (\d+)u", read("include", "valawai", "plugin.h")).group(1)
+                    for part in ("MAJOR", "MINOR"))
+    assert f"This is ABI {major}.{minor}." in read("docs", "plugin-abi.md")
+
+
+def since(page_row):
+    return re.search(rf"^\| `{page_row}` \| (\d\.\d) \|", read("docs", "plugin-abi.md"), re.MULTILINE).group(1)
+
+
+def test_abi_tables_say_since_when():
+    """By what a plugin of the first header could reach: its structures are asserted in tests/unit/abi.c."""
+    for structure, first, last in (("valawai_host", 3, "explain"), ("valawai_plugin", 4, "stop")):
+        names = members(structure)[first:]
+        released = names[:names.index(last) + 1]
+        assert {name: since(name) for name in names} == {name: "1.0" if name in released else "1.1" for name in names}
+
+
+# --- man pages --------------------------------------------------------------------------------------------------------
+
+
+def help_text():
+    return subprocess.run([BINARY, "--help"], capture_output=True, check=True).stdout.decode()
+
+
+def settings_of_help():
+    """section.key -> (variable, default)."""
+    return {match[1]: (match[2] or "", match[3] or "") for match in re.finditer(
+        r"^  ([a-z_]+(?:\.[a-z_]+)?)  *([A-Z][A-Z_]+)? +\S.*?(?: \[(.*)\])?$", help_text().split("Settings, in")[1], re.MULTILINE)}
+
+
+def settings_of_man():
+    found, section = {}, ""
+    text = read("docs", "man", "plugins.conf.5").split(".Sh SETTINGS")[1].split(".Sh PLUGINS")[0]
+    for block in re.split(r"^(?=\.It |\.Ss )", text, flags=re.MULTILINE):
+        if block.startswith(".Ss "):
+            section = block.splitlines()[0][4:] + "."
+        elif block.startswith(".It "):
+            name, variable = re.match(r"\.It Ic (\w+)(?: Pq Ev (\w+))?$", block.splitlines()[0]).groups()
+            default = re.search(r"^Default:\n\.Ql (\S+)", block, re.MULTILINE)
+            found[section + name] = (variable or "", default.group(1) if default else "")
+    return found
+
+
+def test_man_has_every_setting():
+    shown, described = settings_of_help(), settings_of_man()
+    assert len(shown) > 25
+    shown["broker.port"] = ("RABBITMQ_PORT", "5672")  # the help says in one what the page says in two
+    assert described == shown
+
+
+def test_man_has_every_verb_and_option():
+    usage = help_text().split("\n\n")[0]
+    page = read("docs", "man", "valawai-host.1").split(".Sh DESCRIPTION")[0]
+    in_help = [(line.split()[0].strip("[]"), sorted(re.findall(r"--[\w-]+", line)))
+               for line in re.findall(r"valawai-host (.*)", usage)]
+    in_page = [(re.search(r"Cm (\w+)", part).group(1), sorted("-" + option for option in re.findall(r"Fl (-[\w-]+)", part)))
+               for part in page.split("\n.Nm\n")[1:]]
+    assert in_page == in_help and len(in_help) == 7
+
+
+def test_plugins_conf_has_every_setting():
+    """The example of the tree, too."""
+    text = read("plugins.conf")
+    for name, (variable, _) in settings_of_help().items():
+        section, _, key = name.rpartition(".")
+        part = text.split(f"\n{section} {{\n")[1].split("\n}")[0] if section else text
+        line = re.search(rf"^# +{key} = .*", part, re.MULTILINE)
+        assert line and variable in line.group(0), name
+
+
+@pytest.mark.parametrize("name", ["valawai-host.1", "plugins.conf.5"])
+def test_man_pages_are_good(kit, name):
+    installed = kit.prefix / "share" / "man" / f"man{name[-1]}" / name
+    page = read("docs", "man", name)
+    assert installed.read_text() == page
+    assert max(map(len, page.splitlines())) <= 130
+    if shutil.which("mandoc"):
+        command = ["mandoc", "-T", "lint", "-W", "warning", str(installed)]
+    elif shutil.which("groff"):
+        command = ["groff", "-mandoc", "-Tutf8", "-ww", "-z", str(installed)]
+    else:
+        pytest.skip("neither mandoc nor groff is installed")
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
