@@ -39,6 +39,9 @@ VERSION = re.compile(r"\d+\.\d+\.\d+", re.ASCII)
 # What a component has to be ready to take when it is told its id.
 NOTIFICATION = {"id", "name", "description", "version", "api_version", "type", "since", "channels"}
 
+# What a C2 has to be ready to take on a topic when it wants to be told what other components say to each other.
+PASSED = {"connection_id", "source", "target", "message_payload", "timestamp"}
+
 # A message that a component sent, and why the MOV did not take it.
 Refused = collections.namedtuple("Refused", "queue reason body")
 
@@ -541,9 +544,29 @@ class MovStandIn:
         content = self._object(channel, method, body)
         if content is not None:
             channel.basic_ack(method.delivery_tag)
-            for connection in list(self.connections.values()):
+            for key, connection in list(self.connections.items()):
                 if connection["enabled"] and connection["source"]["channel_name"] == method.routing_key:
                     self._send(connection["target"]["channel_name"], content)
+                    self._notify(key, connection, content)
+
+    def _notify(self, key, connection, content):
+        """Tells each C2 that listens to such messages that one passed between two components that are none."""
+        ends = {end: self.components[connection[end]["component_id"]] for end in ("source", "target")}
+        if "C2" in (ends["source"]["type"], ends["target"]["type"]):
+            return
+        schema = next(c["publish"] for c in ends["source"]["channels"] if c["name"] == connection["source"]["channel_name"])
+        told = {end: {field: component[field] for field in ("id", "name", "type")} for end, component in ends.items()}
+        for topic in self._listeners(schema):
+            self._send(topic, {"connection_id": key, **told, "message_payload": content, "timestamp": int(time.time())})
+
+    def _listeners(self, schema):
+        """The topics on which a C2 wants to be told of messages with that schema."""
+        for component in self.active():
+            for channel in component["channels"] if component["type"] == "C2" else ():
+                wanted = channel["subscribe"] or {}
+                if wanted.get("type") == "OBJECT" and PASSED <= set(wanted["properties"]) \
+                        and wanted["properties"]["message_payload"] == schema:
+                    yield channel["name"]
 
 
 def main():

@@ -180,7 +180,7 @@ def test_pkg_config(kit, echo):
     assert kit.echo(echo / "echo.so") == [{"topic": published(), "body": {"content": "hello"}}]
 
 
-@pytest.mark.parametrize("name", ["echo"])
+@pytest.mark.parametrize("name", ["echo", "load", "guard"])
 def test_every_plugin_of_the_tree_exports_one_symbol(name):
     assert exported(os.path.join(BUILD, "plugins", name + ".so")) == ["valawai_plugin_entry"]
 

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * load: publishes the load of the machine on a timer. Shows a component that begins by itself, and parameters: they
+ * start as options of plugins.conf and are changed by messages, and both ways end in one function. */
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <valawai/plugin.h>
+
+extern const char valawai_asyncapi[];
+
+struct load {
+    const struct valawai_host *host;
+    uint64_t timer;
+    uint32_t every_ms; /* the parameters, as asyncapi.yaml describes them */
+    double at_least;
+};
+
+static void publish_reading(void *self, void *context)
+{
+    struct load *load = self;
+    double average = 0;
+    char body[128];
+    (void)context;
+    if (getloadavg(&average, 1) != 1) {
+        VALAWAI_ERROR_LOG(load->host, NULL, "the system does not tell its load");
+        return;
+    }
+    if (average < load->at_least)
+        return;
+    int len = snprintf(body, sizeof body, "{\"load\":%.2f,\"timestamp\":%lld}", average, (long long)time(NULL));
+    load->host->publish(load->host, "valawai/c0/load/data/reading", body, (size_t)len); /* a failure has its record */
+}
+
+static void set_parameters(struct load *load, uint32_t every_ms, double at_least)
+{
+    load->every_ms = every_ms;
+    load->at_least = at_least;
+    if (load->timer != 0)
+        load->host->cancel(load->host, load->timer);
+    load->timer = load->host->timer(load->host, every_ms, every_ms, publish_reading, NULL);
+    VALAWAI_INFO_LOG(load->host, NULL, "every_ms is %u, at_least %g", every_ms, at_least);
+}
+
+/* The host has checked it by the schema, so every value that is there is good. */
+static int change_parameters(void *self, const struct valawai_message *message)
+{
+    struct load *load = self;
+    struct json_object *json = load->host->json(load->host, message), *value = NULL;
+    uint32_t every_ms = load->every_ms;
+    double at_least = load->at_least;
+    if (json_object_object_get_ex(json, "every_ms", &value))
+        every_ms = (uint32_t)json_object_get_int64(value);
+    if (json_object_object_get_ex(json, "at_least", &value))
+        at_least = json_object_get_double(value);
+    set_parameters(load, every_ms, at_least);
+    return VALAWAI_DONE;
+}
+
+/* An option as a number within the schema's bounds; false: it is none. Nobody but us checks options. */
+static int option(const struct valawai_host *host, const char *key, double least, double most, double *number)
+{
+    const char *text = host->option(host, key);
+    char *end = NULL;
+    if (text == NULL)
+        return 1;
+    *number = strtod(text, &end);
+    if (end != text && *end == '\0' && *number >= least && *number <= most)
+        return 1;
+    VALAWAI_ERROR_LOG(host, NULL, "%s: \"%s\" is not a number from %g to %g", key, text, least, most);
+    return 0;
+}
+
+static int start(const struct valawai_host *host, void **self)
+{
+    double every_ms = 1000, at_least = 0;
+    if (!VALAWAI_HAS(host, timer)) {
+        VALAWAI_ERROR_LOG(host, NULL, "wants a host with timers, ABI 1.1");
+        return -1;
+    }
+    if (!option(host, "every_ms", 100, 3600000, &every_ms) || !option(host, "at_least", 0, 1e9, &at_least))
+        return -1;
+    struct load *load = calloc(1, sizeof *load);
+    if (load == NULL)
+        return -1;
+    load->host = host;
+    set_parameters(load, (uint32_t)every_ms, at_least);
+    *self = load;
+    return 0;
+}
+
+static const struct valawai_topic topics[] = {
+    {"valawai/c0/load/control/change_parameters", change_parameters, {0}},
+    {0},
+};
+
+const struct valawai_plugin valawai_plugin_entry = {
+    VALAWAI_PLUGIN_HEAD,
+    .version = VALAWAI_PLUGIN_VERSION,
+    .asyncapi = valawai_asyncapi,
+    .topics = topics,
+    .start = start,
+    .stop = free, /* the host ends the timer */
+};

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The second and the third plugin: a sensor with parameters, and a C2 that watches others."""
+
+import json
+import os
+import time
+
+import pytest
+
+from broker import scaled, wait_until
+from host import BUILD, plugin, published, received
+
+LOAD, GUARD = (os.path.join(BUILD, "plugins", name + ".so") for name in ("load", "guard"))
+READING, CHANGE = "valawai/c0/load/data/reading", "valawai/c0/load/control/change_parameters"
+TOPICS = (READING, CHANGE, "valawai/c0/load/control/registered", "valawai/c2/guard/control/notification",
+          "valawai/c2/guard/control/registered")
+
+
+@pytest.fixture(autouse=True)
+def fresh(client):
+    client.delete(*TOPICS)
+    yield
+    client.delete(*TOPICS)
+
+
+# --- load -------------------------------------------------------------------------------------------------------------
+
+
+def test_load_publishes_on_its_own(new_host, broker, mov, client):
+    client.declare(READING)
+    new_host(broker, plugins=(LOAD,), conf='plugin load { every_ms = 200 }').start().wait_healthy()
+    began = time.time()
+    readings = [json.loads(body) for body in client.collect(READING, 6)]
+    assert time.time() - began < scaled(6)
+    for reading in readings:
+        assert reading["load"] >= 0 and abs(reading["timestamp"] - time.time()) < scaled(60)
+    assert [component["name"] for component in mov.active()] == ["c0_load"]
+
+
+def test_load_takes_parameters_by_message(new_host, broker, mov, client):
+    """They come after the options, and what a message does not name stays."""
+    client.declare(READING)
+    host = new_host(broker, plugins=(LOAD,), conf='plugin load { every_ms = 3600000  at_least = 0.0 }').start()
+    host.wait_healthy()
+    host.wait_record("every_ms is 3600000, at_least 0")
+    client.publish(CHANGE, {"every_ms": 100})
+    client.collect(READING, 3)
+    client.publish(CHANGE, {"at_least": 1000000})
+    host.wait_record("every_ms is 100, at_least 1e\\+06")
+    client.drain(READING)
+    time.sleep(0.5)  # one that was on its way
+    client.drain(READING)
+    time.sleep(0.5)
+    assert client.depth(READING) == 0
+
+
+@pytest.mark.parametrize("body", [{"every_ms": 99}, {"every_ms": "fast"}, {"every_ms": 100.5}, {"every": 100}, {},
+                                  {"at_least": -1}])
+def test_load_is_not_given_parameters_that_are_none(new_host, broker, mov, client, body):
+    host = new_host(broker, plugins=(LOAD,), conf="plugin load { every_ms = 3600000 }").start()
+    host.wait_healthy()
+    client.publish(CHANGE, body, {"at_least": 7})
+    host.wait_record("every_ms is 3600000, at_least 7")
+    assert len([record for record in host.records() if record.level == "ERROR"]) == 1
+
+
+@pytest.mark.parametrize("option", ["every_ms = 99", 'every_ms = "fast"', "every_ms = 3600001", "at_least = -1",
+                                    'at_least = "nan"'])
+def test_load_does_not_start_with_options_that_are_none(new_host, broker, mov, client, option):
+    host = new_host(broker, plugins=(LOAD,), conf=f"plugin load {{ {option} }}")
+    assert host.run().status == 1
+    assert option.split()[0] in host.console.splitlines()[0]
+
+
+# --- guard ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def watched(new_host, broker, mov, client):
+    """c0_load connected with c1_other, and c2_guard, all in one host; and what makes c0_load say something."""
+    client.declare(READING)
+    host = new_host(broker, plugins=(LOAD, plugin("other"), GUARD),
+                    conf="plugin load { every_ms = 3600000 }\nplugin guard { limit = 5 }").start()
+    host.wait_healthy()
+    ids = {component["name"]: component["id"] for component in mov.active()}
+    client.publish("valawai/topology/create", {
+        "source": {"component_id": ids["c0_load"], "channel_name": READING},
+        "target": {"component_id": ids["c1_other"], "channel_name": received("other")}, "enabled": True})
+    mov.wait_for(connections)
+    wait_until(lambda: client.consumers(READING) == 1, 10, "the MOV routes")
+    return host
+
+
+def connections(mov):
+    """Those of c0_load: c1_other has one with itself, because it takes what it publishes."""
+    return [connection for connection in mov.connections.values() if connection["source"]["channel_name"] == READING]
+
+
+def say(client, *loads):
+    client.publish(READING, *({"load": load, "timestamp": int(time.time())} for load in loads))
+
+
+def test_guard_disables_a_connection(watched, mov, client):
+    connection, = connections(mov)
+    say(client, 1, 5)
+    assert len(client.collect(published("other"), 2)) == 2  # they arrive
+    say(client, 5.5)
+    mov.wait_for(lambda mov: not connection["enabled"])
+    record = watched.wait_record("5.5 is above 5", name="c2_guard")
+    assert record.level == "WARNING" and "from c0_load to c1_other" in record.message
+    assert len([r for r in watched.records() if "is above" in r.message]) == 1
+
+
+def test_guard_leaves_others_alone(watched, mov, client):
+    """Messages within the limit, and those of other kinds."""
+    say(client, *[5] * 20)
+    assert len(client.collect(published("other"), 20)) == 20
+    assert connections(mov)[0]["enabled"]
+    client.publish("valawai/c2/guard/control/notification", {"connection_id": "x", "message_payload": {"load": 9}})
+    watched.wait_record("connection_id", level="ERROR", name="c2_guard")
+
+
+@pytest.mark.parametrize("limit", ["low", "-1", "nan", "5 "])
+def test_guard_does_not_start_with_a_limit_that_is_none(new_host, broker, mov, client, limit):
+    host = new_host(broker, plugins=(GUARD,), conf=f'plugin guard {{ limit = "{limit}" }}')
+    assert host.run().status == 1
+    assert "limit" in host.console.splitlines()[0]
