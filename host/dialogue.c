@@ -206,7 +206,7 @@ bool dialogue_wait(struct dialogue *dialogue, struct pollfd *fds, nfds_t count, 
 {
     int64_t now = clock_ms();
     int64_t tend_at = connection_tend(dialogue->connection, now, fault);
-    if (tend_at < 0)
+    if (tend_at < 0 || !connection_flush(dialogue->connection, fault))
         return false;
     fds[0] = (struct pollfd){.fd = connection_fd(dialogue->connection), .events = POLLIN};
     if (poll(fds, count, (int)(tend_at - now < IDLE_MS ? tend_at - now : IDLE_MS)) < 0 && errno != EINTR)

@@ -34,7 +34,8 @@ bool dialogue_has_room(const struct dialogue *dialogue);
 bool dialogue_is_blocked(const struct dialogue *dialogue);
 size_t dialogue_unconfirmed(const struct dialogue *dialogue);
 
-/* Persistent and mandatory: one that comes back, because the topic has no queue, is a fault of dialogue_next(). */
+/* Persistent and mandatory; leaves with dialogue_wait() at the latest. One that comes back, because the topic has no
+ * queue, is a fault of dialogue_next(). */
 bool dialogue_publish(struct dialogue *dialogue, const char *topic, const char *body, size_t len, struct fault *fault)
     __attribute__((warn_unused_result));
 
