@@ -32,7 +32,7 @@ static bool is_component(const char *name)
 /* The template's name becomes the component's: c1_my_component, c1/my_component, and without the type. */
 static void put_renamed(struct text *out, const char *text, const char *name)
 {
-    const char *bare = TEMPLATE + 3;
+    const char *bare = &TEMPLATE[3];
     for (const char *at = text; *at != '\0';) {
         if (strncmp(at, "c1", 2) == 0 && (at[2] == '_' || at[2] == '/') && strncmp(at + 3, bare, strlen(bare)) == 0) {
             text_printf(out, "%.2s%c%s", name, at[2], name + 3);
