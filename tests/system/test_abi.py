@@ -120,7 +120,10 @@ def test_answers_outlast_a_lost_connection(new_host, broker, mov, client, how):
     host.wait(lambda: len(messages(host, "connected to the broker")) >= 2, 20, "a reconnect")
     while set(got) != {str(number) for number in range(count)}:  # a broker that dies may forget what we acknowledged
         got += contents(client.collect(published("later"), 1, 40))
-    assert len(messages(host, "^received ")) == count  # each was handled once
+    handled = messages(host, "^received ")
+    assert len(set(handled)) == count
+    if how == "closed":  # a broker that was killed may have forgotten acknowledgements, too
+        assert len(handled) == count
     assert host.stop() == 0
     assert client.depth(received("later")) == 0
 
