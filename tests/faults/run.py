@@ -217,10 +217,17 @@ def chosen(options):
             yield fault, options.times or (fault.long if options.long else fault.short)
 
 
+def end(number, _frame):
+    """A killed run, too, ends what it started; a second signal is not to interrupt that."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def main():
     options = arguments()
-    for number in (signal.SIGTERM, signal.SIGHUP):  # a killed run, too, ends what it started
-        signal.signal(number, lambda number, frame: sys.exit(128 + number))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
     if not os.path.exists(BINARY):
         print(f"run.py: {BINARY}: not built", file=sys.stderr)
         return 1
