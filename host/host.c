@@ -120,9 +120,9 @@ static bool carry_send(void *context, struct list *publications)
     return publisher_send(((struct host *)context)->publisher, publications);
 }
 
-static void carry_record(void *context, struct publication *publication, bool at_once)
+static void carry_record(void *context, const char *body, size_t len, bool at_once)
 {
-    publisher_send_record(((struct host *)context)->publisher, publication, at_once);
+    publisher_send_record(((struct host *)context)->publisher, body, len, at_once);
 }
 
 static void carry_flush(void *context)

@@ -9,6 +9,7 @@
 
 #include "backoff.h"
 #include "memory.h"
+#include "text.h"
 #include "thread.h"
 
 #define DATA_CHANNEL 1    /* publications and their confirms */
@@ -19,6 +20,8 @@
 #define LOOK_EVERY_BYTES 262144   /* … or so many bytes: an alarm is to be seen before the socket is full */
 #define RECORDS_MAX 4096          /* records for the MOV that may wait … */
 #define RECORDS_MAX_BYTES 8388608 /* … and their bytes */
+#define RECORDS_KEPT_BYTES 262144 /* of memory, from one time to the next */
+#define RECORD_TOPIC "valawai/log/add"
 
 /* A queue that components publish to. Declared when the connection is new, and again when something comes back. */
 struct outlet {
@@ -41,11 +44,12 @@ struct publisher {
     pthread_mutex_t lock; /* down to closed */
     pthread_cond_t room;
     size_t held_bytes, held; /* publications between publisher_send() and their outcome */
-    struct list records;
-    size_t record_count, record_bytes, records_lost;
+    struct text records;     /* the bodies, each after its length: no allocation that changes threads */
+    size_t record_count, records_lost;
     bool closed;
 
     /* The thread's own: */
+    struct text sending; /* what was in records */
     bool has_been_connected, ready, blocked;
     struct list waiting; /* taken from the outbox, or to be published again */
     struct list parked;  /* unroutable or refused for now, until retry_at */
@@ -389,11 +393,10 @@ static bool read_frames(struct publisher *publisher, struct fault *fault)
 
 /* ---- sending ---- */
 
-static bool send_one(struct publisher *publisher, const struct publication *publication, amqp_channel_t channel,
-                     struct fault *fault)
+static bool send_one(struct publisher *publisher, const struct publication *publication, struct fault *fault)
 {
-    return connection_publish(publisher->connection, channel, publication->topic, publication->body, publication->len,
-                              publication->persistent, channel == DATA_CHANNEL, fault);
+    return connection_publish(publisher->connection, DATA_CHANNEL, publication->topic, publication->body,
+                              publication->len, publication->persistent, true, fault);
 }
 
 static bool cause_is_gone(const struct publication *publication)
@@ -414,7 +417,7 @@ static bool send_waiting(struct publisher *publisher, struct fault *fault)
             continue;
         }
         unconfirmed_put(publisher, publication); /* first: also when the send fails half-way it is unconfirmed */
-        if (!send_one(publisher, publication, DATA_CHANNEL, fault))
+        if (!send_one(publisher, publication, fault))
             return false;
         bytes += publication->len;
         if ((++sent % LOOK_EVERY == 0 || bytes >= LOOK_EVERY_BYTES)) {
@@ -426,28 +429,38 @@ static bool send_waiting(struct publisher *publisher, struct fault *fault)
     return true;
 }
 
+/* True if there are some; they are in sending then. */
+static bool take_records(struct publisher *publisher, size_t *lost)
+{
+    struct text empty = publisher->sending;
+    text_clear(&empty);
+    pthread_mutex_lock(&publisher->lock);
+    bool some = publisher->record_count > 0;
+    *lost = publisher->records_lost;
+    publisher->sending = publisher->records;
+    publisher->records = empty;
+    publisher->record_count = publisher->records_lost = 0;
+    if (some)
+        pthread_cond_broadcast(&publisher->room);
+    pthread_mutex_unlock(&publisher->lock);
+    return some;
+}
+
 static bool send_records(struct publisher *publisher, struct fault *fault)
 {
-    pthread_mutex_lock(&publisher->lock);
-    struct list records = publisher->records;
-    size_t lost = publisher->records_lost;
-    if (records.head == NULL && lost == 0) {
-        pthread_mutex_unlock(&publisher->lock);
-        return true;
-    }
-    publisher->records = (struct list){0};
-    publisher->record_count = publisher->record_bytes = publisher->records_lost = 0;
-    pthread_cond_broadcast(&publisher->room);
-    pthread_mutex_unlock(&publisher->lock);
-
-    bool alive = true;
+    size_t lost = 0, len;
+    bool alive = true, some = take_records(publisher, &lost);
     if (lost > 0)
         log_debug(publisher->options.log, "host", "%zu record(s) for the MOV were dropped: the broker did not keep up",
                   lost);
-    for (struct node *node; alive && (node = list_take(&records)) != NULL; free(node)) {
-        alive = send_one(publisher, (struct publication *)node, RECORD_CHANNEL, fault);
+    for (const char *at = publisher->sending.at, *end = at + publisher->sending.len; some && alive && at < end;
+         at += len) {
+        memcpy(&len, at, sizeof len);
+        at += sizeof len;
+        alive = connection_publish(publisher->connection, RECORD_CHANNEL, RECORD_TOPIC, at, len, false, false, fault);
     }
-    list_free(&records);
+    if (publisher->sending.room > RECORDS_KEPT_BYTES)
+        text_free(&publisher->sending);
     return alive;
 }
 
@@ -711,22 +724,19 @@ void publisher_send_urgent(struct publisher *publisher, struct publication *publ
     queue_join(&publisher->outbox, &one);
 }
 
-void publisher_send_record(struct publisher *publisher, struct publication *publication, bool at_once)
+void publisher_send_record(struct publisher *publisher, const char *body, size_t len, bool at_once)
 {
     pthread_mutex_lock(&publisher->lock);
-    bool keep =
-        publisher->record_count < RECORDS_MAX && publisher->record_bytes + publication->len <= RECORDS_MAX_BYTES;
+    bool keep = publisher->record_count < RECORDS_MAX && publisher->records.len + len <= RECORDS_MAX_BYTES;
     if (keep) {
-        list_put(&publisher->records, &publication->node);
+        text_put(&publisher->records, (const char *)&len, sizeof len);
+        text_put(&publisher->records, body, len);
         publisher->record_count++;
-        publisher->record_bytes += publication->len;
     } else {
         publisher->records_lost++;
     }
     pthread_mutex_unlock(&publisher->lock);
-    if (!keep)
-        free(publication);
-    else if (at_once)
+    if (keep && at_once)
         queue_wake(&publisher->outbox);
 }
 
@@ -794,7 +804,8 @@ void publisher_free(struct publisher *publisher)
     publications_free(&publisher->waiting);
     publications_free(&publisher->parked);
     publications_free(&publisher->settled);
-    list_free(&publisher->records);
+    text_free(&publisher->records);
+    text_free(&publisher->sending);
     for (size_t i = 0; i < publisher->outlet_count; i++)
         free(publisher->outlets[i].topic);
     free(publisher->outlets);

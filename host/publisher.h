@@ -41,7 +41,7 @@ void publisher_send_urgent(struct publisher *publisher, struct publication *publ
 
 /* [any thread] A record for the MOV: best effort, dropped rather than kept when the broker does not keep up. Not
  * at once, it leaves with the next publication, by publisher_flush_records(), or within a second. */
-void publisher_send_record(struct publisher *publisher, struct publication *publication, bool at_once);
+void publisher_send_record(struct publisher *publisher, const char *body, size_t len, bool at_once);
 void publisher_flush_records(struct publisher *publisher);
 
 /* [any thread] Lets go of a connection that is stuck in a send, when there is reason to think that it is dead: nothing

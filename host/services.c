@@ -13,7 +13,6 @@
 #include "memory.h"
 #include "text.h"
 
-#define LOG_TOPIC "valawai/log/add"
 #define PAYLOAD_SHOWN 1024  /* bytes of a payload in console and file */
 #define PAYLOAD_MAX 1048576 /* of a payload for the MOV: larger ones are cut to … */
 #define PAYLOAD_CUT 65536   /* … so much, and a note: records are there to be read */
@@ -103,7 +102,7 @@ static void record_to_mov(struct services *services, int level, const char *payl
     struct text once = {0}, *body = handles(services) ? &current->record : &once;
     text_clear(body);
     put_record(services, body, level, payload, text);
-    transport->record(transport->context, publication_new(LOG_TOPIC, body->at, body->len), !handles(services));
+    transport->record(transport->context, body->at, body->len, !handles(services));
     text_free(&once);
 }
 

@@ -15,9 +15,9 @@ struct transport {
     /* [any thread] Sends publications; may wait for room. False, with the list as it was, if it takes nothing more. */
     bool (*send)(void *context, struct list *publications);
 
-    /* [any thread] A record for the MOV: best effort, waits for nothing. Takes it over. Unless it is to go at once, it
+    /* [any thread] A record for the MOV: best effort, waits for nothing. Unless it is to go at once, it
      * leaves with the next publication or with flush(). NULL: there is no MOV. */
-    void (*record)(void *context, struct publication *publication, bool at_once);
+    void (*record)(void *context, const char *body, size_t len, bool at_once);
     void (*flush)(void *context); /* may be NULL */
 
     void *context;

@@ -33,10 +33,10 @@ static bool on_send(void *context, struct list *publications)
     return false;
 }
 
-static void on_record(void *context, struct publication *publication, bool at_once)
+static void on_record(void *context, const char *body, size_t len, bool at_once)
 {
     (void)context, (void)at_once;
-    list_put(&records, &publication->node);
+    list_put(&records, &publication_new("", body, len)->node);
 }
 
 static const struct transport transport = {.settle = on_settle, .send = on_send, .record = on_record};
@@ -131,8 +131,6 @@ static void expect_record(const char *level, const char *body, size_t len)
 {
     struct publication *record = (struct publication *)list_take(&records);
     EXPECT(record != NULL, "the MOV is not told (%s)", level);
-    EXPECT(strcmp(record->topic, "valawai/log/add") == 0, "it goes to %s", record->topic);
-    EXPECT(!record->persistent && !record->waits && !record->report, "a record is sent like a message");
     struct json_object *content = fuzz_object(record->body, record->len), *payload = NULL;
     const char *said = fuzz_member(content, "level"), *message = fuzz_member(content, "message"),
                *id = fuzz_member(content, "component_id");
