@@ -505,8 +505,11 @@ class Bench:
     def run(self):
         self.calibrate()
         for part in ("throughput", "latency", "cost", "bodies", "plugins", "replicas"):
-            if self.wanted(part):
-                getattr(self, "measure_" + part)()
+            if not self.wanted(part):
+                continue
+            began = time.monotonic()
+            getattr(self, "measure_" + part)()
+            self.results.setdefault("seconds_of", {})[part] = round(time.monotonic() - began)
         report.progress(None)
         return {
             "what": "valawai-host benchmark", "format": 1, "quick": self.quick, "rounds_each": self.rounds,

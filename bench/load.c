@@ -53,9 +53,10 @@ static void number_body(char *body, size_t number)
     memcpy(body + sizeof HEAD - 1, digits, 12);
 }
 
+/* A peer may have written the JSON anew, with spaces. */
 static size_t body_number(const char *body)
 {
-    return strtoull(body + sizeof HEAD - 1, NULL, 10);
+    return strtoull(body + strcspn(body, "0123456789"), NULL, 10);
 }
 
 static long depth(amqp_connection_state_t connection, const char *queue)
