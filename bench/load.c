@@ -109,6 +109,7 @@ static int watch(long count, int queues, char **queue)
         last = all;
         if (all >= count) {
             printf("done %lld %ld\n", (long long)now, all);
+            free(there);
             return 0;
         }
         sleep_ns(all == 0 ? LOOK_FIRST_NS : LOOK_NS);

@@ -368,6 +368,7 @@ struct json_object *json_parse(struct json_tokener *reader, const char *text, si
     struct tree tree; /* not zeroed: what is open is told by the depth */
     tree.reader = reader;
     tree.root = NULL;
+    tree.name = NULL;
     tree.long_name = tree.plain = (struct text){0};
     struct scan scan = {.begin = bytes, .at = bytes, .end = bytes + len, .fault = fault, .tree = &tree};
     if (!scan_value(&scan) || !begins_object(text, fault)) {

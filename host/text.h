@@ -79,7 +79,7 @@ static inline size_t text_plain_block(const signed char *at, signed char first, 
  * what messages are made of, so they are looked at sixteen at a time. */
 static inline size_t text_plain(const void *bytes, size_t len, enum text_end end)
 {
-    const signed char *at = bytes, first = (signed char)end, second = end == TEXT_JSON ? '\\' : first;
+    const signed char *at = bytes, first = (signed char)end, second = (signed char)(end == TEXT_JSON ? '\\' : end);
     size_t i = 0;
     for (; len - i >= 16; i += 16) {
         size_t plain = text_plain_block(at + i, first, second);

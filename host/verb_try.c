@@ -215,6 +215,8 @@ static void put_lines(struct trial *trial)
     bool more = true, goes_on = true;
     while (more && goes_on) {
         more = read_more(trial, &input);
+        if (input.len == 0)
+            break;
         const char *line = input.at, *end;
         const char *all = input.at + input.len;
         while (goes_on && line < all &&
@@ -226,7 +228,8 @@ static void put_lines(struct trial *trial)
         size_t left = (size_t)(all - line);
         if (goes_on && !more && left > 0) /* without a line end */
             goes_on = put_line(trial, from, ++number, line, left);
-        memmove(input.at, line, left);
+        if (left > 0)
+            memmove(input.at, line, left);
         input.len = looked_at = left;
     }
     text_free(&input);
@@ -259,8 +262,10 @@ static double seconds(void)
 /* True if nothing was rejected. */
 static bool run(struct trial *trial, long stay, long grace, struct fault *fault)
 {
-    if (ring_start(trial->ring, never, NULL, fault) != STARTED)
+    if (ring_start(trial->ring, never, NULL, fault) != STARTED) {
+        (void)!ring_join(trial->ring, clock_ms() + 10000); /* back from start, it ends at once */
         return false;
+    }
     double began = seconds();
     for (size_t i = 0; i < trial->ring->seat_count; i++)
         services_set_id(trial->ring->seats[i].services, ID);

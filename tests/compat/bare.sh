@@ -5,24 +5,26 @@
 # install what they need, then every test as a user who can install nothing. The Debian is made for this in a temporary
 # directory, from the mirror that this machine's own apt uses.
 #
-#     bare.sh SUITE     such as bookworm or trixie; exit status 77: not possible here
+#     bare.sh SUITE [--quick]     such as bookworm or trixie; --quick: without every test as a user. Exit status 77: not
+#                                 possible here
 # shellcheck disable=SC2016,SC2317 # functions are called by name; what stands in single quotes is for others to expand
 set -u
 
 # shellcheck source-path=SCRIPTDIR source=../../scripts/lib.sh
 source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../scripts/lib.sh" || exit 1
-suite=${1:?"usage: bare.sh SUITE"}
+suite=${1:?"usage: bare.sh SUITE [--quick]"}
 
 # In the new Debian; a clone may lie in a directory with a space in its name.
 inside() {
     local user="/home/a user/valawai-host"
     "$root/tests/compat/first_run.sh" && "$root/scripts/test.sh" --quick || return 1
+    [ "${1:-}" != --quick ] || return 0
     rm -rf "$root/build"
     mkdir -p "$user" && cp -a "$root/." "$user" && chown -R 1234:1234 "$user" || return 1
     env -i PATH=/usr/bin:/bin setpriv --reuid 1234 --regid 1234 --clear-groups "$user/scripts/test.sh"
 }
 if [ "$suite" = --inside ]; then
-    inside
+    inside "${2:-}"
     exit
 fi
 
@@ -53,5 +55,5 @@ mkdir -p "$bare/debian/src/valawai host"
 # Namespaces of its own: with its first process every other goes, and with that all that is mounted.
 run_step - unshare --mount --pid --fork --kill-child sh -c '
     mount -t proc proc "$1/proc" && mount --bind /dev "$1/dev" &&
-        exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$1" "/src/valawai host/tests/compat/bare.sh" --inside' \
-    - "$bare/debian"
+        exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$1" "/src/valawai host/tests/compat/bare.sh" --inside "$2"' \
+    - "$bare/debian" "${2:-}"

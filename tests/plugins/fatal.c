@@ -8,10 +8,11 @@
 
 static volatile int depth_max = 1 << 30; /* the stack ends before */
 
+static volatile int *volatile nowhere;
+
 static int overflow(int depth)
 {
-    volatile char here[4096];
-    here[0] = (char)depth;
+    volatile char here[4096] = {0};
     return depth == depth_max ? 0 : here[0] + overflow(depth + 1) + here[1];
 }
 
@@ -19,7 +20,7 @@ static int received(void *self, const struct valawai_message *message)
 {
     const struct valawai_host *host = self;
     if (strstr(message->body, "crash") != NULL)
-        *(volatile int *)NULL = 0;
+        *nowhere = 0;
     if (strstr(message->body, "abort") != NULL)
         abort();
     if (strstr(message->body, "exit") != NULL)
