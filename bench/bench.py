@@ -360,6 +360,9 @@ class Bench:
             self.stop(process)
         self.purge(names)
         warm = at.get("warm") or at.get("first")
+        if warm[1] > count / 2:  # with many queues most can be over before the first look: the start counts, too, then
+            warm = processes[0].began, 0
+            cpu.pop("warm", None)
         messages, nanoseconds = at["done"][1] - warm[1], at["done"][0] - warm[0]
         if messages > 0 and nanoseconds > 0:
             found["rate"] = messages * 1e9 / nanoseconds
@@ -491,8 +494,9 @@ class Bench:
             self.declare(names)
             for name in names:
                 copy_of_echo(name)
+            # Not self.few(): less would be over before the first look at all queues.
             came = self.rounds_of(f"{number} plugins", self.peers_named("host", "relay"), lambda peer: {
-                **self.throughput(peer, max(self.few(12000), number * 10), 100, names=names), "rss": self.start_up(peer, names)["rss"]})
+                **self.throughput(peer, 10000, 100, names=names), "rss": self.start_up(peer, names)["rss"]})
             self.results["plugins"][str(number)] = self.medians(came)
 
     def measure_replicas(self):
