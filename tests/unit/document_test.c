@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Unit tests of the room `document`. */
+#include "support.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -265,13 +267,6 @@ static void test_pointers(void **state)
     document_pointer(document, root, NULL, pointer, sizeof pointer);
     assert_string_equal(pointer, "");
     document_free(document);
-}
-
-/* Seconds, in a build or under a tool that is so much slower. */
-static double stretched(double seconds)
-{
-    const char *factor = getenv("VALAWAI_TIMEOUT_FACTOR");
-    return factor != NULL ? seconds * strtod(factor, NULL) : seconds;
 }
 
 /* What is refused for its size is refused at once: it takes milliseconds. */

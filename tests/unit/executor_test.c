@@ -20,6 +20,13 @@
 #include "memory.h"
 #include "text.h"
 
+/* A build that ends at a misuse would end this program. */
+#ifdef HOST_ABORT_ON_MISUSE
+#define MISUSE(call) NULL
+#else
+#define MISUSE(call) (call)
+#endif
+
 /* ---- the stand-ins ---- */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -843,8 +850,8 @@ static int parse(const struct valawai_message *message)
     struct json_object *value = NULL;
     parsed[0] = host->json(host, message);
     parsed[1] = host->json(host, message);
-    parsed[2] = host->json(host, &other); /* not the message in hand */
-    parsed[3] = host->json(host, NULL);
+    parsed[2] = MISUSE(host->json(host, &other)); /* not the message in hand */
+    parsed[3] = MISUSE(host->json(host, NULL));
     json_object_object_get_ex(parsed[0], "n", &value);
     number_in_it = json_object_get_int(value);
     return VALAWAI_DONE;
@@ -867,7 +874,7 @@ static void json_is_parsed_once(void **state)
         assert_int_equal(number_in_it, i);
     }
     struct valawai_message message = {.size = sizeof message, .topic = FIRST, .body = "{}", .len = 2};
-    assert_null(host->json(host, &message)); /* no handler is at work, and this is not its thread */
+    assert_null(MISUSE(host->json(host, &message))); /* no handler is at work, and this is not its thread */
 }
 
 /* ---- records ---- */

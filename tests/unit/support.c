@@ -12,6 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+double stretched(double seconds)
+{
+    const char *factor = getenv("VALAWAI_TIMEOUT_FACTOR");
+    return factor != NULL ? seconds * strtod(factor, NULL) : seconds;
+}
+
 char *directory_new(void)
 {
     const char *base = getenv("TMPDIR");

@@ -17,6 +17,9 @@
 #define UNUSED(state) ((void)(state))
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
+/* Seconds, in a build or under a tool that is so much slower (VALAWAI_TIMEOUT_FACTOR). */
+double stretched(double seconds);
+
 /* A new empty directory. directory_remove() takes it away with all that is in it, and frees the name. */
 char *directory_new(void);
 void directory_remove(char *directory);
