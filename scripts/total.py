@@ -16,7 +16,7 @@ def program_counts(output, failed):
         return int((re.findall(pattern, output) or ["0"])[-1])
 
     ran = last(r"\[=+\] (?:\w+: )?(\d+) test\(s\) run")
-    passed, skipped = last(r"\[ +PASSED +\] (\d+) test"), last(r"\[ +SKIPPED +\] (\d+) test")
+    passed, skipped = last(r"\[ +PASSED +\] (\d+) test"), last(r"\[ +SKIPPED +\] (?:\w+: )?(\d+) test")
     if ran == 0:
         return int(not failed), int(failed), 0
     broken = ran - passed - skipped
