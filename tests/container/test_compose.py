@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from broker import wait_until
+from broker import scaled, wait_until
 from conftest import ROOT, command, docker
 from host import Client, published, received
 
@@ -135,7 +135,7 @@ def test_from_up_to_down(compose):
     compose("up", "--detach", "--wait", "--no-build")
     seconds = time.monotonic() - began
     print(f"healthy after {seconds:.1f} s")
-    assert seconds <= 15
+    assert seconds <= scaled(15)
     component, = compose.containers("plugin_host")
     assert component.health() == "healthy"
     assert component.inspect()["HostConfig"]["ReadonlyRootfs"]
