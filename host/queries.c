@@ -50,14 +50,6 @@ void queries_use(struct queries *queries, struct consumer *consumer, struct subs
     memcpy(queries->pages, pages, sizeof queries->pages);
 }
 
-void queries_free(struct queries *queries)
-{
-    if (queries == NULL)
-        return;
-    list_free(&queries->foreign);
-    free(queries);
-}
-
 /* Takes it out of the list. */
 static void end(struct queries *queries, struct query *query)
 {
@@ -68,6 +60,19 @@ static void end(struct queries *queries, struct query *query)
         *place = query->next;
     free(query->body);
     query->body = NULL;
+}
+
+void queries_free(struct queries *queries)
+{
+    if (queries == NULL)
+        return;
+    while (queries->open != NULL) { /* whoever asked is told that there is no answer */
+        struct query *query = queries->open;
+        end(queries, query);
+        query->answered(query->context, query, NULL, 0, NULL);
+    }
+    list_free(&queries->foreign);
+    free(queries);
 }
 
 static void send(struct queries *queries, struct query *query)

@@ -524,6 +524,8 @@ void registration_free(struct registration *registration)
     if (registration == NULL)
         return;
     for (size_t i = 0; i < registration->count; i++) {
+        if (registration->queries != NULL)
+            end_doubt(registration, &registration->enrolments[i]);
         free(registration->enrolments[i].id);
         free(registration->enrolments[i].notification);
     }

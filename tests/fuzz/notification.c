@@ -336,10 +336,17 @@ static void expect_ledger(void)
     if (text == NULL)
         return;
     EXPECT(json_is_value(text, strlen(text), NULL), "the ledger is %s", text);
+    /* What the health file was, or ids alone. */
     struct json_object *ids = json_tokener_parse(text);
-    EXPECT(json_object_is_type(ids, json_type_array), "the ledger is %s", text);
-    for (size_t i = 0; i < json_object_array_length(ids); i++)
-        EXPECT(is_id(json_object_get_string(json_object_array_get_idx(ids, i))), "the ledger is %s", text);
+    bool alone = json_object_is_type(ids, json_type_object);
+    EXPECT(alone || json_object_is_type(ids, json_type_array), "the ledger is %s", text);
+    for (size_t i = 0; i < (alone ? 1 : json_object_array_length(ids)); i++) {
+        struct json_object *id = alone ? ids : json_object_array_get_idx(ids, i);
+        if (json_object_is_type(id, json_type_object))
+            id = json_object_object_get(id, "id");
+        EXPECT(json_object_is_type(id, json_type_string) && is_id(json_object_get_string(id)), "the ledger is %s",
+               text);
+    }
     json_object_put(ids);
     free(text);
 }
