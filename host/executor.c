@@ -93,7 +93,7 @@ static int call(struct worker *worker, struct handling *handling)
     services_end();
     guard_leave();
     atomic_store_explicit(&worker->busy_since, 0, memory_order_relaxed);
-    if (verdict != VALAWAI_LATER && (verdict > VALAWAI_DONE || verdict < VALAWAI_FAILED)) {
+    if (verdict != VALAWAI_LATER && !is_verdict(verdict)) {
         handling_explain(handling, "the handler returned %d, which is no verdict", verdict);
         verdict = VALAWAI_FAILED;
     }
@@ -316,6 +316,33 @@ static bool answered(struct executor *executor, struct handling *handling)
     return true;
 }
 
+static void take_notices(struct executor *executor)
+{
+    struct services *services = executor->options.services;
+    atomic_store(&services->noticed, false);
+    struct list notices = queue_take(&services->notices);
+    for (struct node *node; (node = list_take(&notices)) != NULL;) {
+        struct notice *notice = (struct notice *)node;
+        if (notice->kind == NOTICE_ANSWERED) {
+            struct handling *handling = (struct handling *)node;
+            come_back(executor, handling);
+            if (answered(executor, handling))
+                handling_free(handling);
+        } else {
+            guard_enter(plugin_of(executor)->file, "a callback", "");
+            services_notify(services, notice, executor->self);
+            guard_leave();
+        }
+    }
+    executor->timer_at = timers_next(&services->timers);
+}
+
+static void see_to_notices(struct executor *executor)
+{
+    if (atomic_load(&executor->options.services->noticed))
+        take_notices(executor);
+}
+
 static struct handling *handling_for(struct executor *executor, struct lane *lane, struct delivery *delivery)
 {
     struct handling *handling = executor->spare != NULL ? executor->spare : memory_new(sizeof *handling);
@@ -349,7 +376,9 @@ static void handle(struct executor *executor, struct lane *lane, struct delivery
         give_work(executor, handling);
         return;
     }
-    if (!judge(&executor->own, handling))
+    bool is_answered = judge(&executor->own, handling);
+    see_to_notices(executor); /* what was settled meanwhile goes first: that is the order of settle() */
+    if (!is_answered)
         return;
     come_back(executor, handling);
     if (answered(executor, handling))
@@ -409,27 +438,6 @@ static struct lane *lane_of(struct executor *executor, const struct delivery *de
     return &executor->lanes[topic - plugin_of(executor)->entry.topics];
 }
 
-static void take_notices(struct executor *executor)
-{
-    struct services *services = executor->options.services;
-    atomic_store(&services->noticed, false);
-    struct list notices = queue_take(&services->notices);
-    for (struct node *node; (node = list_take(&notices)) != NULL;) {
-        struct notice *notice = (struct notice *)node;
-        if (notice->kind == NOTICE_ANSWERED) {
-            struct handling *handling = (struct handling *)node;
-            come_back(executor, handling);
-            if (answered(executor, handling))
-                handling_free(handling);
-        } else {
-            guard_enter(plugin_of(executor)->file, "a callback", "");
-            services_notify(services, notice, executor->self);
-            guard_leave();
-        }
-    }
-    executor->timer_at = timers_next(&services->timers);
-}
-
 static void ring_timers(struct executor *executor)
 {
     struct timers *timers = &executor->options.services->timers;
@@ -445,8 +453,7 @@ static void ring_timers(struct executor *executor)
 /* What does not wait for the messages that are ready: between any two of them. */
 static void see_to(struct executor *executor)
 {
-    if (atomic_load(&executor->options.services->noticed))
-        take_notices(executor);
+    see_to_notices(executor);
     if (executor->timer_at != TIMERS_NEVER && clock_ms() >= executor->timer_at)
         ring_timers(executor);
 }
@@ -502,7 +509,7 @@ static void finish(struct executor *executor)
         entry->stop(executor->self);
     guard_leave();
     take_notices(executor); /* stop may have waited for the last of them */
-    atomic_store(&services->ended, true);
+    services_end_tickets(services);
 }
 
 static void *executor_run(void *argument)

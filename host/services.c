@@ -324,15 +324,20 @@ static struct json_object *serve_json(const struct valawai_host *host, const str
     return NULL;
 }
 
-void handling_explain(struct handling *handling, const char *format, ...)
+static void set_reason(struct handling *handling, const char *format, va_list arguments)
 {
     struct text text = {0};
-    va_list arguments;
-    va_start(arguments, format);
     text_vprintf(&text, format, arguments);
-    va_end(arguments);
     free(handling->reason);
     handling->reason = text.at;
+}
+
+void handling_explain(struct handling *handling, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    set_reason(handling, format, arguments);
+    va_end(arguments);
 }
 
 static int serve_explain(const struct valawai_host *host, int verdict, const char *format, ...)
@@ -342,15 +347,12 @@ static int serve_explain(const struct valawai_host *host, int verdict, const cha
         misuse(services, "explain() is for handlers, on their thread");
         return verdict;
     }
-    struct text text = {0};
     va_list arguments;
     va_start(arguments, format);
-    text_vprintf(&text, format, arguments);
-    va_end(arguments);
     lock_shared(current);
-    free(current->reason);
-    current->reason = text.at;
+    set_reason(current, format, arguments);
     unlock_shared(current);
+    va_end(arguments);
     return verdict;
 }
 
@@ -411,11 +413,11 @@ void services_notify(struct services *services, struct notice *notice, void *sel
 /* A ticket is its place in the table and how often that was given out, so an old one is never taken for a new one. */
 #define TICKET(place, use) ((uint64_t)(use) << 32 | ((uint64_t)(place) + 1))
 
-/* The caller holds the lock. NULL: it was settled, or never given. */
+/* The caller holds the lock. NULL: it was settled, or never given, or it is too late. */
 static struct ticket *find_ticket(struct services *services, uint64_t number)
 {
     size_t place = (size_t)(number & UINT32_MAX) - 1;
-    if (place >= services->ticket_count)
+    if (place >= services->ticket_count || atomic_load(&services->ended))
         return NULL;
     struct ticket *ticket = &services->tickets[place];
     return ticket->handling != NULL && ticket->use == number >> 32 ? ticket : NULL;
@@ -510,7 +512,7 @@ static int serve_settle(const struct valawai_host *host, uint64_t number, int ve
     if (handling != NULL) {
         if (reason != NULL)
             handling_explain(handling, "%s", reason);
-        if (verdict > VALAWAI_DONE || verdict < VALAWAI_FAILED) {
+        if (!is_verdict(verdict)) {
             handling_explain(handling, "it was settled with %d, which is no verdict", verdict);
             verdict = VALAWAI_FAILED;
         }
@@ -553,6 +555,13 @@ void services_revoke(struct handling *handling)
     pthread_mutex_unlock(&services->lock);
     if (settled)
         misuse(services, "a handler settled a ticket and returned something else than VALAWAI_LATER");
+}
+
+void services_end_tickets(struct services *services)
+{
+    pthread_mutex_lock(&services->lock);
+    atomic_store(&services->ended, true);
+    pthread_mutex_unlock(&services->lock);
 }
 
 size_t services_open(struct services *services, int64_t *since, const char **topic)

@@ -109,6 +109,12 @@ struct services {
     uint64_t last_question;
 };
 
+/* One that settles a message: not VALAWAI_LATER. */
+static inline bool is_verdict(int value)
+{
+    return value <= VALAWAI_DONE && value >= VALAWAI_FAILED;
+}
+
 struct services *services_new(const struct services_options *options);
 void services_free(struct services *services);
 
@@ -151,6 +157,8 @@ void handling_free(struct handling *handling);
 
 /* Calls back for a notice and frees it; not for NOTICE_ANSWERED, which is the executor's. */
 void services_notify(struct services *services, struct notice *notice, void *self);
+/* Stop has come back: what waits for its answer is the broker's again, whatever a thread that was left behind says. */
+void services_end_tickets(struct services *services);
 /* Ends the questions that are open. */
 void services_end_questions(struct services *services, void *self);
 

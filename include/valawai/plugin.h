@@ -158,8 +158,9 @@ struct valawai_host {
 
     /* Says what becomes of the message of a ticket: a valawai_verdict, and a reason for the record or NULL. Once; the
      * ticket, the message and its JSON are gone afterwards. With VALAWAI_RETRY the handler is called again, with a new
-     * ticket. Messages are settled in whatever order this is called, and their publications leave in that order.
-     * Works until stop returns. Answers VALAWAI_OK, or VALAWAI_E_STATE: no such ticket. [any-thread] */
+     * ticket. Messages are settled in whatever order this is called, and their publications leave in that order; one
+     * whose handler is still at work waits for its return. Works until stop returns.
+     * Answers VALAWAI_OK, or VALAWAI_E_STATE: no such ticket. [any-thread] */
     int (*settle)(const struct valawai_host *host, uint64_t ticket, int verdict, const char *reason);
 
     /* Calls ring(self, context) after first_ms milliseconds, and then every every_ms; 0: only once. What ring publishes

@@ -1069,6 +1069,58 @@ static void a_start_that_takes_long(void **state)
     sem_destroy(&may_start);
 }
 
+static uint64_t taken; /* a ticket */
+
+static int take_ticket(const struct valawai_message *message)
+{
+    taken = host->later(host, message);
+    return VALAWAI_LATER;
+}
+
+/* The second message finds the first one waiting, answers that, and then itself, both before it returns. */
+static int answer_both(const struct valawai_message *message)
+{
+    uint64_t first = taken;
+    take_ticket(message);
+    if (first != 0) {
+        assert_int_equal(host->settle(host, first, VALAWAI_DONE, NULL), VALAWAI_OK);
+        assert_int_equal(host->settle(host, taken, VALAWAI_DONE, NULL), VALAWAI_OK);
+    }
+    return VALAWAI_LATER;
+}
+
+static void answers_leave_in_the_order_of_settle(void **state)
+{
+    UNUSED(state);
+    taken = 0;
+    begin(3);
+    act = answer_both;
+    put(0, "{\"a\":1}");
+    put(0, "{\"a\":2}");
+    expect_outcome("{\"a\":1}", SETTLE_ACKNOWLEDGE, 0);
+    expect_outcome("{\"a\":2}", SETTLE_ACKNOWLEDGE, 0);
+    finish();
+}
+
+/* A thread that a plugin left behind may settle when the message is long the broker's again. */
+static void a_ticket_that_outlives_its_plugin(void **state)
+{
+    UNUSED(state);
+    begin(3);
+    act = take_ticket;
+    put(0, "{\"a\":1}");
+    for (int64_t until = clock_ms() + 20000; services_open(services, &(int64_t){0}, &(const char *){NULL}) == 0;)
+        assert_true(clock_ms() < until);
+    executor_close(executor, clock_ms() + 100); /* so long is its answer waited for */
+    assert_true(executor_join(executor, clock_ms() + 20000));
+    executor_free(executor);
+    executor = NULL;
+    assert_true(is_nothing_there());
+    assert_int_equal(host->publish_for(host, taken, OUT, "{}", 2), VALAWAI_E_STATE);
+    assert_int_equal(host->settle(host, taken, VALAWAI_DONE, NULL), VALAWAI_E_STATE);
+    assert_true(is_nothing_there());
+}
+
 static void neither_start_nor_stop(void **state)
 {
     UNUSED(state);
@@ -1168,6 +1220,8 @@ int main(void)
         TEST(a_close_drops_what_is_not_begun),
         TEST(a_start_that_fails),
         TEST(a_start_that_takes_long),
+        TEST(answers_leave_in_the_order_of_settle),
+        TEST(a_ticket_that_outlives_its_plugin),
         TEST(neither_start_nor_stop),
         TEST(never_started),
         TEST(a_slow_handler_is_named_once),
