@@ -182,10 +182,10 @@ static void read_info(struct contract *contract, struct json_object *root)
     }
     read_version(contract, info);
     contract->title = string_member(info, "title");
-    contract->description = string_member(info, "description");
+    const char *description = string_member(info, "description");
     if (contract->title == NULL)
         contract_note_at(contract, FINDING_WARNING, info, NULL, "no title");
-    if (contract->description == NULL || contract->description[0] == '\0')
+    if (description == NULL || description[0] == '\0')
         contract_note_at(contract, FINDING_WARNING, info, NULL, "no description");
 }
 
@@ -296,11 +296,6 @@ const char *contract_version(const struct contract *contract)
 const char *contract_title(const struct contract *contract)
 {
     return contract->title;
-}
-
-const char *contract_description(const struct contract *contract)
-{
-    return contract->description;
 }
 
 const char *contract_registered(const struct contract *contract)

@@ -48,7 +48,6 @@ const char *contract_name(const struct contract *contract);    /* "c1_echo" */
 const char *contract_type(const struct contract *contract);    /* "C1" */
 const char *contract_version(const struct contract *contract); /* "1.0.0" */
 const char *contract_title(const struct contract *contract);
-const char *contract_description(const struct contract *contract);
 const char *contract_registered(const struct contract *contract); /* the topic of the MOV's notification */
 
 /* --- topics --- */
@@ -58,8 +57,6 @@ const struct contract_topic *contract_topic(const struct contract *contract, siz
 const struct contract_topic *contract_find(const struct contract *contract, const char *name); /* NULL: not declared */
 
 const char *topic_name(const struct contract_topic *topic);
-const char *topic_description(const struct contract_topic *topic);
-struct place topic_place(const struct contract_topic *topic);
 bool topic_has(const struct contract_topic *topic, enum contract_direction direction);
 
 /* What a message looks like, in one line: `{content*: string, tags: [string]}`, required properties with a star. */

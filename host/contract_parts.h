@@ -21,7 +21,6 @@ struct contract_side {
 
 struct contract_topic {
     const char *name;
-    const char *description;
     const struct contract *contract;
     struct place place;
     struct contract_side sides[2]; /* by direction */
@@ -35,7 +34,6 @@ struct contract {
     char type[4]; /* "" if unknown */
     const char *version;
     const char *title;
-    const char *description;
     const char *registered;
     struct contract_topic *topics;
     size_t topic_count;

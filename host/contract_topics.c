@@ -254,7 +254,6 @@ static void read_topic(struct contract *contract, struct json_object *channels, 
         contract_note_at(contract, FINDING_ERROR, channels, name, "is no channel");
         return;
     }
-    topic->description = string_member(item, "description");
     read_side(contract, topic, item, CONTRACT_SUBSCRIBE);
     read_side(contract, topic, item, CONTRACT_PUBLISH);
     if (note_misspelt(contract, item))
@@ -459,16 +458,6 @@ void contract_check_registered(struct contract *contract)
 const char *topic_name(const struct contract_topic *topic)
 {
     return topic->name;
-}
-
-const char *topic_description(const struct contract_topic *topic)
-{
-    return topic->description;
-}
-
-struct place topic_place(const struct contract_topic *topic)
-{
-    return topic->place;
 }
 
 bool topic_has(const struct contract_topic *topic, enum contract_direction direction)

@@ -449,7 +449,7 @@ static void make_parts(struct host *host, const struct plugins *plugins)
     host->health = health_new(settings->log_directory, settings->health_file_name, host->log);
     host->registration = registration_new(components, seats, host->publisher, host->health, host->log);
     free(components);
-    host->queries = queries_new(host->publisher, host->log);
+    host->queries = queries_new(host->publisher);
     queries_use(host->queries, host->consumer, pages);
     registration_use(host->registration, host->consumer, host->queries);
 }

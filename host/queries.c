@@ -22,7 +22,6 @@ static const char *const topics[] = {
 struct queries {
     struct publisher *publisher;
     struct consumer *consumer;
-    struct log *log;
     struct subscription *pages[2];
     struct query *open;
     bool publishing;
@@ -32,12 +31,11 @@ struct queries {
     int64_t foreign_until;     /* … then */
 };
 
-struct queries *queries_new(struct publisher *publisher, struct log *log)
+struct queries *queries_new(struct publisher *publisher)
 {
     struct queries *queries = memory_new(sizeof *queries);
     uint64_t number = 0;
     queries->publisher = publisher;
-    queries->log = log;
     while (getrandom(&number, sizeof number, 0) != sizeof number)
         continue;
     snprintf(queries->name, sizeof queries->name, "%016llx", (unsigned long long)number);

@@ -34,7 +34,7 @@ struct queries;
 
 /* publisher and consumer have to outlive it; pages: the subscriptions of the two shared queues, in the order of
  * enum query_about. */
-struct queries *queries_new(struct publisher *publisher, struct log *log);
+struct queries *queries_new(struct publisher *publisher);
 void queries_use(struct queries *queries, struct consumer *consumer, struct subscription *const pages[2]);
 void queries_free(struct queries *queries);
 

@@ -125,7 +125,12 @@ static void debt_paid(struct registration *registration, const struct publicatio
 
 /* ---- one component ---- */
 
-static void end_doubt(struct registration *registration, struct enrolment *enrolment);
+static void end_doubt(struct registration *registration, struct enrolment *enrolment)
+{
+    enrolment->doubtful = enrolment->asking = false;
+    enrolment->asked_whether = 0;
+    queries_cancel(registration->queries, &enrolment->query);
+}
 
 static void forget_registration(struct registration *registration, struct enrolment *enrolment)
 {
@@ -192,13 +197,6 @@ static bool lists_id(struct json_object *page, const char *id)
             json_object_is_type(value, json_type_string) && strcmp(json_object_get_string(value), id) == 0)
             return true;
     return false;
-}
-
-static void end_doubt(struct registration *registration, struct enrolment *enrolment)
-{
-    enrolment->doubtful = enrolment->asking = false;
-    enrolment->asked_whether = 0;
-    queries_cancel(registration->queries, &enrolment->query);
 }
 
 static void on_page(void *context, struct query *query, const char *body, size_t len, struct json_object *page);

@@ -696,11 +696,6 @@ const struct schema *schemas_one_of(struct schemas *schemas, const struct schema
     return schema;
 }
 
-bool schemas_are_sound(const struct schemas *schemas)
-{
-    return schemas->sound;
-}
-
 void schemas_free(struct schemas *schemas)
 {
     if (schemas == NULL)

@@ -145,7 +145,7 @@ static void begin(void)
     struct component *const all[] = {&components[0], &components[1]};
     health = health_new(fuzz_directory(), "id.json", logs);
     registration = registration_new(all, 2, NULL, health, logs);
-    queries = queries_new(NULL, logs);
+    queries = queries_new(NULL);
     queries_use(queries, NULL, (struct subscription *[]){&page, &connections});
     queries_connected(queries, true);
     registration_use(registration, NULL, queries);
