@@ -201,6 +201,7 @@ static unsigned type_of_name(struct json_object *name)
 
 static void compile_type(struct build *build, const char *key, struct json_object *json, enum rule_kind kind)
 {
+    struct json_object *nullable = NULL;
     unsigned types = type_of_name(json);
     bool is_list = json_object_is_type(json, json_type_array);
     for (size_t i = 0; is_list && i < json_object_array_length(json); i++) {
@@ -211,10 +212,16 @@ static void compile_type(struct build *build, const char *key, struct json_objec
         }
         types |= type;
     }
-    if (types == 0)
+    if (types == 0) {
         complain_of(build, key, json, "is no type");
-    else
-        add_rule(build, kind)->with.types = types;
+        return;
+    }
+    /* OpenAPI's word, not draft 7's; but VALAWAI's documents use it, and a message is not to be refused for a null that its
+     * author allowed. */
+    json_object_object_get_ex(build->node, "nullable", &nullable);
+    if (json_object_is_type(nullable, json_type_boolean) && json_object_get_boolean(nullable))
+        types |= TYPE_NULL;
+    add_rule(build, kind)->with.types = types;
 }
 
 static void compile_const(struct build *build, const char *key, struct json_object *json, enum rule_kind kind)

@@ -70,6 +70,11 @@ static void test_reasons(void **state)
     assert_says("{properties: {items: {items: {properties: {weight: {maximum: 1}}}}}}",
                 "{\"items\":[{},{},{},{\"weight\":1.4}]}", "/items/3/weight: 1.4 is over the maximum 1");
     assert_says("{type: [object, 'null']}", "3", "3 is not null or an object");
+    assert_says("{type: boolean, nullable: true}", "null", "");
+    assert_says("{type: boolean, nullable: true}", "0", "0 is not null or a boolean");
+    assert_says("{type: boolean, nullable: false}", "null", "null is not a boolean");
+    assert_says("{type: boolean, nullable: 'true'}", "null", "null is not a boolean");
+    assert_says("{type: string, nullable: true, enum: [a]}", "null", "null is none of \"a\"");
     assert_says("{type: integer}", "1.0", "");
     assert_says("{type: integer}", "1.5", "1.5 is not an integer");
     assert_says("{required: [a, b]}", "{\"a\":1}", "the property \"b\" is missing");
