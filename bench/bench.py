@@ -377,12 +377,12 @@ class Bench:
         self.load_done("fill", 1, 100, received(names[0]))
         process = self.start(peer, names)
         watch = self.load("watch", 1, published(names[0]))
-        stamp = int(watch.stdout.readline().split()[1])
-        watch.communicate()
+        stamps = {event: int(stamp) for event, stamp, _ in map(str.split, watch.stdout)}
+        watch.wait()
         if peer.name == "host":
             wait_until(lambda: os.path.exists(os.path.join(process.directory, "logs", "component_id.json")), 30)
         time.sleep(0.2)
-        found = {"first_ms": (stamp - process.began) / 1e6, "rss": process.status("VmRSS")}
+        found = {"first_ms": (stamps["first"] - process.began) / 1e6, "rss": process.status("VmRSS")}
         self.stop(process)
         return found
 

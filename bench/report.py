@@ -158,6 +158,8 @@ def compare(results, earlier):
 
 STYLE = ("text{font:13px sans-serif;fill:#333}.t{font-weight:bold;font-size:15px}.s{font-size:11px;fill:#777}"
          "line{stroke:#ddd}rect,circle,path{stroke-width:0}")
+SHORT = {"host": "valawai-host", "relay": "relay, same guarantee", "loose": "relay, no guarantee", "node": "Node, amqplib",
+         "pika": "Python, pika", "reference": "Python, connecting anew"}
 COLOURS = {"host": "#1f6fb4", "relay": "#e08214", "loose": "#f6c58a", "node": "#4d9a4d", "pika": "#8c6bb1", "reference": "#999"}
 
 
@@ -191,13 +193,16 @@ def lines(path, title, note, marks, series, log):
     """marks: names along x; series: (label, colour, values)."""
     width, height, left, right, top, bottom = 760, 330, 70, 190, 62, 40
     values = [value for _, _, some in series for value in some if value]
-    low, high = (math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))) if log else (0, max(values) * 1.08)
+    low, high = (math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))) if log else (0, max(values) * 1.05)
+    step = 10 ** math.floor(math.log10(high)) if not log else 1  # of the marks along y: some, and round
+    step = step / 5 if high / step < 2 else step / 2 if high / step < 5 else step
     place = lambda value: height - bottom - ((math.log10(value) if log else value) - low) / (high - low) * (height - top - bottom)
     at = lambda i: left + 20 + i * (width - left - right - 40) / max(1, len(marks) - 1)
     parts = [_text(16, 26, title, kind="t"), _text(16, 44, note, kind="s")]
-    for value in [10 ** power for power in range(low, high + 1)] if log else [high / 1.08 * part / 4 for part in range(5)]:
+    for value in [10 ** power for power in range(low, high + 1)] if log else [
+            step * part for part in range(int(high / step) + 1)]:
         parts += [f'<line x1="{left}" x2="{width - right}" y1="{place(value):.1f}" y2="{place(value):.1f}"/>',
-                  _text(left - 8, place(value) + 4, number(value, None if value < 10 else 0), "end", "s")]
+                  _text(left - 8, place(value) + 4, number(value, 0), "end", "s")]
     for i, mark in enumerate(marks):
         parts.append(_text(at(i), height - bottom + 20, mark, "middle"))
     taken = []
@@ -225,11 +230,10 @@ def plots(results, directory):
         if "latency_" + part in results:
             lines(os.path.join(directory, f"performance-latency-{part}.svg"), f"Round trip in µs, {what}", note,
                   ["p50", "p99", "p99.9"],
-                  [(labels[name].split(",")[0] if name not in ("relay", "loose") else labels[name].replace("bare ", ""),
-                    COLOURS[name], [found[key] for key in ("p50", "p99", "p999")])
+                  [(SHORT[name], COLOURS[name], [found[key] for key in ("p50", "p99", "p999")])
                    for name, found in results["latency_" + part].items()], True)
     for part, what in (("bodies", "by size of the body"), ("plugins", "by plugins in one process"), ("replicas", "by replicas")):
         if part in results:
             lines(os.path.join(directory, f"performance-{part}.svg"), f"Echoes a second, {what}", note, list(results[part]),
-                  [(labels[peer].replace("bare ", ""), COLOURS[peer], [find(found, peer, "rate") for found in results[part].values()])
+                  [(SHORT[peer], COLOURS[peer], [find(found, peer, "rate") for found in results[part].values()])
                    for peer in ("host", "relay")], part == "bodies")
