@@ -228,7 +228,6 @@ struct contract *contract_build(const char *text, size_t length, bool of_compone
     if (of_component) {
         contract_check_names(contract);
         contract_check_registered(contract);
-        contract_check_unused(contract);
     }
     if (contract->finding_count > 1)
         qsort(contract->findings, contract->finding_count, sizeof *contract->findings, by_place);

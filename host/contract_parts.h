@@ -41,7 +41,6 @@ struct contract {
     size_t finding_count;
     size_t errors;
     bool cut;                      /* there were more findings than are kept */
-    bool dangling;                 /* a $ref leads to nothing */
     struct ptrmap seen_for_mov;    /* the schemas that were looked at already as the MOV would … */
     struct ptrmap circles_for_mov; /* … also for circles */
 };
@@ -82,9 +81,6 @@ void contract_check_refs(struct contract *contract);
 
 /* Finds the schemas under `components` that cannot be read, whether they are used or not. */
 void contract_check_schemas(struct contract *contract);
-
-/* Finds the schemas and messages under `components` that nothing refers to. */
-void contract_check_unused(struct contract *contract);
 
 /* --- contract_mov.c --- */
 

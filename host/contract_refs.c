@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Walks a whole AsyncAPI document for its references: those that lead to nothing, and the components that none leads
- * to. Without recursion, because a chain of references may be as long as the document. */
+ * Walks a whole AsyncAPI document for references that lead to nothing. Without recursion, because a document may be as
+ * deep as it is long. */
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +23,6 @@ struct walk {
     size_t count;
     size_t room;
     struct ptrmap seen;
-    bool follow; /* go where the references lead, too */
 };
 
 static void wait_for(struct walk *walk, struct json_object *node, bool names)
@@ -71,14 +70,9 @@ static void look_into(struct walk *walk, struct visit visit)
             wait_for(walk, json_object_array_get_idx(visit.node, i), false);
         return;
     }
-    if (!visit.names && string_member(visit.node, "$ref") != NULL) {
-        bool leads = schemas_follow(walk->contract->schemas, visit.node, &target, &fault);
-        walk->contract->dangling |= !leads;
-        if (!leads)
-            contract_note_at(walk->contract, FINDING_ERROR, visit.node, "$ref", "%s", fault.text);
-        else if (walk->follow)
-            wait_for(walk, target, false);
-    }
+    if (!visit.names && string_member(visit.node, "$ref") != NULL &&
+        !schemas_follow(walk->contract->schemas, visit.node, &target, &fault))
+        contract_note_at(walk->contract, FINDING_ERROR, visit.node, "$ref", "%s", fault.text);
     json_object_object_foreach(visit.node, key, value)
     {
         if (visit.names || !holds_values(key))
@@ -119,34 +113,4 @@ void contract_check_schemas(struct contract *contract)
         else
             contract_note_at(contract, FINDING_ERROR, all, name, "is no schema");
     }
-}
-
-static void note_unseen(struct contract *contract, const struct walk *walk, const char *kind)
-{
-    struct json_object *components = object_member(document_root(contract->document), "components");
-    struct json_object *all = object_member(components, kind);
-    if (all == NULL)
-        return;
-    json_object_object_foreach(all, name, component)
-    {
-        if (component != NULL && !ptrmap_get(&walk->seen, component, NULL))
-            contract_note_at(contract, FINDING_WARNING, all, name, "nothing uses it");
-    }
-}
-
-void contract_check_unused(struct contract *contract)
-{
-    struct walk walk = {.contract = contract, .follow = true};
-    struct json_object *root = document_root(contract->document);
-    if (contract->dangling) /* most likely it was to lead there */
-        return;
-    json_object_object_foreach(root, key, value)
-    {
-        if (strcmp(key, "components") != 0)
-            wait_for(&walk, value, holds_names(key));
-    }
-    walk_all(&walk);
-    note_unseen(contract, &walk, "messages");
-    note_unseen(contract, &walk, "schemas");
-    walk_clear(&walk);
 }

@@ -503,7 +503,7 @@ static void summarise_object(const struct contract *contract, struct json_object
 {
     struct json_object *properties = object_member(schema, "properties");
     size_t count = 0;
-    if (properties == NULL || depth == SUMMARY_DEPTH) {
+    if (properties == NULL || depth >= SUMMARY_DEPTH) {
         text_puts(text, "object");
         return;
     }
@@ -533,12 +533,15 @@ static void summarise_values(struct json_object *values, struct text *text)
         text_puts(text, "|…");
 }
 
-static void summarise_choice(struct json_object *schema, struct text *text)
+static void summarise_choice(const struct contract *contract, struct json_object *schema, unsigned depth,
+                             struct text *text)
 {
     static const char *const keys[] = {"oneOf", "anyOf", "allOf"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         struct json_object *among = NULL;
         if (json_object_object_get_ex(schema, keys[i], &among) && json_object_is_type(among, json_type_array)) {
+            if (json_object_array_length(among) == 1 && depth < SUMMARY_DEPTH)
+                return summarise(contract, json_object_array_get_idx(among, 0), depth + 1, text);
             text_printf(text, "%s %zu", keys[i], json_object_array_length(among));
             return;
         }
@@ -560,6 +563,8 @@ static void summarise(const struct contract *contract, struct json_object *schem
         summarise_object(contract, schema, depth, text);
     } else if (type != NULL && strcmp(type, "array") == 0) {
         json_object_object_get_ex(schema, "items", &items);
+        if (json_object_is_type(items, json_type_array) && json_object_array_length(items) == 1)
+            items = json_object_array_get_idx(items, 0);
         text_puts(text, "[");
         if (depth < SUMMARY_DEPTH + 2)
             summarise(contract, items, depth + 1, text);
@@ -567,7 +572,7 @@ static void summarise(const struct contract *contract, struct json_object *schem
     } else if (type != NULL) {
         text_put_line(text, type, strlen(type));
     } else {
-        summarise_choice(schema, text);
+        summarise_choice(contract, schema, depth, text);
     }
 }
 
@@ -580,6 +585,9 @@ void topic_summary(const struct contract_topic *topic, enum contract_direction d
         summarise(topic->contract, side->payload, 0, &text);
     if (side->messages > 1)
         text_printf(&text, " or %zu more", side->messages - 1);
-    snprintf(summary, size, "%s", text.at);
+    if (text.len < size)
+        snprintf(summary, size, "%s", text.at);
+    else
+        snprintf(summary, size, "%.*s…", (int)text_cut(text.at, text.len, size - sizeof "…"), text.at);
     text_free(&text);
 }

@@ -216,8 +216,8 @@ static void compile_type(struct build *build, const char *key, struct json_objec
         complain_of(build, key, json, "is no type");
         return;
     }
-    /* OpenAPI's word, not draft 7's; but VALAWAI's documents use it, and a message is not to be refused for a null that its
-     * author allowed. */
+    /* OpenAPI's word, not draft 7's; but VALAWAI's documents use it, and a message is not to be refused for a null that
+     * its author allowed. */
     json_object_object_get_ex(build->node, "nullable", &nullable);
     if (json_object_is_type(nullable, json_type_boolean) && json_object_get_boolean(nullable))
         types |= TYPE_NULL;

@@ -34,7 +34,7 @@ def test_check_of_the_corpus():
         result = run("check", "--strict", os.path.join(bad, name))
         assert result.returncode == 1, name
         assert "line " in result.stdout or "error" in result.stdout, name
-    warning = os.path.join(bad, "warn_unused.yaml")
+    warning = os.path.join(bad, "warn_both.yaml")
     assert run("check", warning).returncode == 0  # unwise, not wrong
 
 
