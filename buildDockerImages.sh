@@ -21,8 +21,8 @@ for it.
   -dp, --default-platforms    for $default_platforms
   -h, --help                  show this help
 
-What is built for other platforms than this machine's needs their emulation (the Debian package qemu-user-static). Docker
-keeps an image of several platforms in its builder's cache, unless it has the containerd image store.
+What is built for other platforms than this machine's needs their emulation (the Debian package qemu-user-static). An image
+of several platforms stays in the cache of a builder of its own, from where a build with --push sends it to a registry.
 END
 }
 
@@ -58,7 +58,7 @@ done
 
 command -v docker >/dev/null || failed "there is no docker command; install Docker (https://docs.docker.com/engine/install)"
 docker buildx version >/dev/null 2>&1 ||
-    failed "docker has no buildx; install it (Debian: docker-buildx, Docker's own packages: docker-buildx-plugin)"
+    failed "docker has no buildx; install it (Debian from 13 on: docker-buildx, Docker's own packages: docker-buildx-plugin)"
 docker version --format '{{.Server.Version}}' >/dev/null 2>&1 ||
     failed "no Docker engine answers; start it, or see whether you may use it: docker version"
 
@@ -79,7 +79,7 @@ revision=$(git -C "$root" rev-parse HEAD 2>/dev/null) || revision=unknown
 image() {
     local output=(--load)
     [[ $platforms != *,* ]] || output=()
-    docker buildx build "${options[@]}" "${output[@]}" --file "$root/docker/main/Dockerfile" --target "$1" --tag "$name:$2" \
+    docker buildx build ${options[@]+"${options[@]}"} ${output[@]+"${output[@]}"} --file "$root/docker/main/Dockerfile" --target "$1" --tag "$name:$2" \
         --build-arg "VERSION=$version" --build-arg "REVISION=$revision" "$root" || failed "$name:$2 has not been built"
 }
 
@@ -87,4 +87,6 @@ dev_tag=$tag-dev
 [ "$tag" != latest ] || dev_tag=dev
 image main "$tag"
 image dev "$dev_tag"
-echo "built $name:$tag and $name:$dev_tag${platforms:+ for $platforms}"
+where=''
+[[ $platforms != *,* ]] || where="; they are in the cache of the builder $builder, not among docker's images"
+echo "built $name:$tag and $name:$dev_tag${platforms:+ for $platforms}$where"

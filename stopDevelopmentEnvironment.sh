@@ -6,4 +6,5 @@ set -u
 
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" || exit 1
 export COMPOSE_FILE=${COMPOSE_FILE:-docker-compose.yml:docker/dev/docker-compose.yml}
+export COMPOSE_PROJECT_NAME=${COMPOSE_PROJECT_NAME:-valawai-host-dev}
 docker compose --profile mov --profile dev down --remove-orphans

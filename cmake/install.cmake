@@ -26,8 +26,16 @@ configure_file(${parts}/valawai-host@.service.in ${made}/valawai-host@.service @
 install(FILES ${made}/valawai-host@.service DESTINATION lib/systemd/system COMPONENT host)
 install(FILES README.md CHANGELOG.md plugins.conf ${parts}/copyright DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT host)
 install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT host PATTERN man EXCLUDE)
-install(FILES docs/man/valawai-host.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT host)
-install(FILES docs/man/plugins.conf.5 DESTINATION ${CMAKE_INSTALL_MANDIR}/man5 COMPONENT host)
+find_program(GZIP gzip REQUIRED)
+foreach(page valawai-host.1 plugins.conf.5)
+  add_custom_command(OUTPUT ${made}/${page}.gz
+                     COMMAND ${GZIP} -9nc ${CMAKE_SOURCE_DIR}/docs/man/${page} > ${made}/${page}.gz
+                     DEPENDS docs/man/${page} VERBATIM)
+  list(APPEND pages ${made}/${page}.gz)
+  string(REGEX REPLACE ".*\\." "" section ${page})
+  install(FILES ${made}/${page}.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section} COMPONENT host)
+endforeach()
+add_custom_target(man ALL DEPENDS ${pages})
 
 # ---- dev ----
 

@@ -69,6 +69,7 @@ def test_option(build, given, expected):
     assert (status, errors) == (0, "")
     assert commands == expected
     assert output.startswith(f"built {NAME}:")
+    assert ("not among docker's images" in output) == ("--builder" in commands[0])
 
 
 def test_a_builder_is_made_when_there_is_none(build):

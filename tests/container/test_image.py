@@ -96,7 +96,9 @@ def test_runs_as_anybody(run, mov):
     ({"LOG_DIR": "/tmp/elsewhere"}, "/tmp/elsewhere/component_id.json"),
     ({"COMPONET_ID_FILE_NAME": "id with blanks.json"}, "/app/logs/id with blanks.json"),
     ({"LOG_DIR": "/tmp/x y", "COMPONET_ID_FILE_NAME": "/tmp/id.json"}, "/tmp/id.json"),
-], ids=("directory", "name", "absolute"))
+    ({"LOG_DIR": "", "COMPONET_ID_FILE_NAME": ""}, "/app/logs/component_id.json"),
+    ({"LOG_DIR": "logs/deeper"}, "/app/logs/deeper/component_id.json"),
+], ids=("directory", "name", "absolute", "empty", "relative"))
 def test_health_check_honours_the_settings(run, mov, settings, path):
     container = run(*(word for name, value in settings.items() for word in ("--env", f"{name}={value}")))
     container.wait_health("healthy")
@@ -237,7 +239,12 @@ def test_the_packages_on_a_bare_debian(packages, run, mov, client):
     container.execute("sh", "-c", "kill $(cat /proc/[0-9]*/stat | sed -n 's/ (valawai-host) .*//p')")
     mov.wait_for(lambda mov: not mov.active("c1_echo"), 10, "the packaged host unregisters")
 
+    # Where systemd runs (a stand-in for it, that fails): an upgrade waits for no host, and the package is whole all the same.
+    container.execute("sh", "-ec", "mkdir -p /run/systemd/system && printf '#!/bin/sh\\necho \"$@\" >>/told\\nexit 1\\n'"
+                      " >/usr/bin/systemctl && chmod +x /usr/bin/systemctl && dpkg --install /packages/valawai-host_*.deb")
     container.execute("apt-get", "remove", "-q", "-y", "valawai-host", "valawai-host-dev")
+    told = container.execute("cat", "/told").splitlines()
+    assert "--no-block try-restart valawai-host@*.service" in told and "stop valawai-host@*.service" in told
     left = container.execute("sh", "-c", "find / -xdev -path '*valawai*' -not -path '/proc/*' -not -path '/var/lib/dpkg/*'"
                              " -not -path '/packages*' | sort")
     assert left.split() == ["/etc/valawai-host", "/etc/valawai-host/echo.conf", "/var/log/valawai-host",

@@ -11,6 +11,7 @@ A block is marked by a comment on the line before it, or by its language:
 A block of any other kind is a mistake, except `text`, which is for people only.
 """
 
+import gzip
 import os
 import re
 import shlex
@@ -19,6 +20,7 @@ import signal
 import subprocess
 
 import pytest
+import yaml
 
 from broker import scaled, wait_until
 from host import BINARY, BUILD, Host, ROOT
@@ -177,6 +179,24 @@ def test_abi_tables_say_since_when():
         assert {name: since(name) for name in names} == {name: "1.0" if name in released else "1.1" for name in names}
 
 
+# --- Kubernetes -------------------------------------------------------------------------------------------------------
+
+
+def test_the_manifest_of_kubernetes_is_in_itself_right():
+    """There is no cluster here."""
+    (text,) = (text for _, _, language, text in blocks("docs/deploy.md") if language == "yaml")
+    secret, deployment = yaml.safe_load_all(text)
+    pod = deployment["spec"]["template"]
+    assert deployment["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"]
+    (container,) = pod["spec"]["containers"]
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == volumes.keys()
+    assert volumes["broker"]["secret"]["secretName"] == secret["metadata"]["name"] and "password" in secret["stringData"]
+    known = {variable for variable, _ in settings_of_help().values()}
+    assert {variable["name"] for variable in container["env"]} <= known
+    assert [key for key in container if key.endswith("Probe")] == ["readinessProbe"]
+
+
 # --- man pages --------------------------------------------------------------------------------------------------------
 
 
@@ -231,9 +251,10 @@ def test_plugins_conf_has_every_setting():
 
 
 @pytest.mark.parametrize("name", ["valawai-host.1", "plugins.conf.5"])
-def test_man_pages_are_good(kit, name):
-    installed = kit.prefix / "share" / "man" / f"man{name[-1]}" / name
+def test_man_pages_are_good(kit, name, tmp_path):
     page = read("docs", "man", name)
+    installed = tmp_path / name
+    installed.write_bytes(gzip.decompress((kit.prefix / "share" / "man" / f"man{name[-1]}" / (name + ".gz")).read_bytes()))
     assert installed.read_text() == page
     assert max(map(len, page.splitlines())) <= 130
     if shutil.which("mandoc"):
