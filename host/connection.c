@@ -20,6 +20,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include "memory.h"
 #include "text.h"
@@ -189,8 +190,9 @@ static enum opened log_in(struct connection *connection, struct fault *fault)
         if (reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD) {
             const amqp_connection_close_t *close = reply.reply.decoded;
             char text[256];
-            fault_set(fault, "the broker answers \"%s\"", close_text(close, text, sizeof text));
             bool ours = close->reply_code == AMQP_ACCESS_REFUSED || close->reply_code == AMQP_NOT_ALLOWED;
+            fault_set(fault, "the broker answers \"%s\"%s", close_text(close, text, sizeof text),
+                      ours ? "; check the user name, the password and the virtual host" : "");
             return ours ? OPEN_REFUSED : OPEN_FAILED;
         }
         fault_set(fault, "log in: unexpected answer 0x%08x", reply.reply.id);
@@ -201,25 +203,42 @@ static enum opened log_in(struct connection *connection, struct fault *fault)
     }
 }
 
+/* Who names a certificate wants no connection in plain text. */
+static bool is_tls_meant(const struct broker *broker, struct fault *fault)
+{
+    if (broker->tls_key != NULL && broker->tls_certificate == NULL)
+        return fault_set(fault, "a key for TLS is named (RABBITMQ_TLS_KEY), and no certificate");
+    if (broker->tls_certificate != NULL && !broker->tls)
+        return fault_set(fault, "a certificate for TLS is named, but TLS is not on: set RABBITMQ_TLS=true");
+    return true;
+}
+
+static bool is_readable(const char *path, struct fault *fault)
+{
+    return access(path, R_OK) == 0 || fault_set(fault, "%s: %s", path, strerror(errno));
+}
+
 static amqp_socket_t *make_socket(struct connection *connection, struct fault *fault)
 {
     const struct broker *broker = connection->broker;
+    const char *key = broker->tls_key == NULL ? broker->tls_certificate : broker->tls_key;
+    if (!is_tls_meant(broker, fault))
+        return NULL;
     if (!broker->tls)
         return memory_got(amqp_tcp_socket_new(connection->state));
+    if (!is_readable(broker->tls_ca, fault) ||
+        (key != NULL && (!is_readable(broker->tls_certificate, fault) || !is_readable(key, fault))))
+        return NULL;
     amqp_socket_t *socket = memory_got(amqp_ssl_socket_new(connection->state));
     amqp_ssl_socket_set_verify_peer(socket, 1);
     amqp_ssl_socket_set_verify_hostname(socket, 1);
     amqp_ssl_socket_set_ssl_versions(socket, AMQP_TLSv1_2, AMQP_TLSvLATEST);
     if (amqp_ssl_socket_set_cacert(socket, broker->tls_ca) != AMQP_STATUS_OK) {
-        fault_set(fault, "cannot read the certificates in %s", broker->tls_ca);
+        fault_set(fault, "%s: there are no certificates in it that can be used (RABBITMQ_TLS_CA)", broker->tls_ca);
         return NULL;
     }
-    if (broker->tls_certificate != NULL &&
-        amqp_ssl_socket_set_key(socket, broker->tls_certificate,
-                                broker->tls_key == NULL ? broker->tls_certificate : broker->tls_key) !=
-            AMQP_STATUS_OK) {
-        fault_set(fault, "cannot use the certificate %s with the key %s", broker->tls_certificate,
-                  broker->tls_key == NULL ? broker->tls_certificate : broker->tls_key);
+    if (key != NULL && amqp_ssl_socket_set_key(socket, broker->tls_certificate, key) != AMQP_STATUS_OK) {
+        fault_set(fault, "cannot use the certificate %s with the key %s", broker->tls_certificate, key);
         return NULL;
     }
     return socket;
@@ -245,9 +264,15 @@ static enum opened open_endpoint(struct connection *connection, const struct end
     }
     int status = amqp_socket_open_noblock(socket, endpoint->host, endpoint->port, &reach);
     if (status != AMQP_STATUS_OK) {
-        lost(fault, "connect", status);
-        if (status == AMQP_STATUS_SSL_PEER_VERIFY_FAILED || status == AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED)
+        bool wrong = status == AMQP_STATUS_SSL_PEER_VERIFY_FAILED || status == AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED;
+        if (wrong) {
             opened = OPEN_REFUSED;
+            fault_set(fault, "connect: %s; check RABBITMQ_TLS_CA and the broker's name", amqp_error_string2(status));
+        } else if (status == AMQP_STATUS_SOCKET_ERROR) {
+            fault_set(fault, "no connection: is it running there, and listening?");
+        } else {
+            lost(fault, "connect", status);
+        }
         goto out;
     }
     set_fd(connection, amqp_get_sockfd(connection->state));

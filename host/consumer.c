@@ -604,11 +604,7 @@ static bool connect_once(struct consumer *consumer, long attempt, struct backoff
     int64_t delay = consumer->has_been_connected ? backoff_next(backoff) : (int64_t)broker->retry_sleep * 1000;
     if (!consumer->has_been_connected && (opened == OPEN_REFUSED || attempt >= broker->max_retries)) {
         struct fault why;
-        fault_set(&why,
-                  opened == OPEN_REFUSED
-                      ? "%s; check the user name, the password, the virtual host and the certificates"
-                      : "%s; gave up after %ld attempt(s)",
-                  fault.text, attempt);
+        fault_set(&why, opened == OPEN_REFUSED ? "%s" : "%s; gave up after %ld attempt(s)", fault.text, attempt);
         consumer->options.events->gave_up(consumer->options.context, why.text);
         return false;
     }

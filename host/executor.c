@@ -519,6 +519,7 @@ static void *executor_run(void *argument)
     struct services *services = executor->options.services;
 
     guard_thread();
+    services->given = true;
     guard_enter(plugin_of(executor)->file, "start", "");
     if (entry->start != NULL)
         executor->start_answer = entry->start(&services->table, &executor->self);

@@ -18,7 +18,8 @@
 
 struct health {
     struct log *log;
-    char *path, *ledger;
+    char *path, *ledger, *lock;
+    int lock_fd;
     char *shown;      /* NULL: no file */
     char **shown_ids; /* that the next run finds in it */
     size_t shown_count;
@@ -34,7 +35,42 @@ struct health *health_new(const char *directory, const char *file_name, struct l
     health->log = log;
     health->path = file_name[0] == '/' ? memory_text(file_name) : memory_format("%s/%s", directory, file_name);
     health->ledger = memory_format("%s.ids", health->path);
+    health->lock = memory_format("%s.lock", health->path);
+    health->lock_fd = -1;
     return health;
+}
+
+/* Whoever ends removes the file: what was opened may be no file of that name any more. */
+static bool is_still_there(int fd, const char *path)
+{
+    struct stat ours, theirs;
+    return fstat(fd, &ours) == 0 && stat(path, &theirs) == 0 && ours.st_dev == theirs.st_dev &&
+           ours.st_ino == theirs.st_ino;
+}
+
+bool health_lock(struct health *health, struct fault *fault)
+{
+    for (;;) {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        int fd = open(health->lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+        if (fd < 0)
+            return true; /* a disk that is full or read-only: said when the files themselves cannot be written */
+        bool locked = fcntl(fd, F_SETLK, &lock) == 0;
+        if (!locked && (errno == EACCES || errno == EAGAIN)) {
+            bool known = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid > 0;
+            char who[32] = "";
+            if (known)
+                snprintf(who, sizeof who, " (process %d)", (int)lock.l_pid);
+            close(fd);
+            return fault_set(fault, "%s: another valawai-host%s has its health file there; give each its own LOG_DIR",
+                             health->path, who);
+        }
+        if (!locked || is_still_there(fd, health->lock)) {
+            health->lock_fd = fd;
+            return true;
+        }
+        close(fd);
+    }
 }
 
 bool is_component_id(const char *text, size_t len)
@@ -274,6 +310,11 @@ void health_free(struct health *health)
     free_ids(health->shown_ids, health->shown_count);
     free(health->path);
     free(health->ledger);
+    if (health->lock_fd >= 0) {
+        unlink(health->lock);
+        close(health->lock_fd);
+    }
+    free(health->lock);
     free(health->shown);
     free(health->kept);
     free(health);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "fault.h"
 #include "log.h"
 
 /* What the MOV gives a component as its id: 24 hexadecimal digits. */
@@ -19,6 +20,10 @@ struct health;
 
 struct health *health_new(const char *directory, const char *file_name, struct log *log);
 void health_free(struct health *health);
+
+/* Keeps other processes from the two files until the end of this one, by a lock on a third (`<name>.lock`). False:
+ * another one has it, and what stands in the files is its own. Where nothing can be locked it goes on without. */
+bool health_lock(struct health *health, struct fault *fault) __attribute__((warn_unused_result));
 
 /* The ids that earlier runs left behind in either file. The caller frees them and the array. Takes the health file
  * away. */

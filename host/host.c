@@ -12,6 +12,7 @@
 
 #include "backoff.h"
 #include "consumer.h"
+#include "guard.h"
 #include "health.h"
 #include "memory.h"
 #include "notify.h"
@@ -19,6 +20,7 @@
 #include "queries.h"
 #include "registration.h"
 #include "ring.h"
+#include "thread.h"
 
 /* What other threads tell the control thread. */
 struct event {
@@ -57,7 +59,8 @@ struct host {
     size_t routes_up;
     bool gave_up, stopping;
     struct fault *fault;
-    int signals; /* a signalfd */
+    int signals;           /* a signalfd */
+    unsigned long threads; /* of the process, before ours and the plugins' */
 };
 
 /* ---- RabbitMQ is the ring's transport ---- */
@@ -446,7 +449,6 @@ static void make_parts(struct host *host, const struct plugins *plugins)
         .context = host,
     };
     host->consumer = consumer_new(&options, host->subscriptions, count);
-    host->health = health_new(settings->log_directory, settings->health_file_name, host->log);
     host->registration = registration_new(components, seats, host->publisher, host->health, host->log);
     free(components);
     host->queries = queries_new(host->publisher);
@@ -517,8 +519,14 @@ static void free_parts(struct host *host)
 
 bool host_run(const struct settings *settings, const struct plugins *plugins, struct log *log, struct fault *fault)
 {
-    struct host host = {.settings = settings, .log = log, .fault = fault, .signals = -1};
+    struct host host = {.settings = settings, .log = log, .fault = fault, .signals = -1, .threads = thread_count()};
     sigset_t set;
+
+    host.health = health_new(settings->log_directory, settings->health_file_name, log);
+    if (!health_lock(host.health, fault)) {
+        health_free(host.health);
+        return false;
+    }
 
     signal(SIGPIPE, SIG_IGN);
     stop_signals(&set);
@@ -544,11 +552,17 @@ bool host_run(const struct settings *settings, const struct plugins *plugins, st
     bool as_asked = started != START_FAILED && !host.gave_up;
     if (as_asked)
         log_info(log, "host", "stopped");
-    if (!ended) { /* what still runs uses what would be freed */
-        if (!as_asked)
-            log_last_words(log, fault->text);
-        _exit(as_asked ? 0 : 1);
+    if (ended && thread_few(host.threads)) {
+        free_parts(&host);
+        return as_asked;
     }
-    free_parts(&host);
-    return as_asked;
+    /* What still runs uses what would be freed. */
+    if (ended)
+        log_warning(log, "host", "a plugin has left threads running behind its stop; it is to join them there");
+    if (!as_asked)
+        log_last_words(log, fault->text);
+    if (!ended)
+        _exit(as_asked ? 0 : 1);
+    guard_end();
+    exit(as_asked ? 0 : 1);
 }

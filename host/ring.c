@@ -136,6 +136,7 @@ void ring_free(struct ring *ring)
 {
     if (ring == NULL)
         return;
+    guard_end();
     for (size_t i = 0; i < ring->seat_count; i++) {
         executor_free(ring->seats[i].executor);
         services_free(ring->seats[i].services);

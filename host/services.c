@@ -130,6 +130,18 @@ void services_record(struct services *services, int level, const char *file, int
         record_to_mov(services, level, payload, text);
 }
 
+/* What is left of a rule that the plugin broke: a record, or in a build for debugging the end. */
+static void misuse(struct services *services, const char *rule)
+{
+    char text[512];
+    snprintf(text, sizeof text, "the plugin misuses the host: %s", rule);
+    services_record(services, VALAWAI_ERROR, services->options.plugin->file, 0, NULL, text);
+#ifdef HOST_ABORT_ON_MISUSE
+    fprintf(stderr, "valawai-host: %s: %s\n", services->options.plugin->file, text);
+    abort();
+#endif
+}
+
 /* Whether anybody is to see it; what nobody sees is not even put together. */
 static bool is_wanted(const struct services *services, int level)
 {
@@ -144,6 +156,10 @@ static void serve_log(const struct valawai_host *host, int level, const char *fi
     struct services *services = services_of(host);
     struct text text = {0};
     va_list arguments;
+    if (format == NULL) {
+        misuse(services, "log() without a text");
+        return;
+    }
     if (!is_wanted(services, level))
         return;
     if (strchr(format, '%') == NULL) { /* most say the same every time */
@@ -230,18 +246,6 @@ static bool may_publish(struct services *services, const struct contract_topic *
     bool good = json != NULL && fits(services, topic, json, fault);
     json_object_put(json);
     return good;
-}
-
-/* What is left of a rule that the plugin broke: a record, or in a build for debugging the end. */
-static void misuse(struct services *services, const char *rule)
-{
-    char text[512];
-    snprintf(text, sizeof text, "the plugin misuses the host: %s", rule);
-    services_record(services, VALAWAI_ERROR, services->options.plugin->file, 0, NULL, text);
-#ifdef HOST_ABORT_ON_MISUSE
-    fprintf(stderr, "valawai-host: %s: %s\n", services->options.plugin->file, text);
-    abort();
-#endif
 }
 
 /* The publication, or NULL with the error. */
@@ -683,6 +687,95 @@ void services_end_questions(struct services *services, void *self)
         asked.answer(self, NULL, 0, asked.context);
 }
 
+/* ---- too late ---- */
+
+static void gone_log(const struct valawai_host *host, int level, const char *file, int line, const char *payload,
+                     const char *format, ...)
+{
+    (void)host, (void)level, (void)file, (void)line, (void)payload, (void)format;
+}
+
+static const char *gone_option(const struct valawai_host *host, const char *key)
+{
+    (void)host, (void)key;
+    return NULL;
+}
+
+static int gone_publish(const struct valawai_host *host, const char *topic, const char *body, size_t len)
+{
+    (void)host, (void)topic, (void)body, (void)len;
+    return VALAWAI_E_STATE;
+}
+
+static struct json_object *gone_json(const struct valawai_host *host, const struct valawai_message *message)
+{
+    (void)host, (void)message;
+    return NULL;
+}
+
+static int gone_explain(const struct valawai_host *host, int verdict, const char *format, ...)
+{
+    (void)host, (void)format;
+    return verdict;
+}
+
+static uint64_t gone_later(const struct valawai_host *host, const struct valawai_message *message)
+{
+    (void)host, (void)message;
+    return 0;
+}
+
+static int gone_publish_for(const struct valawai_host *host, uint64_t ticket, const char *topic, const char *body,
+                            size_t len)
+{
+    (void)host, (void)ticket, (void)topic, (void)body, (void)len;
+    return VALAWAI_E_STATE;
+}
+
+static int gone_settle(const struct valawai_host *host, uint64_t ticket, int verdict, const char *reason)
+{
+    (void)host, (void)ticket, (void)verdict, (void)reason;
+    return VALAWAI_E_STATE;
+}
+
+static uint64_t gone_timer(const struct valawai_host *host, uint32_t first_ms, uint32_t every_ms,
+                           void (*ring)(void *self, void *context), void *context)
+{
+    (void)host, (void)first_ms, (void)every_ms, (void)ring, (void)context;
+    return 0;
+}
+
+static int gone_cancel(const struct valawai_host *host, uint64_t timer)
+{
+    (void)host, (void)timer;
+    return VALAWAI_E_STATE;
+}
+
+static int gone_query(const struct valawai_host *host, int what, const char *query,
+                      void (*answer)(void *self, const char *page, size_t len, void *context), void *context)
+{
+    (void)host, (void)what, (void)query, (void)answer, (void)context;
+    return VALAWAI_E_STATE;
+}
+
+static const struct valawai_host gone = {
+    .size = sizeof(struct valawai_host),
+    .abi_minor = VALAWAI_ABI_MINOR,
+    .log = gone_log,
+    .option = gone_option,
+    .publish = gone_publish,
+    .json = gone_json,
+    .explain = gone_explain,
+    .later = gone_later,
+    .publish_for = gone_publish_for,
+    .settle = gone_settle,
+    .timer = gone_timer,
+    .cancel = gone_cancel,
+    .query = gone_query,
+};
+
+static struct services *all_gone; /* to be found by whoever looks for lost memory */
+
 /* ---- */
 
 struct services *services_new(const struct services_options *options)
@@ -733,7 +826,13 @@ void services_free(struct services *services)
     free(services->tickets);
     text_free(&services->id_member);
     pthread_mutex_destroy(&services->lock);
-    free(services);
+    if (!services->given) {
+        free(services);
+        return;
+    }
+    services->table = gone;
+    services->next_gone = all_gone;
+    all_gone = services;
 }
 
 void services_set_id(struct services *services, const char *id)

@@ -91,6 +91,8 @@ struct services {
     enum validate validate;
     atomic_bool running; /* after start, before stop */
     atomic_bool ended;   /* stop has come back */
+    bool given;          /* the table is the plugin's to call */
+    struct services *next_gone;
     struct timers timers;
 
     struct queue notices;
@@ -116,6 +118,9 @@ static inline bool is_verdict(int value)
 }
 
 struct services *services_new(const struct services_options *options);
+
+/* The table that a plugin was given stays, and answers that it is too late: destructors of a plugin's static objects
+ * run when nothing else is left, and its code is never unmapped. */
 void services_free(struct services *services);
 
 /* [any thread] The id under which records go to the MOV, and the plugin is told of it; NULL when there is none. */

@@ -517,6 +517,20 @@ static bool endpoints_read(struct settings *settings, struct fault *fault)
     return true;
 }
 
+/* Log and health file lie in one directory. */
+static bool files_are_apart(const struct settings *settings, struct fault *fault)
+{
+    const char *log = settings->log_file_name, *health = settings->health_file_name;
+    size_t len = strlen(log), end = strlen(health);
+    if (end == 0 || health[end - 1] == '/' || strcmp(health, ".") == 0 || strcmp(health, "..") == 0)
+        return fault_set(fault, "COMPONET_ID_FILE_NAME or health.file_name: \"%s\" is no name of a file", health);
+    const char *number = strncmp(health, log, len) != 0 ? "?" : health + len + (health[len] == '.');
+    if (number[strspn(number, "0123456789")] == '\0') /* also of an older log */
+        return fault_set(fault, "COMPONET_ID_FILE_NAME or health.file_name: \"%s\" is the log's (LOG_FILE_NAME)",
+                         health);
+    return true;
+}
+
 bool settings_read(const char *config, struct settings **result, struct fault *fault)
 {
     struct settings *settings = memory_new(sizeof *settings);
@@ -526,11 +540,12 @@ bool settings_read(const char *config, struct settings **result, struct fault *f
         if (table[i].fallback != NULL &&
             !setting_read(&table[i], settings, table[i].fallback, NULL, table[i].key, fault))
             goto refused;
-    if (config == NULL && stat(DEFAULT_FILE, &status) == 0)
+    if (config == NULL && (lstat(DEFAULT_FILE, &status) == 0 || errno != ENOENT)) /* what is there is to be read */
         config = DEFAULT_FILE;
     if (config != NULL && !file_read(settings, config, fault))
         goto refused;
-    if (!environment_read(settings, fault) || !password_read(settings, fault) || !endpoints_read(settings, fault))
+    if (!environment_read(settings, fault) || !password_read(settings, fault) || !endpoints_read(settings, fault) ||
+        !files_are_apart(settings, fault))
         goto refused;
 
     for (size_t i = 0; i < settings->section_count; i++) {

@@ -2,6 +2,7 @@
 #include "thread.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "backoff.h"
@@ -35,4 +36,19 @@ bool thread_join(pthread_t thread, int64_t until_ms)
     until.tv_sec += nanoseconds / 1000000000;
     until.tv_nsec = nanoseconds % 1000000000;
     return pthread_timedjoin_np(thread, NULL, &until) == 0;
+}
+
+/* The directory has one link more for each. Without /proc nobody is seen. */
+unsigned long thread_count(void)
+{
+    struct stat tasks;
+    return stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > 2 ? tasks.st_nlink - 2 : 1;
+}
+
+bool thread_few(unsigned long count)
+{
+    const struct timespec moment = {.tv_nsec = 2000000};
+    for (int looks = 50; looks > 0 && thread_count() > count; looks--)
+        nanosleep(&moment, NULL);
+    return thread_count() <= count;
 }

@@ -12,6 +12,12 @@
  * them there is no host. */
 pthread_t thread_start(void *(*run)(void *argument), void *argument);
 
+/* How many threads the process has. */
+unsigned long thread_count(void);
+
+/* True if soon there are no more than that. A thread that was joined may be counted for a moment longer. */
+bool thread_few(unsigned long count) __attribute__((warn_unused_result));
+
 /* False: it has not ended when clock_ms() shows until_ms. */
 bool thread_join(pthread_t thread, int64_t until_ms) __attribute__((warn_unused_result));
 

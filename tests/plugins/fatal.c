@@ -3,6 +3,7 @@
  * Ends the process, in the way that the content of a message names. */
 #include "component.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,11 @@ static int overflow(int depth)
     return depth == depth_max ? 0 : here[0] + overflow(depth + 1) + here[1];
 }
 
+static void *end_the_process(void *argument)
+{
+    exit(argument == NULL ? 0 : 1);
+}
+
 static int received(void *self, const struct valawai_message *message)
 {
     const struct valawai_host *host = self;
@@ -25,6 +31,13 @@ static int received(void *self, const struct valawai_message *message)
         abort();
     if (strstr(message->body, "exit") != NULL)
         exit(0);
+    if (strstr(message->body, "leave") != NULL)
+        pthread_exit(NULL);
+    if (strstr(message->body, "thread") != NULL) {
+        pthread_t thread;
+        pthread_create(&thread, NULL, end_the_process, NULL);
+        pthread_join(thread, NULL);
+    }
     if (strstr(message->body, "overflow") != NULL)
         return overflow(0);
     return host->publish(host, PUBLISHED("fatal"), message->body, message->len);

@@ -64,6 +64,19 @@ def test_an_answer_of_somebody_else_is_left_alone(new_host, broker, mov, client)
     assert [json.loads(body)["query_id"] for body in client.drain("valawai/component/page")] == ["somebody-1"]
 
 
+# --- too late ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_thread_that_outlives_its_plugin(new_host, broker, mov):
+    """It calls the host all the time, and goes on after stop."""
+    host = new_host(broker, plugins=(plugin("lingerer"),), conf='plugin lingerer { how = "thread" }\n').start()
+    host.wait_healthy()
+    assert host.stop() == 0
+    mov.wait_for(lambda mov: len(mov.unregistered) == 1)
+    assert "a plugin has left threads running behind its stop" in host.console
+    assert "[INFO] host: stopped" in host.console
+
+
 # --- answers that come later ------------------------------------------------------------------------------------------
 
 

@@ -40,6 +40,23 @@ def test_health_file_is_the_notification(new_host, broker, mov, client):
     host.wait_record(f"registered as {component['id']}", name="c1_echo", level="INFO")
 
 
+def test_two_hosts_in_one_directory(new_host, broker, mov, client):
+    """The second one would take the first one's health file and id for what an earlier run left."""
+    first = new_host(broker).start()
+    health = first.wait_healthy()
+    second = new_host(broker, directory=first.directory).run()
+    assert second.status == 1
+    assert second.stderr.splitlines()[-1] == (f"valawai-host: logs/component_id.json: another valawai-host (process {first.pid})"
+                                              " has its health file there; give each its own LOG_DIR")
+    assert first.health() == health and not mov.unregistered
+    echo_works(client)
+    first.kill9()  # which leaves the file that is locked, and no lock
+    third = new_host(broker, directory=first.directory).start()
+    third.wait(lambda: (third.health() or health) != health, 10, "another id")
+    assert third.stop() == 0
+    assert os.listdir(first.path("logs")) == ["log_messages.txt"]
+
+
 def test_health_file_is_readable_under_any_umask(new_host, broker, mov, client):
     host = new_host(broker, umask=0o077).start()
     host.wait_healthy()

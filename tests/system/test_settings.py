@@ -105,6 +105,19 @@ def test_bad_environment(new_host, variable, value):
     assert not os.path.exists(host.path("logs"))
 
 
+@pytest.mark.parametrize("health", ["log_messages.txt", "log_messages.txt.1", "log_messages.txt.20", ".", "..", "deep/"])
+def test_a_health_file_that_is_the_logs_or_none(new_host, health):
+    host = new_host(env={"COMPONET_ID_FILE_NAME": health})
+    one_line(host.run(), "COMPONET_ID_FILE_NAME", health)
+    assert not os.path.exists(host.path("logs"))
+
+
+@pytest.mark.parametrize("health", ["log_messages.txt.json", "log_messages", ".hidden"])
+def test_a_health_file_beside_the_log(new_host, broker, mov, client, health):
+    host = new_host(broker, env={"COMPONET_ID_FILE_NAME": health}).start()
+    host.wait(lambda: host.health(os.path.join("logs", health)), 10, "the health file")
+
+
 @pytest.mark.parametrize("text, line, thing", [
     ("broker {\n  port = 5672\n  colour = red\n}\n", 3, "colour"),
     ("broker {\n  port = 5672\n", None, ""),
@@ -136,6 +149,13 @@ def test_a_bad_value_in_the_file_is_said_even_if_the_environment_goes_before(new
 
 def test_configuration_that_is_not_there(new_host):
     one_line(new_host(args=("--config", "nowhere.conf")).run(), "nowhere.conf")
+
+
+def test_configuration_that_is_a_link_to_nothing(new_host):
+    """Not the same as none."""
+    host = new_host()
+    os.symlink("nowhere", host.path("plugins.conf"))
+    one_line(host.run(), "plugins.conf", "No such file")
 
 
 def test_configuration_that_is_a_directory(new_host):

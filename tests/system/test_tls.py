@@ -88,7 +88,10 @@ def test_echo_over_tls_and_a_ca_that_is_not_ours(new_host, tls_broker, pki):
         assert host.stop() == 0
         assert len(mov.unregistered) == 1
     one_line(new_host(env=environment(broker, pki, ca="other_ca")).run(), "localhost", "TLS")
-    one_line(new_host(env=environment(broker, pki, RABBITMQ_TLS_CA="/no/such.pem")).run(), "/no/such.pem")
+    for ca, why in (("/no/such.pem", "No such file"), (__file__, "no certificates"), ("/", "no certificates")):
+        result = new_host(env=environment(broker, pki, RABBITMQ_TLS_CA=ca)).run()
+        one_line(result, f"{ca}: ", why)
+        assert "password" not in result.stderr
     client.close()
 
 
@@ -105,6 +108,15 @@ def test_a_broker_that_wants_our_certificate(new_host, tls_broker, pki):
                                     RABBITMQ_TLS_KEY=str(pki / "client.key"))).start()
     host.wait_consuming()
     assert host.stop() == 0
+
+
+@pytest.mark.parametrize("given, words", [
+    ({"RABBITMQ_TLS_CERTIFICATE": "/any.pem"}, "TLS is not on"),
+    ({"RABBITMQ_TLS_KEY": "/any.key", "RABBITMQ_TLS": "true"}, "no certificate"),
+])
+def test_half_of_tls(new_host, given, words):
+    """Nothing goes in plain text by mistake."""
+    one_line(new_host(env={"RABBITMQ_HOST": "localhost", "RABBITMQ_MAX_RETRIES": "1", **given}).run(), words)
 
 
 @pytest.mark.parametrize("value", ["maybe", "2"])

@@ -275,6 +275,7 @@ def test_timers(attempt):
     ("overflow", -signal.SIGSEGV, "crashed (SIGSEGV)"),
     ("abort", -signal.SIGABRT, "aborted (SIGABRT"),
     ("exit", 1, "called exit()"),
+    ("leave", 1, "ended the host's thread (pthread_exit)"),
 ])
 def test_whose_fault_it_was(attempt, content, status, words):
     result = attempt(plugin("fatal"), bodies(content), "--topic", received("fatal"))
@@ -282,6 +283,19 @@ def test_whose_fault_it_was(attempt, content, status, words):
     last = result.stderr.splitlines()[-1]
     assert last.startswith(f"valawai-host: plugin fatal.so: {words}")
     assert f"in the handler of {received('fatal')}" in last
+
+
+@plain_build
+def test_an_exit_in_a_thread_of_the_plugins(attempt):
+    result = attempt(plugin("fatal"), bodies("thread"), "--topic", received("fatal"))
+    assert result.status == 1
+    assert result.stderr.splitlines()[-1].startswith("valawai-host: exit() was called in a thread that a plugin made;")
+
+
+def test_calls_of_a_destructor_come_too_late(attempt):
+    result = attempt(plugin("lingerer"), bodies("x"), "--topic", received("lingerer"))
+    assert result.status == 0
+    assert result.stderr.splitlines()[-1] == "lingerer: 0 late calls were answered"
 
 
 @plain_build
