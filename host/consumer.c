@@ -46,10 +46,15 @@ struct channel {
     struct delivery *incoming; /* its body is on its way */
     uint64_t body_size, body_got;
 
-    /* The tags after floor, each in the slot tag % window: what is settled in a row is acknowledged as one. */
-    uint64_t floor, last_tag;
-    unsigned char *tags;
-    bool touched; /* by the settlements at hand: in the consumer's list of those */
+    /* What the broker waits for, in the order of the tags, from first to end: what is settled in a row is acknowledged
+     * as one. However far the tags lie apart: a message that takes long does not hold up the others. */
+    struct out {
+        uint64_t tag;
+        enum tag state;
+    } * out;
+    size_t out_first, out_end, out_room;
+    size_t out_marked; /* not TAG_OPEN any more */
+    bool touched;      /* by the settlements at hand: in the consumer's list of those */
     struct channel *next_touched;
 };
 
@@ -96,7 +101,7 @@ static void channel_reset(struct channel *channel)
     channel->announced.is = false;
     free(channel->incoming);
     channel->incoming = NULL;
-    channel->floor = channel->last_tag = 0;
+    channel->out_first = channel->out_end = channel->out_marked = 0;
     channel->probing = channel->draining = channel->get_waits = false;
 }
 
@@ -133,6 +138,19 @@ static bool channel_open(struct consumer *consumer, struct channel *channel, str
         return false;
     if (channel->draining)
         return channel_get(consumer, channel, fault);
+    return channel_consume(consumer, channel, channel->probing ? "probe" : "all",
+                           channel->probing ? 1 : consumer->options.prefetch, fault);
+}
+
+/* The queue went away, and not the channel: what was handed out is handled to its end. */
+static bool channel_again(struct consumer *consumer, struct channel *channel, struct fault *fault)
+{
+    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(channel->subscription->topic), .durable = 1};
+    channel->phase = OPENING;
+    channel_set_up(consumer, channel, false);
+    if (channel->subscription->kind != SUBSCRIBE_SHARED &&
+        !connection_send(consumer->connection, channel->number, AMQP_QUEUE_DECLARE_METHOD, &declare, fault))
+        return false;
     return channel_consume(consumer, channel, channel->probing ? "probe" : "all",
                            channel->probing ? 1 : consumer->options.prefetch, fault);
 }
@@ -191,9 +209,50 @@ static bool channels_tend(struct consumer *consumer, int64_t now, struct fault *
 
 /* ---- settling ---- */
 
-static unsigned char *tag_slot(struct consumer *consumer, struct channel *channel, uint64_t tag)
+static size_t out_count(const struct channel *channel)
 {
-    return &channel->tags[tag % consumer->window];
+    return channel->out_end - channel->out_first;
+}
+
+static void out_put(struct channel *channel, uint64_t tag)
+{
+    if (channel->out_end == channel->out_room && channel->out_first > 0) {
+        memmove(channel->out, channel->out + channel->out_first, out_count(channel) * sizeof *channel->out);
+        channel->out_end -= channel->out_first;
+        channel->out_first = 0;
+    } else if (channel->out_end == channel->out_room) {
+        channel->out_room = channel->out_room == 0 ? 16 : 2 * channel->out_room;
+        channel->out = memory_resize(channel->out, channel->out_room * sizeof *channel->out);
+    }
+    channel->out[channel->out_end++] = (struct out){.tag = tag, .state = TAG_OPEN};
+}
+
+static struct out *out_find(struct channel *channel, uint64_t tag)
+{
+    size_t low = channel->out_first, high = channel->out_end;
+    /* They mostly follow each other, so it mostly is where it would be then. */
+    if (low < high && tag - channel->out[low].tag < high - low &&
+        channel->out[low + (size_t)(tag - channel->out[low].tag)].tag == tag)
+        return &channel->out[low + (size_t)(tag - channel->out[low].tag)];
+    while (low < high) {
+        struct out *middle = &channel->out[low + (high - low) / 2];
+        if (middle->tag == tag)
+            return middle;
+        if (middle->tag < tag)
+            low += (high - low) / 2 + 1;
+        else
+            high = low + (high - low) / 2;
+    }
+    return NULL;
+}
+
+static void out_mark(struct channel *channel, uint64_t tag, enum tag state)
+{
+    struct out *out = out_find(channel, tag);
+    if (out == NULL)
+        return;
+    channel->out_marked += out->state == TAG_OPEN;
+    out->state = state;
 }
 
 static bool tag_send(struct consumer *consumer, struct channel *channel, uint64_t tag, enum settlement settlement,
@@ -207,25 +266,30 @@ static bool tag_send(struct consumer *consumer, struct channel *channel, uint64_
     return connection_send(consumer->connection, channel->number, AMQP_BASIC_REJECT_METHOD, &reject, fault);
 }
 
-/* Acknowledges what has gathered: a run from the floor in one method, what lies beyond a gap one by one, so that a
+/* Acknowledges what has gathered: a run from the first in one method, what lies beyond a gap one by one, so that a
  * message that takes long holds back neither the others nor the prefetch. */
 static bool channel_acknowledge(struct consumer *consumer, struct channel *channel, struct fault *fault)
 {
     uint64_t run = 0;
-    while (channel->floor < channel->last_tag && *tag_slot(consumer, channel, channel->floor + 1) != TAG_OPEN) {
-        channel->floor++;
-        if (*tag_slot(consumer, channel, channel->floor) == TAG_TO_ACKNOWLEDGE)
-            run = channel->floor;
+    for (; channel->out_marked > 0 && channel->out[channel->out_first].state != TAG_OPEN; channel->out_marked--) {
+        const struct out *out = &channel->out[channel->out_first++];
+        if (out->state == TAG_TO_ACKNOWLEDGE)
+            run = out->tag;
     }
     if (run != 0 && !tag_send(consumer, channel, run, SETTLE_ACKNOWLEDGE, true, fault))
         return false;
-    for (uint64_t tag = channel->floor + 1; tag <= channel->last_tag; tag++) {
-        if (*tag_slot(consumer, channel, tag) == TAG_TO_ACKNOWLEDGE) {
-            *tag_slot(consumer, channel, tag) = TAG_SETTLED;
-            if (!tag_send(consumer, channel, tag, SETTLE_ACKNOWLEDGE, false, fault))
-                return false;
-        }
+    size_t kept = channel->out_first;
+    for (size_t at = kept; channel->out_marked > 0 && at < channel->out_end; at++) {
+        struct out out = channel->out[at];
+        if (out.state == TAG_OPEN)
+            channel->out[kept++] = out;
+        else if (out.state == TAG_TO_ACKNOWLEDGE &&
+                 !tag_send(consumer, channel, out.tag, SETTLE_ACKNOWLEDGE, false, fault))
+            return false;
     }
+    if (channel->out_marked > 0)
+        channel->out_end = kept;
+    channel->out_marked = 0;
     channel->touched = false;
     if (!channel->get_waits)
         return true;
@@ -245,8 +309,7 @@ static bool settle(struct consumer *consumer, struct list *deliveries, struct fa
         if (!channel->touched)
             channel->next_touched = consumer->touched, consumer->touched = channel;
         channel->touched = true;
-        *tag_slot(consumer, channel, delivery->tag) =
-            delivery->settlement == SETTLE_ACKNOWLEDGE ? TAG_TO_ACKNOWLEDGE : TAG_SETTLED;
+        out_mark(channel, delivery->tag, delivery->settlement == SETTLE_ACKNOWLEDGE ? TAG_TO_ACKNOWLEDGE : TAG_SETTLED);
         if (delivery->settlement != SETTLE_ACKNOWLEDGE)
             sent = tag_send(consumer, channel, delivery->tag, delivery->settlement, false, fault);
     }
@@ -260,7 +323,7 @@ static bool settle(struct consumer *consumer, struct list *deliveries, struct fa
 static bool delivery_begin(struct consumer *consumer, struct channel *channel, uint64_t tag, bool redelivered,
                            bool leftover, struct fault *fault)
 {
-    if (tag - channel->floor > consumer->window)
+    if (out_count(channel) == consumer->window)
         return fault_set(fault, "the broker handed out more of %s than the prefetch", channel->subscription->topic);
     free(channel->incoming);
     channel->incoming = NULL;
@@ -268,8 +331,7 @@ static bool delivery_begin(struct consumer *consumer, struct channel *channel, u
     channel->announced.tag = tag;
     channel->announced.redelivered = redelivered;
     channel->announced.leftover = leftover;
-    channel->last_tag = tag;
-    *tag_slot(consumer, channel, tag) = TAG_OPEN;
+    out_put(channel, tag);
     return true;
 }
 
@@ -280,7 +342,7 @@ static bool delivery_complete(struct consumer *consumer, struct channel *channel
     channel->incoming = NULL;
     list_put(&consumer->batch, &delivery->node);
     if (channel->draining) {
-        channel->get_waits = channel->last_tag - channel->floor >= consumer->window / 2;
+        channel->get_waits = out_count(channel) >= consumer->window / 2;
         return channel->get_waits || channel_get(consumer, channel, fault);
     }
     if (channel->probing && !delivery->redelivered && channel->phase == CONSUMING) {
@@ -416,8 +478,10 @@ static bool on_method(struct consumer *consumer, struct channel *channel, const 
                     "%s: the broker cancelled the consumer (queue deleted?); subscribing again",
                     channel->subscription->topic);
         channel->complained = true;
-        return channel_close(consumer, channel, fault);
+        return channel_again(consumer, channel, fault);
     case AMQP_CHANNEL_CLOSE_OK_METHOD:
+        if (channel->phase != CLOSING) /* the two sides' closes have met, and it is open again, or will be */
+            return true;
         channel->phase = CLOSED;
         channel->retry_at = 0;
         atomic_store(&consumer->wants_changed, true);
@@ -650,7 +714,6 @@ struct consumer *consumer_new(const struct consumer_options *options, struct sub
         channel->subscription = subscriptions[i];
         subscriptions[i]->channel = channel;
         channel->number = (amqp_channel_t)(WATCH_CHANNEL + 1 + i);
-        channel->tags = memory_new(consumer->window);
         channel->backoff = (struct backoff){.first_ms = 500, .last_ms = 30000};
     }
     return consumer;
@@ -687,7 +750,7 @@ void consumer_free(struct consumer *consumer)
         return;
     for (size_t i = 0; i < consumer->channel_count; i++) {
         free(consumer->channels[i].incoming);
-        free(consumer->channels[i].tags);
+        free(consumer->channels[i].out);
     }
     free(consumer->channels);
     list_free(&consumer->batch);

@@ -93,10 +93,6 @@ static int call(struct worker *worker, struct handling *handling)
     services_end();
     guard_leave();
     atomic_store_explicit(&worker->busy_since, 0, memory_order_relaxed);
-    if (verdict != VALAWAI_LATER && !is_verdict(verdict)) {
-        handling_explain(handling, "the handler returned %d, which is no verdict", verdict);
-        verdict = VALAWAI_FAILED;
-    }
     return verdict;
 }
 
@@ -143,8 +139,11 @@ static bool judge(struct worker *worker, struct handling *handling)
         return !services_leave(handling);
     if (handling->shared)
         services_revoke(handling);
-    if (!handling->settled)
-        handling->verdict = verdict;
+    if (handling->settled)
+        return true;
+    handling->verdict = is_verdict(verdict) ? verdict : VALAWAI_FAILED;
+    if (!is_verdict(verdict))
+        handling_explain(handling, "the handler returned %d, which is no verdict", verdict);
     return true;
 }
 
@@ -158,6 +157,19 @@ static void reject(struct executor *executor, struct delivery *delivery, const c
     delivery->settlement = SETTLE_REJECT;
 }
 
+/* To its place in the order of the topic. What is stale is not handled any more, wherever it stands. */
+static void lane_put_back(struct lane *lane, struct delivery *delivery)
+{
+    struct list others = {0};
+    struct node *node;
+    while ((node = lane->waiting.head) != NULL &&
+           (delivery_is_stale((struct delivery *)node) || ((struct delivery *)node)->tag < delivery->tag))
+        list_put(&others, list_take(&lane->waiting));
+    list_put(&others, &delivery->node);
+    list_join(&others, &lane->waiting);
+    lane->waiting = others;
+}
+
 /* True if the message waits for another try. */
 static bool try_again(struct executor *executor, struct handling *handling)
 {
@@ -166,13 +178,16 @@ static bool try_again(struct executor *executor, struct handling *handling)
     const char *reason = handling->reason;
     if (delivery->attempt >= executor->options.attempts)
         return false;
-    uint32_t delay = backoff_next(&lane->backoff);
+    /* Several answers of one time (tickets) are one attempt of the topic. */
+    int64_t now = clock_ms();
+    bool held = lane->until > now;
+    uint32_t delay = held ? (uint32_t)(lane->until - now) : backoff_next(&lane->backoff);
     log_warning(executor->options.log, plugin_of(executor)->name,
                 "%s: attempt %u of %u to handle a message failed%s%s; again in %u ms", lane->topic->name,
                 delivery->attempt, executor->options.attempts, reason != NULL ? ": " : "", reason != NULL ? reason : "",
                 delay);
-    lane->until = clock_ms() + delay;
-    list_put_first(&lane->waiting, &delivery->node);
+    lane->until = now + delay;
+    lane_put_back(lane, delivery);
     return true;
 }
 
@@ -187,7 +202,8 @@ static void conclude(struct executor *executor, struct handling *handling)
         handling_clear(handling);
         return;
     }
-    backoff_reset(&handling->lane->backoff);
+    if (handling->lane->until == 0)
+        backoff_reset(&handling->lane->backoff);
     delivery->settlement = SETTLE_ACKNOWLEDGE;
     if (handling->verdict == VALAWAI_WRONG)
         reject(executor, delivery, "the message is wrong", handling->reason);
@@ -442,7 +458,8 @@ static void ring_timers(struct executor *executor)
 {
     struct timers *timers = &executor->options.services->timers;
     struct timer timer;
-    while (!is_closing(executor) && timers_take(timers, clock_ms(), &timer)) {
+    int64_t now = clock_ms(); /* what becomes due meanwhile waits for a message in between */
+    while (!is_closing(executor) && timers_take(timers, now, &timer)) {
         guard_enter(plugin_of(executor)->file, "a timer", "");
         timer.ring(executor->self, timer.context);
         guard_leave();
@@ -502,14 +519,15 @@ static void finish(struct executor *executor)
         list_free(&dropped);
         take_notices(executor);
     }
-    atomic_store(&services->running, false);
+    services_end_running(services);
     services_end_questions(services, executor->self);
     guard_enter(plugin_of(executor)->file, "stop", "");
     if (entry->stop != NULL)
         entry->stop(executor->self);
     guard_leave();
-    take_notices(executor); /* stop may have waited for the last of them */
     services_end_tickets(services);
+    take_notices(executor); /* stop may have waited for the last of them */
+    services_flush(services);
 }
 
 static void *executor_run(void *argument)

@@ -216,9 +216,16 @@ char **health_left_behind(struct health *health, size_t *count)
     *count = 0;
     take_ids_of_file(health->path, &ids, count);
     take_ids_of_file(health->ledger, &ids, count);
+    size_t in_ledger = 0;
+    char **other = NULL;
+    take_ids_of_file(health->ledger, &other, &in_ledger);
+    free_ids(other, in_ledger);
     health->kept = memory_text(""); /* whatever stood there, what is kept now is to be written, or the file removed */
     health_keep_ids(health, ids, *count);
-    put(health, health->path, NULL);
+    /* Where there is no room for a ledger, the health file becomes it, unless that would cost what the ledger has. */
+    bool kept = *count == 0 || health->kept[0] != '\0' || in_ledger > 0;
+    if (kept || rename(health->path, health->ledger) != 0)
+        put(health, health->path, NULL);
     return ids;
 }
 

@@ -228,7 +228,7 @@ static void handle_event(struct host *host, struct event *event)
     switch (event->kind) {
     case RECEIVING:
         host->receiving = event->up;
-        if (event->up && !host->publisher_started) {
+        if (event->up && !host->publisher_started && !host->stopping) {
             /* After the first connection, so that a broker that is not there is said, and waited for, once. */
             host->publisher_started = true;
             publisher_start(host->publisher);

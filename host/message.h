@@ -71,9 +71,15 @@ enum outcome {
     OUTCOME_REFUSED,    /* the broker will never take it */
 };
 
+/* What one plugin has in the publisher's outbox; under the publisher's lock. */
+struct account {
+    size_t held;
+};
+
 struct publication {
     struct node node;
-    struct delivery *cause; /* waits for this one's confirmation; NULL: nobody does */
+    struct account *account; /* NULL: the host's own */
+    struct delivery *cause;  /* waits for this one's confirmation; NULL: nobody does */
     bool persistent;
     bool waits;  /* unroutable: its queue is declared and it is published again until it arrives */
     bool report; /* tell the outcome (of those without a cause) */

@@ -95,10 +95,15 @@ static void report(struct publisher *publisher)
     if (publisher->settled.head == NULL)
         return;
     size_t count = 0, bytes = 0;
+    pthread_mutex_lock(&publisher->lock);
     for (struct node *node = publisher->settled.head; node != NULL; node = node->next) {
+        const struct publication *publication = (struct publication *)node;
         count++;
-        bytes += ((struct publication *)node)->len;
+        bytes += publication->len;
+        if (publication->account != NULL)
+            publication->account->held--;
     }
+    pthread_mutex_unlock(&publisher->lock);
     publisher->options.events->settled(publisher->options.context, &publisher->settled);
     unhold(publisher, count, bytes); /* after the report: who drains may rely on it */
 }
@@ -312,6 +317,11 @@ static bool on_channel_close(struct publisher *publisher, const amqp_frame_t *fr
         on_declare_refused(publisher, why.text);
         return true;
     }
+    if (frame->channel == RECORD_CHANNEL) { /* of no publication's doing */
+        amqp_channel_open_t open = {0};
+        log_debug(publisher->options.log, "host", "the broker refuses a record for the MOV: %s", why.text);
+        return connection_send(publisher->connection, RECORD_CHANNEL, AMQP_CHANNEL_OPEN_METHOD, &open, fault);
+    }
     if (code == AMQP_PRECONDITION_FAILED && publisher->unconfirmed_count > 0) {
         struct publication *only = *slot(publisher, publisher->next - 1);
         if (publisher->unconfirmed_count == 1 && only != NULL) {
@@ -410,8 +420,11 @@ static bool send_waiting(struct publisher *publisher, struct fault *fault)
     size_t sent = 0, bytes = 0;
     while (!publisher->blocked && (publisher->suspects == 0 || publisher->unconfirmed_count == 0)) {
         struct publication *publication = (struct publication *)list_take(&publisher->waiting);
-        if (publication == NULL)
+        if (publication == NULL) {
+            if (publisher->unconfirmed_count == 0)
+                publisher->suspects = 0; /* the rest of them went another way */
             return true;
+        }
         if (cause_is_gone(publication)) {
             settle(publisher, publication, OUTCOME_CONFIRMED); /* nobody waits for it: the cause comes again */
             continue;
@@ -607,7 +620,8 @@ static void serve(struct publisher *publisher)
             break;
         look = true;
         look_ready(publisher);
-        bool held_back = publisher->blocked || !publisher->ready || publisher->suspects > 0;
+        bool held_back =
+            publisher->blocked || !publisher->ready || (publisher->suspects > 0 && publisher->unconfirmed_count > 0);
         bool more = publisher->waiting.head != NULL || has_records(publisher);
         int64_t now = clock_ms();
         int64_t tend_at = connection_tend(publisher->connection, now, &fault);
@@ -689,18 +703,22 @@ void publisher_start(struct publisher *publisher)
 static void hold(struct publisher *publisher, const struct list *publications, bool wait, bool *closed)
 {
     size_t count = 0, bytes = 0;
+    struct account *account = ((struct publication *)publications->head)->account;
     for (struct node *node = publications->head; node != NULL; node = node->next) {
         count++;
         bytes += ((struct publication *)node)->len;
     }
     pthread_mutex_lock(&publisher->lock);
-    while (wait && !publisher->closed && publisher->held > 0 &&
+    /* Who has nothing in the outbox need not wait: it may be another plugin's that nobody takes. */
+    while (wait && !publisher->closed && account != NULL && account->held > 0 &&
            publisher->held_bytes + bytes > publisher->options.outbox_max_bytes)
         pthread_cond_wait(&publisher->room, &publisher->lock);
     *closed = wait && publisher->closed;
     if (!*closed) {
         publisher->held += count;
         publisher->held_bytes += bytes;
+        if (account != NULL)
+            account->held += count;
     }
     pthread_mutex_unlock(&publisher->lock);
 }

@@ -276,6 +276,7 @@ static struct publication *make_publication(struct services *services, const cha
     struct publication *publication = publication_new(topic, body, len);
     publication->persistent = true;
     publication->waits = true;
+    publication->account = &services->account;
     return publication;
 }
 
@@ -512,7 +513,6 @@ static int serve_settle(const struct valawai_host *host, uint64_t number, int ve
     pthread_mutex_lock(&services->lock);
     struct ticket *ticket = find_ticket(services, number);
     struct handling *handling = ticket == NULL ? NULL : ticket->handling;
-    bool returned = false;
     if (handling != NULL) {
         if (reason != NULL)
             handling_explain(handling, "%s", reason);
@@ -523,14 +523,11 @@ static int serve_settle(const struct valawai_host *host, uint64_t number, int ve
         end_ticket(services, ticket);
         handling->verdict = verdict;
         handling->settled = true;
-        returned = handling->returned;
+        if (handling->returned) /* under the lock: after services_end_tickets() there is none any more */
+            services_answered(handling);
     }
     pthread_mutex_unlock(&services->lock);
-    if (handling == NULL)
-        return no_ticket(services, "settle");
-    if (returned)
-        services_answered(handling);
-    return VALAWAI_OK;
+    return handling == NULL ? no_ticket(services, "settle") : VALAWAI_OK;
 }
 
 bool services_leave(struct handling *handling)
@@ -559,6 +556,13 @@ void services_revoke(struct handling *handling)
     pthread_mutex_unlock(&services->lock);
     if (settled)
         misuse(services, "a handler settled a ticket and returned something else than VALAWAI_LATER");
+}
+
+void services_end_running(struct services *services)
+{
+    pthread_mutex_lock(&services->lock);
+    atomic_store(&services->running, false);
+    pthread_mutex_unlock(&services->lock);
 }
 
 void services_end_tickets(struct services *services)
@@ -649,13 +653,17 @@ static int serve_query(const struct valawai_host *host, int what, const char *qu
         return refuse_query(services, VALAWAI_E_ARGUMENT, "neither for components nor for connections");
     if (!query_is_good(services, what, query, &fault))
         return refuse_query(services, VALAWAI_E_BODY, fault.text);
-    if (!atomic_load(&services->running))
-        return refuse_query(services, VALAWAI_E_STATE, "only between start and stop");
     struct question *question = memory_new(sizeof *question);
     question->services = services;
     question->what = what;
     question->query = memory_text(query);
     pthread_mutex_lock(&services->lock);
+    if (!atomic_load(&services->running)) { /* nobody would answer it */
+        pthread_mutex_unlock(&services->lock);
+        free(question->query);
+        free(question);
+        return refuse_query(services, VALAWAI_E_STATE, "only between start and stop");
+    }
     question->number = ++services->last_question;
     struct asked *asked = memory_new(sizeof *asked);
     *asked = (struct asked){.number = question->number, .answer = answer, .context = context, .next = services->asked};

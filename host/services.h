@@ -93,6 +93,7 @@ struct services {
     atomic_bool ended;   /* stop has come back */
     bool given;          /* the table is the plugin's to call */
     struct services *next_gone;
+    struct account account; /* the publisher's */
     struct timers timers;
 
     struct queue notices;
@@ -162,6 +163,8 @@ void handling_free(struct handling *handling);
 
 /* Calls back for a notice and frees it; not for NOTICE_ANSWERED, which is the executor's. */
 void services_notify(struct services *services, struct notice *notice, void *self);
+/* Stop is next: nothing is published or asked any more, but for a ticket. */
+void services_end_running(struct services *services);
 /* Stop has come back: what waits for its answer is the broker's again, whatever a thread that was left behind says. */
 void services_end_tickets(struct services *services);
 /* Ends the questions that are open. */

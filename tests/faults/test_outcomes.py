@@ -231,30 +231,93 @@ def test_a_full_queue_refuses_for_now(new_host, broker, mov, client):
         broker.ctl("clear_policy", "small")
 
 
+@contextlib.contextmanager
+def largest_message(broker, limit):
+    """The limit is looked at when an AMQP channel is opened: what waits may be larger than what is taken."""
+    set_it = "application:set_env(rabbit, max_message_size, {0}), persistent_term:put(max_message_size, {0})."
+    size = broker.ctl("eval", "rabbit_misc:get_env(rabbit, max_message_size, 134217728).").strip()
+    broker.ctl("eval", set_it.format(limit))
+    try:
+        yield
+    finally:
+        broker.ctl("eval", set_it.format(size))
+
+
 def test_a_publication_that_the_broker_never_takes(new_host, broker, mov, client, dead_letters):
     """Its message is rejected; those beside it, and the other plugin, go on."""
     client.declare(received(), published(), published("other"))
-    size = broker.ctl("eval", "rabbit_misc:get_env(rabbit, max_message_size, 134217728).").strip()
-    client.publish(received(), *({"content": str(number)} for number in range(5)), {"content": "x" * 100000},
-                   *({"content": str(number)} for number in range(5, 10)))
-    # The limit is looked at when an AMQP channel is opened: what waits may be larger than what is taken.
-    broker.ctl("eval", "application:set_env(rabbit, max_message_size, 50000), persistent_term:put(max_message_size, 50000).")
-    try:
+    client.publish(received(), *({"content": str(number)} for number in range(75)), {"content": "x" * 100000},
+                   *({"content": str(number)} for number in range(75, 150)))
+    with largest_message(broker, 50000):
         host = new_host(broker, plugins=(ECHO, plugin("other")), env={"LOG_FILE_LEVEL": "INFO"}).start()
         done = set()  # those that were on their way beside it may come twice
         def take():
             done.update(contents(client.drain(published())))
-            return done == set(map(str, range(10)))
-        host.wait(take, 30, "all the others")
+            return done == set(map(str, range(150)))
+        host.wait(take, 10, "all the others")  # one a second would be two minutes
         assert contents(client.collect(dead_letters, 1, 10)) == ["x" * 100000]
         client.publish(received("other"), {"content": "on"})
         assert contents(client.collect(published("other"), 1, 10)) == ["on"]
         host.wait_healthy(20)
         assert host.stop() == 0
         assert client.depth(received()) == 0
+
+
+def test_a_record_that_the_broker_never_takes(new_host, broker, mov, client, dead_letters):
+    """It has its message in it, quoted once more, and costs that nothing."""
+    client.declare(received(), published())
+    with largest_message(broker, 50000):
+        client.close()
+        host = new_host(broker).start()
+        host.wait_healthy()
+        bodies = ['"' * 15000] * 5
+        client.publish(received(), *({"content": body} for body in bodies))
+        assert contents(client.collect(published(), len(bodies), 20)) == bodies
+        time.sleep(0.5)
+        assert host.stop() == 0
+        assert "lost the" not in host.console
+    assert client.depth(received()) == client.depth(dead_letters) == client.depth(published()) == 0
+
+
+def test_a_plugin_whose_publications_nobody_takes_holds_up_no_other(new_host, broker, mov, client):
+    """They fill the outbox that all share."""
+    client.declare(received("verdict"), published("verdict"), received("other"), published("other"))
+    broker.ctl("set_policy", "full", "^valawai/c1/verdict/data/publish_message$",
+               '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
+    try:
+        host = new_host(broker, plugins=(plugin("verdict"), plugin("other")),
+                        conf="host { outbox_max_bytes = 16384 }\n").start()
+        host.wait_healthy()
+        client.publish(received("verdict"), *({"content": "x" * 4000} for _ in range(20)))
+        host.wait(lambda: client.depth(published("verdict")) >= 1, 10, "a full queue")
+        time.sleep(1)  # the outbox is full, too
+        client.publish(received("other"), *({"content": "y" * 4000} for _ in range(10)))
+        assert len(client.collect(published("other"), 10, 20)) == 10
     finally:
-        broker.ctl("eval", f"application:set_env(rabbit, max_message_size, {size}),"
-                           f" persistent_term:put(max_message_size, {size}).")
+        broker.ctl("clear_policy", "full")
+    done = []
+    def take():
+        done.extend(client.drain(published("verdict")))
+        return len(done) == 20
+    host.wait(take, 20, "what waited")
+    assert host.stop() == 0
+
+
+def test_what_is_in_hand_outlives_its_queue(new_host, broker, mov, client):
+    """An operator deletes the queue: what lies in it is gone with it, but what was handed out is handled."""
+    client.declare(published("later"))
+    host = new_host(broker, plugins=(plugin("later"),), conf='plugin later { milliseconds = "50" }\n').start()
+    host.wait_healthy()
+    client.publish(received("later"), {"content": "the first one comes alone"})
+    client.collect(published("later"), 1, 10)
+    client.publish(received("later"), *({"content": str(number)} for number in range(30)))
+    wait_until(lambda: client.depth(received("later")) == 0, 10, "all is handed out")
+    client.delete(received("later"))
+    host.wait_record("consuming again", 10)
+    client.publish(received("later"), {"content": "of the new queue"})
+    assert contents(client.collect(published("later"), 31, 20)) == [*map(str, range(30)), "of the new queue"]
+    assert host.stop() == 0
+    assert client.depth(received("later")) == 0 and "lost the" not in host.console
 
 
 # --- stopping ---------------------------------------------------------------------------------------------------------

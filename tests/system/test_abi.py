@@ -102,6 +102,22 @@ def test_a_stop_waits_for_answers_and_puts_the_rest_back(new_host, broker, mov, 
     assert len(mov.unregistered) == 1
 
 
+def test_what_waits_for_its_answer_holds_up_nothing_else(new_host, broker, mov, client):
+    """However many messages of its topic come and go meanwhile: the broker waits for its acknowledgement alone."""
+    count = 1500
+    client.declare(published("later"))
+    host = new_host(broker, plugins=(plugin("later"),), env={"LOG_FILE_LEVEL": "INFO"},
+                    conf="host { grace_seconds = 1 }\n").start()
+    host.wait_healthy()
+    client.publish(received("later"), {"content": "never"})
+    client.publish_many(received("later"), ({"content": str(number)} for number in range(count)))
+    assert contents(client.collect(published("later"), count, 30)) == [str(number) for number in range(count)]
+    assert not messages(host, "lost the receiving connection")
+    assert host.stop() == 0
+    assert contents(client.drain(received("later"))) == ["never"]
+    assert client.depth(published("later")) == 0
+
+
 def test_never_answered_is_named_and_comes_again(new_host, broker, mov, client):
     client.declare(published("later"))
     host = new_host(broker, plugins=(plugin("later"),),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The way to the broker: wrong credentials, nobody there, gone and back; and what a stop does to what is in hand."""
 
+import contextlib
 import json
 import os
 import signal
@@ -83,6 +84,50 @@ def test_stop_while_it_waits_for_the_broker(new_host, number):
     host = new_host(env={"RABBITMQ_HOST": "127.0.0.1", "RABBITMQ_PORT": str(free_port()), "RABBITMQ_RETRY_SLEEP": "60"}).start()
     host.wait(lambda: host.console, what="a record of the first attempt")
     assert host.stop(number, timeout=5) == 0
+
+
+class SlowWay:
+    """To the broker and back; what comes back takes its time."""
+
+    def __init__(self, broker, seconds):
+        self._broker, self._seconds = broker, seconds
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self.used = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self):
+        self._server.close()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._server.accept()
+                self.used.set()
+                far = socket.create_connection((self._broker.host, self._broker.port))
+                threading.Thread(target=self._carry, args=(near, far, 0), daemon=True).start()
+                threading.Thread(target=self._carry, args=(far, near, self._seconds), daemon=True).start()
+
+    @staticmethod
+    def _carry(one, other, seconds):
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                time.sleep(seconds)
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("after", [0.1, 0.4, 0.7, 0.8, 0.9, 1.2])
+def test_stop_while_it_connects_for_the_first_time(new_host, broker, after):
+    """The connection is there when everything else is at its end already."""
+    way = SlowWay(broker, 0.3)
+    try:
+        host = new_host(broker, env={"RABBITMQ_PORT": str(way.port)}).start()
+        assert way.used.wait(scaled(10))
+        time.sleep(after)
+        assert host.stop() == 0
+    finally:
+        way.close()
 
 
 def test_the_broker_comes_later(new_host, broker, client):

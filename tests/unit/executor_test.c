@@ -292,11 +292,14 @@ static int leave(void **state)
     return other_thread ? -1 : 0;
 }
 
+static uint64_t last_tag; /* as the broker counts */
+
 static void put_bytes(int which, const char *body, size_t len, bool redelivered)
 {
     struct list list = {0};
     struct delivery *delivery = delivery_new(len);
     memcpy(delivery->body, body, len);
+    delivery->tag = ++last_tag;
     delivery->from = &subscriptions[which];
     delivery->epoch = (uint32_t)atomic_load(&subscriptions[which].epoch);
     delivery->redelivered = redelivered;
@@ -1102,6 +1105,80 @@ static void answers_leave_in_the_order_of_settle(void **state)
     finish();
 }
 
+static uint64_t tickets[50];
+static size_t ticket_count;
+
+static int later_at_first(const struct valawai_message *message)
+{
+    if (message->attempt > 1)
+        return VALAWAI_DONE;
+    tickets[ticket_count++] = host->later(host, message);
+    return VALAWAI_LATER;
+}
+
+/* A service that is away: many answers of one time say try again. That is one attempt of the topic, and not many. */
+static void retries_of_tickets_keep_the_order_and_come_soon(void **state)
+{
+    UNUSED(state);
+    size_t count = sizeof tickets / sizeof *tickets;
+    char body[32];
+    ticket_count = 0;
+    begin(3);
+    act = later_at_first;
+    for (size_t i = 0; i < count; i++) {
+        snprintf(body, sizeof body, "{\"m\":%zu}", i);
+        put(0, body);
+    }
+    for (int64_t until = clock_ms() + 20000; services_open(services, &(int64_t){0}, &(const char *){NULL}) < count;)
+        assert_true(clock_ms() < until);
+    int64_t began = clock_ms();
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(host->settle(host, tickets[i], VALAWAI_RETRY, NULL), VALAWAI_OK);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(body, sizeof body, "{\"m\":%zu}", i);
+        expect_outcome(body, SETTLE_ACKNOWLEDGE, 0);
+    }
+    assert_true(clock_ms() - began < 5000); /* the first delay is at most 200 ms, and the tenth is 30 s */
+    finish();
+}
+
+static void ring_for_long(void *self, void *context)
+{
+    UNUSED(self);
+    UNUSED(context);
+    usleep(15000);
+}
+
+/* It is due again whenever it comes back. */
+static void a_timer_that_is_always_due_leaves_room_for_messages(void **state)
+{
+    UNUSED(state);
+    begin(3);
+    act = look;
+    uint64_t timer = host->timer(host, 0, 10, ring_for_long, NULL);
+    usleep(50000);
+    put(0, "{\"a\":1}");
+    expect_outcome("{\"a\":1}", SETTLE_ACKNOWLEDGE, 0);
+    assert_int_equal(host->cancel(host, timer), VALAWAI_OK);
+    finish();
+}
+
+static int answer_in_words(const struct valawai_message *message)
+{
+    return host->later(host, message) != 0 ? 12345 : VALAWAI_DONE;
+}
+
+static void a_ticket_and_no_verdict(void **state)
+{
+    UNUSED(state);
+    begin(3);
+    act = answer_in_words;
+    put(0, "{\"a\":1}");
+    expect_outcome("{\"a\":1}", SETTLE_REJECT, 0);
+    expect_log("the handler returned 12345, which is no verdict");
+    finish();
+}
+
 /* A thread that a plugin left behind may settle when the message is long the broker's again. */
 static void a_ticket_that_outlives_its_plugin(void **state)
 {
@@ -1221,6 +1298,9 @@ int main(void)
         TEST(a_start_that_fails),
         TEST(a_start_that_takes_long),
         TEST(answers_leave_in_the_order_of_settle),
+        TEST(retries_of_tickets_keep_the_order_and_come_soon),
+        TEST(a_timer_that_is_always_due_leaves_room_for_messages),
+        TEST(a_ticket_and_no_verdict),
         TEST(a_ticket_that_outlives_its_plugin),
         TEST(neither_start_nor_stop),
         TEST(never_started),

@@ -5,11 +5,13 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -481,6 +483,30 @@ static void a_full_disk_keeps_the_ids(void **state)
     free(small), free(filler), free(shown);
 }
 
+/* Killed, started on a disk that is full, killed again: the id is still found. */
+static void a_start_on_a_full_disk(void **state)
+{
+    UNUSED(state);
+    struct rlimit old, none;
+    size_t count = 0;
+    file_puts(path, "{\"id\":\"" ID1 "\"}");
+    getrlimit(RLIMIT_FSIZE, &old);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = old.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &none);
+    for (int run = 0; run < 2; run++) {
+        char **ids = health_left_behind(health, &count);
+        assert_int_equal(count, 1);
+        assert_string_equal(ids[0], ID1);
+        free(ids[0]);
+        free(ids);
+        assert_int_not_equal(access(path, F_OK), 0); /* not healthy meanwhile */
+        health_free(health);
+        health = health_new(directory, "id.json", logs);
+    }
+    setrlimit(RLIMIT_FSIZE, &old);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, enter, leave)
 
 int main(void)
@@ -501,6 +527,7 @@ int main(void)
         TEST(it_is_said_once),
         TEST(a_full_disk),
         TEST(a_full_disk_keeps_the_ids),
+        TEST(a_start_on_a_full_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
