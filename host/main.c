@@ -33,7 +33,7 @@ static void help(void)
          "\n"
          "Carries messages between a RabbitMQ broker and VALAWAI components that are plugins.\n"
          "Loads the plugins that are named, or else those that plugins.conf enables, or else\n"
-         "every .so of the plugin directory. Runs until SIGTERM or SIGINT.\n"
+         "every .so of the plugin directory that it does not disable. Runs until SIGTERM or SIGINT.\n"
          "\n"
          "check says what a plugin or an AsyncAPI document declares, and every error and warning\n"
          "with its line and column; it ends with 1 if there is an error, with --strict also for a\n"

@@ -36,8 +36,8 @@ struct plugins {
     size_t count;
 };
 
-/* Opens those that paths name, or else those that plugins.conf enables, or else every .so of the plugin directory. No
- * two may be one component or handle one topic. */
+/* Opens those that paths name, or else those that plugins.conf enables, or else every .so of the plugin directory that
+ * it does not disable. No two may be one component or handle one topic. */
 bool plugins_open(const struct settings *settings, char *const *paths, size_t path_count, struct plugins *plugins,
                   struct fault *fault) __attribute__((warn_unused_result));
 void plugins_free(struct plugins *plugins);

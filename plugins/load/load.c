@@ -68,7 +68,7 @@ static int option(const struct valawai_host *host, const char *key, double least
     *number = strtod(text, &end);
     if (end != text && *end == '\0' && *number >= least && *number <= most)
         return 1;
-    VALAWAI_ERROR_LOG(host, NULL, "%s: \"%s\" is not a number from %g to %g", key, text, least, most);
+    VALAWAI_ERROR_LOG(host, NULL, "%s: \"%s\" is not a number from %.0f to %.0f", key, text, least, most);
     return 0;
 }
 

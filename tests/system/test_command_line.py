@@ -74,6 +74,16 @@ def test_plugins_of_the_configuration(new_host, broker, mov, client):
     host.wait_record("greeting: good morning", name="c1_other")
 
 
+def test_plugins_of_the_directory_but_for_one(new_host, broker, mov, client):
+    """A section that disables enables nothing, so the directory counts; without what is disabled."""
+    host = new_host(broker, plugins=(), conf="plugin echo { enabled = false }\n")
+    os.mkdir(host.path("plugins"))
+    shutil.copy(ECHO, host.path("plugins"))
+    shutil.copy(plugin("other"), host.path("plugins"))
+    host.start().wait_healthy()
+    assert [component["name"] for component in mov.active()] == ["c1_other"]
+
+
 def test_plugins_of_the_command_line_are_the_only_ones(new_host, broker, mov, client):
     host = new_host(broker, plugins=("elsewhere/other.so",),
                     conf=f'plugin echo {{ path = "{ECHO}" }}\nplugin other {{ greeting = "hello" }}\n')

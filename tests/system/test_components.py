@@ -69,7 +69,8 @@ def test_load_is_not_given_parameters_that_are_none(new_host, broker, mov, clien
 def test_load_does_not_start_with_options_that_are_none(new_host, broker, mov, client, option):
     host = new_host(broker, plugins=(LOAD,), conf=f"plugin load {{ {option} }}")
     assert host.run().status == 1
-    assert option.split()[0] in host.console.splitlines()[0]
+    name, bounds = option.split()[0], {"every_ms": "100 to 3600000", "at_least": "0 to 1000000000"}
+    assert name in host.console.splitlines()[0] and f"is not a number from {bounds[name]}\n" in host.console
 
 
 # --- guard ------------------------------------------------------------------------------------------------------------
