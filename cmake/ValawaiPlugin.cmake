@@ -42,6 +42,7 @@ endfunction()
 #
 # A test for ctest: what goes into the plugin NAME, without a broker, and what has to come out of it. Each line is
 # {"topic": ..., "body": ...}; those of EXPECT as `valawai-host try` writes them. Without REJECTED no message may be rejected.
+# The plugin has to end well, too.
 # TEST: the test's name, if there are several.
 function(valawai_test_plugin name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "INPUT;EXPECT;TEST;REJECTED" "")

@@ -289,8 +289,7 @@ static bool run(struct trial *trial, long stay, long grace, struct fault *fault)
     if (!good)
         fault_set(fault, "not every message was handled");
     if (!joined) {
-        if (good)
-            fault_set(fault, "the plugin did not come back from its callback or its stop");
+        fault_set(fault, "the plugin did not come back from its callback or its stop");
         log_last_words(NULL, fault->text);
         _exit(STATUS_FAILED); /* it still uses what would be freed */
     }

@@ -193,6 +193,96 @@ def test_strict_c11(kit, tmp_path):
             str(source))
 
 
+# --- valawai_test_plugin ----------------------------------------------------------------------------------------------
+
+
+def message(text, topic=received()):
+    return json.dumps({"topic": topic, "body": {"content": text}}, separators=(",", ":"), ensure_ascii=False) + "\n"
+
+
+@pytest.fixture
+def tested(kit, echo):
+    """Builds the echo with more in its source, and gives what its test says: of these lines in, and out."""
+    def run_test(source="", lines=("a", "b"), out=None, rejected=0, status=0, remove=None):
+        (echo / "echo.c").write_text((echo / "echo.c").read_text().replace("static const struct valawai_topic", source +
+                                     "\nstatic const struct valawai_topic").replace(".start = start,", ".start = start," + " .stop = stop," * bool(source)))
+        (echo / "in.jsonl").write_text("".join(map(message, lines)))
+        expected = "".join(message(line, published()) for line in lines if isinstance(line, str))
+        (echo / "out.jsonl").write_text(expected if out is None else out)
+        lists = without_cxx(echo) / "CMakeLists.txt"
+        lists.write_text(lists.read_text() + "enable_testing()\nvalawai_test_plugin(echo INPUT in.jsonl EXPECT out.jsonl"
+                         f" REJECTED {rejected})\n")
+        if remove:
+            os.remove(echo / remove)
+        kit.configure(echo)
+        (echo / "build" / "plugins.conf").write_text("host { grace_seconds = 1 }\n")  # where ctest runs it
+        kit.build(echo)
+        return run("ctest", "--test-dir", "build", "--output-on-failure", cwd=echo, status=status)
+    return run_test
+
+
+# Not when `check` unloads it: only after a stop.
+AT_EXIT = ("#include <stdlib.h>\n#include <unistd.h>\nstatic volatile int stopped;\n"
+           "static void stop(void *self) {{ (void)self; stopped = 1; }}\n"
+           "__attribute__((destructor)) static void at_exit(void) {{ if (stopped) {{ {} }} }}\n")
+HANGS = "#include <unistd.h>\nstatic void stop(void *self) { (void)self; for (;;) pause(); }\n"
+
+
+def test_the_tested_plugin_is_good(tested):
+    """The test of the tests here: the same plugin, with a stop and a destructor that do nothing."""
+    assert "100% tests passed" in tested(AT_EXIT.format(""), lines=("a", 5, "b"), rejected=1)
+
+
+@pytest.mark.parametrize("lines, rejected", [(("a",), 0), (("a", 5), 1)])
+@pytest.mark.parametrize("source, thing", [
+    (AT_EXIT.format("abort();"), "ended with: "),
+    (AT_EXIT.format("*(volatile int *)8 = 1;"), "ended with: "),
+    (AT_EXIT.format("_exit(3);"), "ended with: 3"),
+    (HANGS, "did not come back"),
+], ids=["abort", "segv", "exit", "hang"])
+def test_a_plugin_that_ends_badly_passes_no_test(tested, source, thing, lines, rejected):
+    """Although all that has to come out of it did."""
+    assert thing in tested(source, lines=lines, rejected=rejected, status=8)
+
+
+@pytest.mark.parametrize("lines, rejected, thing", [
+    (("a", 5), 0, "messages rejected: 1, and not 0."), (("a",), 1, "messages rejected: 0, and not 1."),
+    (("a", 5, 6), 1, "messages rejected: 2, and not 1.")])
+def test_as_many_are_rejected_as_it_says(tested, lines, rejected, thing):
+    assert thing in tested(lines=lines, rejected=rejected, status=8)
+
+
+def shown(output):
+    return [line.strip() for line in output.splitlines()]
+
+
+LONG = '; [ ${x} \\ "é" ' + "a long text with many words in it, " * 10
+
+
+@pytest.mark.parametrize("lines, out, number, expected, got", [
+    (("a", LONG, "c"), ("a", LONG + "!", "c"), 2, message(LONG + "!", published()), message(LONG, published())),
+    (("a", "b"), ("a",), 2, "(nothing more)", message("b", published())),
+    (("a",), ("a", "b"), 2, message("b", published()), "(nothing more)"),
+    (("a",), (), 1, "(nothing more)", message("a", published())),
+], ids=["long", "more", "less", "nothing"])
+def test_the_first_line_that_differs_is_shown_as_it_is(tested, lines, out, number, expected, got):
+    output = shown(tested(lines=lines, out="".join(message(text, published()) for text in out), status=8))
+    assert any(f"out.jsonl: line {number} is not what came out of " in line for line in output)
+    assert f"expected: {expected.rstrip()}" in output and f"got:      {got.rstrip()}" in output
+    assert any("Received a message to echo" in line for line in output)  # the records
+
+
+def test_a_line_end_that_is_missing_is_shown(tested):
+    line = message("a", published())[:-1]
+    output = shown(tested(lines=("a",), out=line, status=8))
+    assert f"expected: {line} (without a line end)" in output and f"got:      {line}" in output
+
+
+@pytest.mark.parametrize("name", ["in.jsonl", "out.jsonl"])
+def test_a_file_of_the_test_that_is_not_there_is_named(tested, name):
+    assert any(f"/{name}: no such file" in line for line in shown(tested(remove=name, status=8)))
+
+
 # --- new --------------------------------------------------------------------------------------------------------------
 
 
