@@ -4,7 +4,7 @@
 #
 # Builds NAME.so and checks it as the host does when it loads it. Without VERSION it is the one that the document has in
 # `info`. The AsyncAPI document is put into it byte for byte, and again when it changes; the source finds it as
-# `extern const char valawai_asyncapi[]`, and the version as VALAWAI_PLUGIN_VERSION.
+# `extern const char valawai_asyncapi[]`, and the version as VALAWAI_PLUGIN_VERSION. The project's languages are C, C++ or both.
 #
 # Part of the tree, and of the installation: find_package(ValawaiHost) brings it.
 function(valawai_add_plugin name)
@@ -12,8 +12,33 @@ function(valawai_add_plugin name)
   if(NOT arg_SOURCES OR NOT arg_ASYNCAPI OR arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "valawai_add_plugin(NAME SOURCES file... ASYNCAPI asyncapi.yaml [VERSION x.y.z])")
   endif()
+
+  # CMake leaves a source out, without a word, whose language the project has not enabled.
+  get_property(languages GLOBAL PROPERTY ENABLED_LANGUAGES)
+  foreach(source IN LISTS arg_SOURCES)
+    if(source MATCHES "\\.(cc|cp|cpp|cxx|c\\+\\+|C|CPP)$")
+      set(language CXX)
+    elseif(source MATCHES "\\.c$")
+      set(language C)
+    else()
+      continue()
+    endif()
+    get_source_file_property(given ${source} LANGUAGE)
+    if(NOT given AND NOT language IN_LIST languages)
+      message(FATAL_ERROR "${name}: ${source} wants the language ${language}, and the project has only: ${languages}. "
+                          "Name it in project(... LANGUAGES ...), too.")
+    endif()
+  endforeach()
+  set(extension c)
+  if(NOT "C" IN_LIST languages)
+    set(extension cpp)
+  endif()
+
   get_filename_component(document ${arg_ASYNCAPI} ABSOLUTE)
-  if(NOT arg_VERSION)
+  if(NOT arg_VERSION) # with it, the document may be one that the build makes
+    if(NOT EXISTS ${document})
+      message(FATAL_ERROR "${document}: no such file; valawai_add_plugin(${name}) names it as ASYNCAPI")
+    endif()
     file(STRINGS ${document} version REGEX "^[ \t]+\"?version\"?:" LIMIT_COUNT 1)
     if(NOT version MATCHES "([0-9]+\\.[0-9]+\\.[0-9]+)")
       message(FATAL_ERROR "${document}: no version x.y.z in its info; give VERSION")
@@ -22,7 +47,7 @@ function(valawai_add_plugin name)
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${document})
   endif()
   set(script ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/embed.cmake)
-  set(embedded ${CMAKE_CURRENT_BINARY_DIR}/${name}_asyncapi.c)
+  set(embedded ${CMAKE_CURRENT_BINARY_DIR}/${name}_asyncapi.${extension})
   add_custom_command(
     OUTPUT ${embedded}
     COMMAND ${CMAKE_COMMAND} -DINPUT=${document} -DOUTPUT=${embedded} -P ${script}
@@ -31,6 +56,10 @@ function(valawai_add_plugin name)
   add_library(${name} MODULE ${arg_SOURCES} ${embedded})
   target_link_libraries(${name} PRIVATE ValawaiHost::plugin)
   target_compile_definitions(${name} PRIVATE VALAWAI_PLUGIN_VERSION="${arg_VERSION}")
+  # Hidden is not enough in C++: what an unoptimised build leaves of the library's templates is visible by its own word.
+  set(exports ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/exports.map)
+  target_link_options(${name} PRIVATE "LINKER:--version-script=${exports}")
+  set_property(TARGET ${name} APPEND PROPERTY LINK_DEPENDS ${exports})
   add_custom_command(TARGET ${name} POST_BUILD
                      COMMAND $<TARGET_FILE:ValawaiHost::valawai-host> check $<TARGET_FILE:${name}>
                      COMMENT "Checking ${name}.so")

@@ -48,7 +48,7 @@ configure_package_config_file(${parts}/ValawaiHostConfig.cmake.in ${made}/Valawa
                               INSTALL_DESTINATION ${VALAWAI_INSTALL_CMAKEDIR} PATH_VARS VALAWAI_INSTALL_PLUGINDIR)
 write_basic_package_version_file(${made}/ValawaiHostConfigVersion.cmake COMPATIBILITY SameMajorVersion)
 install(FILES ${made}/ValawaiHostConfig.cmake ${made}/ValawaiHostConfigVersion.cmake cmake/ValawaiPlugin.cmake
-              cmake/asyncapi.S cmake/embed.cmake cmake/try.cmake
+              cmake/asyncapi.S cmake/embed.cmake cmake/exports.map cmake/try.cmake
         DESTINATION ${VALAWAI_INSTALL_CMAKEDIR} COMPONENT dev)
 string(REGEX REPLACE "[^/]+" ".." VALAWAI_PC_TO_PREFIX ${VALAWAI_INSTALL_PKGCONFIGDIR})
 configure_file(${parts}/valawai-host.pc.in ${made}/valawai-host.pc @ONLY)

@@ -147,26 +147,70 @@ def test_version(kit, echo):
     assert "1.0.0" in kit.build(echo)
 
 
-def test_cxx(kit, echo):
-    """The same plugin in C++17, with the warnings that people there turn on."""
-    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
-        pytest.skip("no C++ compiler")
+def cxx_compilers():
+    return [compiler for compiler in ("g++", "clang++") if shutil.which(compiler)]
+
+
+def in_cxx(echo, languages):
+    """The same plugin in C++17, with something of the standard library in it, and the project in these languages."""
     source = (echo / "echo.c").read_text()
     os.remove(echo / "echo.c")
-    source = source.replace("extern const char", 'extern "C" const char').replace(
-        "host = self;", "host = static_cast<const valawai_host *>(self);").replace(
-        "(void *)host;", "const_cast<valawai_host *>(host);")
+    source = source.replace("host = self;", "host = static_cast<const valawai_host *>(self);").replace(
+        "(void *)host;", "const_cast<valawai_host *>(host);").replace(
+        "static int start(", "static std::map<std::string, std::string> seen;\n\nstatic int start(").replace(
+        "    return 0;", '    seen["start"] = std::string(valawai_asyncapi).substr(0, 8);\n    return 0;')
+    source = source.replace("#include <valawai", "#include <map>\n#include <string>\n#include <valawai", 1)
     entry = source.index("const struct valawai_plugin valawai_plugin_entry")
     source = source[:entry] + ("const valawai_plugin valawai_plugin_entry = {VALAWAI_PLUGIN_HEAD, VALAWAI_PLUGIN_VERSION,"
                                " valawai_asyncapi, topics, start, nullptr, 0, nullptr, nullptr};\n")
     source = source.replace("{0},\n};", "{nullptr, nullptr, {nullptr, nullptr}},\n};")
+    assert "std::map" in source and "substr" in source
     (echo / "echo.cpp").write_text(source.replace("received, {0}}", "received, {nullptr, nullptr}}"))
-    (echo / "CMakeLists.txt").write_text((echo / "CMakeLists.txt").read_text().replace("echo.c ", "echo.cpp "))
-    kit.configure(echo, "-DCMAKE_CXX_STANDARD=17", "-DCMAKE_CXX_EXTENSIONS=OFF",
-                  "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wpedantic -Werror")
+    lists = echo / "CMakeLists.txt"
+    lists.write_text(lists.read_text().replace("echo.c ", "echo.cpp ").replace("LANGUAGES C CXX", "LANGUAGES " + languages))
+
+
+@pytest.mark.parametrize("languages", ["C CXX", "CXX"])
+@pytest.mark.parametrize("build", ["", "Release"])  # an unoptimised build has copies of the library's templates in it
+@pytest.mark.parametrize("compiler", cxx_compilers() or [""])
+def test_cxx(kit, echo, compiler, build, languages):
+    """With the warnings that people there turn on, and a document with more than ASCII in it."""
+    if not compiler:
+        pytest.skip("no C++ compiler")
+    in_cxx(echo, languages)
+    with open(echo / "asyncapi.yaml", "a", encoding="utf-8") as file:
+        file.write("# é\n")
+    kit.configure(echo, "-DCMAKE_CXX_STANDARD=17", "-DCMAKE_CXX_EXTENSIONS=OFF", f"-DCMAKE_BUILD_TYPE={build}",
+                  f"-DCMAKE_CXX_COMPILER={compiler}", "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wpedantic -Werror")
     kit.build(echo)
     assert exported(echo / "build" / "echo.so") == ["valawai_plugin_entry"]
     assert kit.echo(echo / "build" / "echo.so") == [{"topic": published(), "body": {"content": "hello"}}]
+
+
+@pytest.mark.parametrize("linker", ["bfd", "gold", "lld"])
+def test_every_linker_takes_what_is_exported(kit, echo, linker):
+    if not shutil.which("ld." + linker):
+        pytest.skip(f"no ld.{linker}")
+    kit.configure(without_cxx(echo), f"-DCMAKE_MODULE_LINKER_FLAGS=-fuse-ld={linker}")
+    kit.build(echo)
+    assert exported(echo / "build" / "echo.so") == ["valawai_plugin_entry"]
+
+
+@pytest.mark.parametrize("languages, source, wanted", [("C", "echo.cpp", "CXX"), ("CXX", "echo.c", "C")])
+def test_a_source_in_a_language_that_the_project_has_not(kit, echo, languages, source, wanted):
+    """CMake would leave it out, and there would be no plugin in the plugin."""
+    (echo / "echo.cpp").write_bytes((echo / "echo.c").read_bytes())
+    lists = echo / "CMakeLists.txt"
+    lists.write_text(lists.read_text().replace("LANGUAGES C CXX", "LANGUAGES " + languages).replace("echo.c ", source + " "))
+    output = " ".join(run("cmake", "-B", "build", cwd=echo, env=kit.env, status=1).split())
+    assert f"{source} wants the language {wanted}, and the project has only: {languages}." in output
+    assert output.count("CMake Error") == 1
+
+
+def test_a_document_that_is_not_there(kit, echo):
+    os.remove(echo / "asyncapi.yaml")
+    output = run("cmake", "-B", "build", cwd=without_cxx(echo), env=kit.env, status=1)
+    assert "asyncapi.yaml: no such file" in " ".join(output.split()) and output.count("CMake Error") == 1
 
 
 def test_pkg_config(kit, echo):
@@ -178,6 +222,20 @@ def test_pkg_config(kit, echo):
     assert exported(echo / "echo.so") == ["valawai_plugin_entry"]
     assert (echo / "asyncapi.yaml").read_bytes() + b"\0" in (echo / "echo.so").read_bytes()
     assert kit.echo(echo / "echo.so") == [{"topic": published(), "body": {"content": "hello"}}]
+
+
+def test_pkg_config_cxx(kit, echo):
+    if not shutil.which("g++"):
+        pytest.skip("no g++")
+    in_cxx(echo, "CXX")
+    line = (r"""eval g++ -std=c++17 -shared -fPIC -fvisibility=hidden -o echo.so -DVALAWAI_PLUGIN_VERSION='\"1.0.0\"' """
+            "$(pkg-config --cflags valawai-host) echo.cpp $(pkg-config --variable=asyncapi valawai-host)")
+    exports = " -Wl,--version-script=$(pkg-config --variable=exports valawai-host)"
+    run("sh", "-e", "-c", line, cwd=echo, env=kit.env)
+    assert len(exported(echo / "echo.so")) > 1  # or the flag would be for nothing
+    run("sh", "-e", "-c", line + exports, cwd=echo, env=kit.env)
+    assert exported(echo / "echo.so") == ["valawai_plugin_entry"]
+    assert "good" in kit.check(echo / "echo.so")
 
 
 @pytest.mark.parametrize("name", ["echo", "load", "guard"])
