@@ -1,18 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # What `cmake --install` puts where, in two components: `host` runs plugins, `dev` builds them. All that `dev` brings finds
-# its neighbours from where it lies, so `--prefix` may move it; the other files name the prefix of the configuration.
+# its neighbours from where it lies, and what of `host` names a directory is written when it is installed: `--prefix` may be any.
 include(CMakePackageConfigHelpers)
 
 set(VALAWAI_INSTALL_CMAKEDIR ${CMAKE_INSTALL_LIBDIR}/cmake/ValawaiHost)
 set(VALAWAI_INSTALL_PKGCONFIGDIR ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-
-# With /usr the settings belong to /etc. With any other prefix they stay below it, where --prefix and DESTDIR find them.
-set(VALAWAI_INSTALL_SETTINGSDIR ${CMAKE_INSTALL_SYSCONFDIR}/valawai-host)
-set(VALAWAI_SETTINGSDIR ${CMAKE_INSTALL_FULL_SYSCONFDIR}/valawai-host)
-if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
-  set(VALAWAI_INSTALL_SETTINGSDIR ${VALAWAI_SETTINGSDIR})
-endif()
-set(VALAWAI_PLUGINDIR ${CMAKE_INSTALL_PREFIX}/${VALAWAI_INSTALL_PLUGINDIR})
 
 set(parts ${CMAKE_CURRENT_LIST_DIR}/install)
 set(made ${CMAKE_BINARY_DIR}/install)
@@ -20,10 +12,13 @@ set(made ${CMAKE_BINARY_DIR}/install)
 # ---- host ----
 
 install(TARGETS valawai-host EXPORT ValawaiHost RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT host)
-configure_file(${parts}/echo.conf.in ${made}/echo.conf @ONLY)
-install(FILES ${made}/echo.conf DESTINATION ${VALAWAI_INSTALL_SETTINGSDIR} COMPONENT host)
-configure_file(${parts}/valawai-host@.service.in ${made}/valawai-host@.service @ONLY)
-install(FILES ${made}/valawai-host@.service DESTINATION lib/systemd/system COMPONENT host)
+install(
+  CODE "set(VALAWAI_INSTALL_BINDIR \"${CMAKE_INSTALL_BINDIR}\")
+  set(VALAWAI_INSTALL_DOCDIR \"${CMAKE_INSTALL_DOCDIR}\")
+  set(VALAWAI_INSTALL_PLUGINDIR \"${VALAWAI_INSTALL_PLUGINDIR}\")
+  set(VALAWAI_INSTALL_SYSCONFDIR \"${CMAKE_INSTALL_SYSCONFDIR}\")"
+  SCRIPT ${parts}/at_prefix.cmake
+  COMPONENT host)
 install(FILES README.md CHANGELOG.md plugins.conf ${parts}/copyright DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT host)
 install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT host PATTERN man EXCLUDE)
 find_program(GZIP gzip REQUIRED)

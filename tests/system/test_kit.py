@@ -243,6 +243,23 @@ def test_every_plugin_of_the_tree_exports_one_symbol(name):
     assert exported(os.path.join(BUILD, "plugins", name + ".so")) == ["valawai_plugin_entry"]
 
 
+@pytest.mark.parametrize("prefix", ["/usr", "/usr/local", "/opt/valawai"])
+def test_what_is_installed_names_its_prefix(tmp_path, prefix):
+    """Whatever prefix the configuration was for. DESTDIR, which packages are made with, is no part of it."""
+    run("cmake", "--install", BUILD, "--prefix", prefix, env={"DESTDIR": str(tmp_path)})
+    settings = ("" if prefix == "/usr" else prefix) + "/etc/valawai-host"
+    conf = (tmp_path / settings[1:] / "echo.conf").read_text()
+    plugins = conf.split('plugin_directory = "')[1].split('"')[0]
+    assert plugins.startswith(prefix + "/lib/") and (tmp_path / plugins[1:] / "echo.so").exists()
+    assert f" {settings}/echo.conf\n" in conf
+    unit = (tmp_path / prefix[1:] / "lib/systemd/system/valawai-host@.service").read_text()
+    assert f"\nExecStart={prefix}/bin/valawai-host --config {settings}/%i.conf\n" in unit
+    assert f"\nEnvironmentFile=-{settings}/%i.env\n" in unit
+    assert os.path.exists(f"{tmp_path}{prefix}/bin/valawai-host")
+    assert os.path.exists(f"{tmp_path}{unit.split('Documentation=file:')[1].split()[0]}")
+    assert str(tmp_path) not in conf + unit
+
+
 def test_strict_c11(kit, tmp_path):
     source = tmp_path / "strict.c"
     source.write_text("#include <valawai/plugin.h>\nint main(void) { return (int)sizeof(struct valawai_plugin) == 0; }\n")

@@ -12,9 +12,8 @@ import time
 import pytest
 
 from broker import wait_until
-from host import BUILD, published, received
-
-UNIT = os.path.join(BUILD, "install", "valawai-host@.service")
+from host import published, received
+from test_kit import Kit
 
 
 class Manager:
@@ -122,16 +121,19 @@ def test_a_start_that_fails_is_never_ready(tmp_path, new_host):
     manager.close()
 
 
-def unit():
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    """[Service] of the unit as it is installed, and as systemd would split its lines: no blank in the prefix."""
+    prefix = tmp_path_factory.mktemp("installed") / "prefix"
+    Kit(prefix)
     parser = configparser.RawConfigParser(strict=False, delimiters=("=",))
     parser.optionxform = str
-    with open(UNIT, encoding="utf-8") as file:
+    with open(prefix / "lib" / "systemd" / "system" / "valawai-host@.service", encoding="utf-8") as file:
         parser.read_file(file)
-    return parser
+    return dict(parser["Service"])
 
 
-def test_the_unit_relies_on_what_the_host_does():
-    service = dict(unit()["Service"])
+def test_the_unit_relies_on_what_the_host_does(service):
     assert service["Type"] == "notify"
     assert service["ExecStart"].split()[1:] == ["--config", os.path.dirname(service["EnvironmentFile"][1:]) + "/%i.conf"]
     # Its time to stop is longer than the host's own, which is grace_seconds and what takes leave after that.
@@ -140,16 +142,14 @@ def test_the_unit_relies_on_what_the_host_does():
     assert service["Environment"] == "LOG_DIR=%L/" + service["LogsDirectory"]
 
 
-def test_the_units_command_runs(tmp_path, new_host, broker, mov):
-    """ExecStart with its settings, as far as systemd would do: the template's %i and paths, the environment, the socket."""
-    service = dict(unit()["Service"])
+def test_the_units_command_runs(tmp_path, new_host, broker, mov, service):
+    """ExecStart with its settings, as far as systemd would do: the template's %i, the environment, the socket. Its program and
+    the plugin that echo.conf names are where the unit was installed to."""
     manager = Manager(str(tmp_path / "notify"))
-    with open(os.path.join(BUILD, "install", "echo.conf"), encoding="utf-8") as file:
-        conf = file.read()
-    installed = conf.split('plugin_directory = "')[1].split('"')[0]
-    host = new_host(broker, plugins=(), args=service["ExecStart"].replace("%i", "echo").split()[1:],
+    program, *args = service["ExecStart"].replace("%i", "echo").split()
+    assert os.access(program, os.X_OK)
+    host = new_host(broker, plugins=(), args=args,
                     env={"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": str(int(service["WatchdogSec"]) * 1000000)})
-    host.arguments[1] = host.write("etc/echo.conf", conf.replace(installed, os.path.join(BUILD, "plugins")))
     host.start()
     host.wait(manager.ready, what="READY=1")
     assert manager.beats()
