@@ -53,7 +53,7 @@ static void help(void)
          "has to be on at the broker: rabbitmqctl trace_on, and trace_off afterwards.\n"
          "\n"
          "new writes the project of a component that is called c0_…, c1_… or c2_…, into a directory\n"
-         "of that name. It builds, passes its own test, and publishes what it receives.\n"
+         "of that name. It builds, passes its own tests, and publishes what it receives.\n"
          "\n"
          "  -c, --config FILE  read FILE and not ./plugins.conf\n"
          "  --strict           of check: a warning is an error\n"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * valawai-host new: writes the project of a component, which builds and passes its own test. The files are those of
+ * valawai-host new: writes the project of a component, which builds and passes its own tests. The files are those of
  * host/new with another name in them. */
 #include <errno.h>
 #include <fcntl.h>

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -184,6 +185,7 @@ def test_cxx(kit, echo, compiler, build, languages):
                   f"-DCMAKE_CXX_COMPILER={compiler}", "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wpedantic -Werror")
     kit.build(echo)
     assert exported(echo / "build" / "echo.so") == ["valawai_plugin_entry"]
+    assert (echo / "asyncapi.yaml").read_bytes() + b"\0" in (echo / "build" / "echo.so").read_bytes()
     assert kit.echo(echo / "build" / "echo.so") == [{"topic": published(), "body": {"content": "hello"}}]
 
 
@@ -374,23 +376,39 @@ def test_new_builds_passes_its_test_and_echoes(kit, tmp_path, name):
     project = tmp_path / name
     left = [path for path, content in files(project).items() if b"my_component" in content or "my_component" in path]
     assert left == [] or name == "c1_my_component"
-    kit.configure(project, "-DCMAKE_C_FLAGS=-Wall -Wextra -Werror")
+    kit.configure(project, "-DCMAKE_C_FLAGS=-Wall -Wextra -Wshadow -Wmissing-prototypes -Werror")
+    assert " -O2 " in (project / "build" / "build.ninja").read_text()  # although nobody has said what build it is to be
     kit.build(project)
-    assert "100% tests passed, 0 tests failed out of 1" in run("ctest", "--test-dir", "build", cwd=project)
+    assert "100% tests passed, 0 tests failed out of 2" in run("ctest", "--test-dir", "build", cwd=project)
     topics = f"valawai/{name[:2]}/{name[3:]}/data/"
     assert kit.echo(project / "build" / (name + ".so"), topics + "received_message") == [
         {"topic": topics + "publish_message", "body": {"content": "hello"}}]
     assert "warning" not in kit.check(project / "build" / (name + ".so"))
 
 
-@pytest.mark.parametrize("file, old, new", [
-    ("test/out.jsonl", "again", "once more"),           # another text came out
-    ("test/in.jsonl", '"content":""', '"content":"x"'),  # a message more
-    ("test/in.jsonl", '"content":"Hello"', '"content":5'),  # a message less
-    ("CMakeLists.txt", "REJECTED 1", ""),
-    ("my_component.c", "!= VALAWAI_OK", "== VALAWAI_OK"),
+def test_new_wants_no_library(kit, tmp_path):
+    """Without cmocka and json-c there is one test less, and nothing else."""
+    run(kit.host, "new", "c1_bare", cwd=tmp_path)
+    run("cmake", "-B", "build", cwd=tmp_path / "c1_bare",
+        env={**kit.env, "PKG_CONFIG_LIBDIR": str(tmp_path), "PKG_CONFIG_PATH": ""})
+    kit.build(tmp_path / "c1_bare")
+    assert "100% tests passed, 0 tests failed out of 1" in run("ctest", "--test-dir", "build", cwd=tmp_path / "c1_bare")
+
+
+@pytest.mark.parametrize("file, old, new, failed", [
+    ("test/out.jsonl", "again", "once more", "c1_my_component"),           # another text came out
+    ("test/in.jsonl", '"content":""', '"content":"x"', "c1_my_component"),  # a message more
+    ("test/in.jsonl", '"content":"Hello"', '"content":5', "c1_my_component"),  # a message less
+    ("CMakeLists.txt", "REJECTED 1", "", "c1_my_component"),
+    ("my_component.c", "!= VALAWAI_OK", "== VALAWAI_OK", "c1_my_component handler_test"),
+    ("my_component.c", "return VALAWAI_FAILED", "return VALAWAI_RETRY", "handler_test"),
+    ("my_component.c", "return VALAWAI_DONE", "return VALAWAI_WRONG", "c1_my_component handler_test"),
+    ("my_component.c", "message->body, message->len)", 'message->body, message->len) + host->publish(host, '
+     '"valawai/c1/my_component/data/publish_message", message->body, message->len)', "c1_my_component handler_test"),
+    ("test/handler_test.c", "#define PUBLISHED \"{", "#define PUBLISHED \"[{", "handler_test"),
+    ("CMakeLists.txt", "$<TARGET_FILE:c1_my_component>", "nowhere.so", "handler_test"),
 ])
-def test_the_test_of_new_can_fail(kit, tmp_path, file, old, new):
+def test_the_tests_of_new_can_fail(kit, tmp_path, file, old, new, failed):
     run(kit.host, "new", "c1_my_component", cwd=tmp_path)
     project = tmp_path / "c1_my_component"
     text = (project / file).read_text()
@@ -398,7 +416,8 @@ def test_the_test_of_new_can_fail(kit, tmp_path, file, old, new):
     (project / file).write_text(text.replace(old, new))
     kit.configure(project)
     kit.build(project)
-    assert "1 tests failed" in run("ctest", "--test-dir", "build", cwd=project, status=8)
+    output = run("ctest", "--test-dir", "build", cwd=project, status=8)
+    assert re.findall(r"- (\w+) \(Failed\)", output) == failed.split()
 
 
 def test_new_runs_as_a_component(kit, new_host, broker, mov, client, tmp_path):
