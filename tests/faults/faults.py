@@ -110,6 +110,8 @@ def cut(broker, times, long, result):
             with contextlib.suppress(TimeoutError):  # one may be open while a file reaches the disk
                 wait_until(lambda: host.fds() <= before, 5)
             descriptors.append(host.fds())
+            if descriptors[-1] > before:
+                result.measure(f"after cut {result.faults}: {', '.join(host.open_files())}")
         scene.wait_registered([host])
         result.limit("resumed after", back, 1.0)
         result.measure(f"{before} file descriptors before, {max(descriptors)} at most after")

@@ -2,6 +2,7 @@
 """The real valawai-host under test, and a client that plays the rest of the world on the broker."""
 
 import collections
+import contextlib
 import json
 import os
 import re
@@ -225,6 +226,14 @@ class Host:
 
     def fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def open_files(self):
+        """What the descriptors are, as /proc names them; some may be closed by now."""
+        found = []
+        for number in sorted(os.listdir(f"/proc/{self.pid}/fd"), key=int):
+            with contextlib.suppress(OSError):
+                found.append(os.readlink(f"/proc/{self.pid}/fd/{number}"))
+        return found
 
 
 class Client:
