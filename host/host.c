@@ -335,7 +335,8 @@ static bool asked_to_stop(void *context)
     struct signalfd_siginfo signal;
     if (read(host->signals, &signal, sizeof signal) != sizeof signal)
         return false;
-    log_info(host->log, "host", "stopping on %s", signal.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+    bool interrupt = signal.ssi_signo == SIGINT, hangup = signal.ssi_signo == SIGHUP;
+    log_info(host->log, "host", "stopping on %s", interrupt ? "SIGINT" : hangup ? "SIGHUP" : "SIGTERM");
     return true;
 }
 
@@ -349,14 +350,19 @@ static void at_second_signal(int signal)
     _exit(1);
 }
 
+/* SIGHUP, by a terminal that is closed, unless whoever started us (nohup) had it ignored: blocked, it would come. */
 static void stop_signals(sigset_t *set)
 {
+    struct sigaction hangup;
     sigemptyset(set);
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGINT);
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+        sigaddset(set, SIGHUP);
 }
 
-/* From here on the process can only be told to hurry. */
+/* From here on the process can only be told to hurry. Not by SIGHUP: a terminal that is closed sends it more than once,
+ * by itself and by its shell. */
 static void expect_second_signal(void)
 {
     sigset_t set;
@@ -364,6 +370,7 @@ static void expect_second_signal(void)
     stop_signals(&set);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
+    signal(SIGHUP, SIG_IGN);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 

@@ -8,7 +8,7 @@
 #include "plugin.h"
 #include "settings.h"
 
-/* Carries messages between the broker and the plugins until SIGTERM or SIGINT. True: stopped as asked. */
+/* Carries messages between the broker and the plugins until SIGTERM, SIGINT or SIGHUP. True: stopped as asked. */
 bool host_run(const struct settings *settings, const struct plugins *plugins, struct log *log, struct fault *fault)
     __attribute__((warn_unused_result));
 

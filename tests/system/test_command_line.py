@@ -4,6 +4,7 @@
 import os
 import re
 import shutil
+import signal
 
 import pytest
 
@@ -106,3 +107,33 @@ def test_stdout_stays_empty(new_host, broker, mov, client):
     client.collect(published(), 1)
     assert host.stop() == 0
     assert host.stdout == ""
+
+
+# --- a terminal that is closed ------------------------------------------------------------------------------------------
+
+
+def test_hangup_is_a_stop(new_host, broker, mov, client):
+    """It comes twice, by the terminal and by the shell in it."""
+    host = new_host(broker).start()
+    identifier = host.wait_healthy()["id"]
+    host.send_signal(signal.SIGHUP)
+    host.wait_record("stopping on SIGHUP")
+    if host.running():
+        host.send_signal(signal.SIGHUP)
+    assert host.exit_status() == 0
+    assert not os.path.exists(host.path("logs", "component_id.json"))
+    mov.wait_for(lambda mov: mov.unregistered == [identifier])
+    assert host.records()[-1].message == "stopped"
+
+
+def test_nohup(new_host, broker, mov, client):
+    host = new_host(broker, prefix=("nohup",)).start()
+    host.wait_healthy()
+    host.send_signal(signal.SIGHUP)
+    client.declare(published())
+    for _ in range(3):  # it would have been seen by now
+        client.publish(received(), {"content": "x"})
+        client.collect(published(), 1)
+    assert host.running() and "SIGHUP" not in host.console
+    assert host.stop() == 0
+    assert "stopping on SIGTERM" in host.console
