@@ -192,15 +192,13 @@ static void prepare_json(char *text, size_t *length)
 
 char *document_text_prepare(const char *text, size_t length, size_t *prepared, struct fault *fault)
 {
-    static const char mark[] = "\xef\xbb\xbf";
     if (length > DOCUMENT_TEXT_MAX) {
         fault_set(fault, "the text is %zu bytes long; at most %zu are read", length, DOCUMENT_TEXT_MAX);
         return NULL;
     }
-    if (length >= 3 && memcmp(text, mark, 3) == 0) {
-        text += 3;
-        length -= 3;
-    }
+    size_t mark = text_mark(text, length);
+    text += mark;
+    length -= mark;
     if (!check_characters(text, length, fault))
         return NULL;
     char *copy = memory_new(length + 1);

@@ -18,9 +18,9 @@ bool file_read_text(const char *path, size_t most, struct text *text, struct fau
         goto out;
     }
     char block[4096];
-    size_t got;
-    text_puts(text, "");
-    while ((got = fread(block, 1, sizeof block, file)) > 0 && text->len <= most)
+    size_t got = fread(block, 1, sizeof block, file), mark = text_mark(block, got);
+    text_put(text, block + mark, got - mark);
+    while (text->len <= most && (got = fread(block, 1, sizeof block, file)) > 0)
         text_put(text, block, got);
     if (ferror(file))
         fault_set(fault, "%s: %s", path, strerror(errno));

@@ -7,7 +7,7 @@
 #include "fault.h"
 #include "text.h"
 
-/* Appends the content of a file that is a text of at most `most` bytes. */
+/* Appends the content of a file that is a text of at most `most` bytes, without the byte order mark of some editors. */
 bool file_read_text(const char *path, size_t most, struct text *text, struct fault *fault)
     __attribute__((warn_unused_result));
 

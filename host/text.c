@@ -153,6 +153,12 @@ size_t text_cut(const char *bytes, size_t len, size_t most)
     return cut;
 }
 
+size_t text_mark(const char *bytes, size_t len)
+{
+    static const char mark[] = {'\xef', '\xbb', '\xbf'};
+    return len >= sizeof mark && memcmp(bytes, mark, sizeof mark) == 0 ? sizeof mark : 0;
+}
+
 void text_clear(struct text *text)
 {
     text->len = 0;

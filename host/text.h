@@ -93,6 +93,9 @@ static inline size_t text_plain(const void *bytes, size_t len, enum text_end end
     return i;
 }
 
+/* How many of the bytes are the byte order mark that some editors put before a text: 3 or 0. */
+size_t text_mark(const char *bytes, size_t len);
+
 /* How many bytes the UTF-8 character at bytes has (1–4), or 0 if it is none. */
 size_t utf8_length(const unsigned char *bytes, size_t len);
 

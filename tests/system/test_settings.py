@@ -43,6 +43,14 @@ def test_everything_from_the_file(new_host, broker, mov, client):
     assert {record.level for record in host.records("var/host.log")} == {"INFO"}
 
 
+def test_a_byte_order_mark_is_no_part_of_a_file(new_host, broker, mov, client):
+    host = new_host(conf=conf(broker))
+    for name, text in (("plugins.conf", host.read("plugins.conf")), ("secret", broker.password + "\n")):
+        host.write(name, "\ufeff" + text)
+    host.env["RABBITMQ_PASSWORD_FILE"] = "secret"
+    host.start().wait_healthy()
+
+
 def test_environment_goes_before_file(new_host, broker, mov, client):
     host = new_host(broker, conf=f"""
             broker {{ host = "192.0.2.1"  port = {free_port()}  username = "nobody"  password = "{SECRET}"
