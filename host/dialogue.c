@@ -277,7 +277,6 @@ bool dialogue_consume(struct dialogue *dialogue, const char *topic, uint16_t pre
            ask(dialogue, AMQP_BASIC_CONSUME_METHOD, &consume, fault);
 }
 
-/* A message to our own queue: if tracing is on, its copy comes before it. */
 /* A message to our own queue: if tracing is on, its copy comes before it. Whatever else comes before it is not shown:
  * it was published before we said so. */
 static bool probe(struct dialogue *dialogue, struct fault *fault)

@@ -5,20 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host.h"
 #include "log.h"
 #include "plugin.h"
 #include "settings.h"
 #include "verbs.h"
-
-int usage(const char *what, const char *which)
-{
-    struct fault fault;
-    fault_set(&fault, "%s%s%s; see valawai-host --help", what, which == NULL ? "" : " ", which == NULL ? "" : which);
-    log_last_words(NULL, fault.text);
-    return STATUS_USAGE;
-}
 
 static void help(void)
 {
@@ -56,10 +49,17 @@ static void help(void)
          "new writes the project of a component that is called c0_…, c1_… or c2_…, into a directory\n"
          "of that name. It builds, passes its own tests, and publishes what it receives.\n"
          "\n"
-         "  -c, --config FILE  read FILE and not ./plugins.conf\n"
-         "  --strict           of check: a warning is an error\n"
-         "  -h, --help         show this help\n"
-         "  -V, --version      show the version\n"
+         "  -c, --config FILE    of run, try, send, listen: read FILE and not ./plugins.conf\n"
+         "  --strict             of check: a warning is an error\n"
+         "  -t, --topic TOPIC    of try: the lines are bodies of TOPIC\n"
+         "  -v, --verbose        of try: show what became of each message\n"
+         "  -k, --keep-going     of try: do not end with the first that is rejected\n"
+         "  -f, --for SECONDS    of try: go on for so long after the input\n"
+         "  -n, --count N        of listen: end after N messages\n"
+         "  --trace              of listen: take nothing, only look\n"
+         "  -d, --dir DIRECTORY  of new: write into DIRECTORY, which must not be there yet\n"
+         "  -h, --help           show this help\n"
+         "  -V, --version        show the version\n"
          "\n"
          "Settings, in plugins.conf and in the environment (which goes before the file) [default]:\n");
     settings_help(stdout);
@@ -71,41 +71,6 @@ static void help(void)
          "Paths in the file start from its directory.\n"
          "\n"
          "Exit status: 0 stopped as asked, 1 could not do it, 2 wrong usage.");
-}
-
-int verb_run(int argc, char **argv)
-{
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {0}};
-    const char *config = NULL;
-    struct fault fault = {""};
-    int status = STATUS_FAILED;
-    struct settings *settings = NULL;
-    struct plugins plugins = {0};
-    struct log *log = NULL;
-
-    opterr = 0;
-    for (int option; (option = getopt_long(argc, argv, ":c:", options, NULL)) != -1;) {
-        if (option == ':')
-            return usage(argv[optind - 1], "wants a value");
-        if (option == '?')
-            return usage("unknown option", argv[optind - 1]);
-        config = optarg;
-    }
-
-    if (!settings_read(config, &settings, &fault))
-        goto out;
-    log = log_open(&settings->log);
-    if (!plugins_open(settings, argv + optind, (size_t)(argc - optind), &plugins, &fault))
-        goto out;
-    if (host_run(settings, &plugins, log, &fault))
-        status = STATUS_OK;
-out:
-    if (status != STATUS_OK)
-        log_last_words(log, fault.text);
-    plugins_free(&plugins);
-    log_close(log);
-    settings_free(settings);
-    return status;
 }
 
 /* clang-format off */
@@ -123,20 +88,86 @@ static const struct {
 };
 /* clang-format on */
 
+static int (*verb_find(const char *name))(int argc, char **argv)
+{
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(name, verbs[i].name) == 0)
+            return verbs[i].function;
+    return NULL;
+}
+
+/* A word that looks like no plugin was to be a verb. */
+static bool is_word(const char *name)
+{
+    size_t len = strlen(name);
+    bool plugin = strchr(name, '/') != NULL || (len > 3 && strcmp(name + len - 3, ".so") == 0);
+    return !plugin && access(name, F_OK) != 0;
+}
+
+/* Without `run`, a word among the plugins may be a verb, misspelt or in the wrong place. */
+static int check_words(int count, char **words)
+{
+    for (int i = 0; i < count; i++) {
+        struct fault fault;
+        if (!is_word(words[i]))
+            continue;
+        if (verb_find(words[i]) == NULL)
+            fault_set(&fault, "%.100s is neither a verb nor a file", words[i]);
+        else
+            fault_set(&fault, "the verb comes first: valawai-host %s ...", words[i]);
+        return usage(fault.text, NULL);
+    }
+    return STATUS_OK;
+}
+
+int verb_run(int argc, char **argv)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {0}};
+    const char *config = NULL;
+    struct fault fault = {""};
+    int status = STATUS_FAILED;
+    struct settings *settings = NULL;
+    struct plugins plugins = {0};
+    struct log *log = NULL;
+
+    opterr = 0;
+    for (int option; (option = getopt_long(argc, argv, ":c:", options, NULL)) != -1;) {
+        if (option != 'c')
+            return usage_option("", option, options, argv);
+        config = optarg;
+    }
+    if (strcmp(argv[0], "run") != 0 && check_words(argc - optind, argv + optind) != STATUS_OK)
+        return STATUS_USAGE;
+
+    if (!settings_read(config, &settings, &fault))
+        goto out;
+    log = log_open(&settings->log);
+    if (!plugins_open(settings, argv + optind, (size_t)(argc - optind), &plugins, &fault))
+        goto out;
+    if (host_run(settings, &plugins, log, &fault))
+        status = STATUS_OK;
+out:
+    if (status != STATUS_OK)
+        log_last_words(log, fault.text);
+    plugins_free(&plugins);
+    log_close(log);
+    settings_free(settings);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
+    hold_descriptors();
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             help();
-            return STATUS_OK;
+            return finish(true);
         }
         if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0) {
             puts("valawai-host " HOST_VERSION);
-            return STATUS_OK;
+            return finish(true);
         }
     }
-    for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof *verbs; i++)
-        if (strcmp(argv[1], verbs[i].name) == 0)
-            return verbs[i].function(argc - 1, argv + 1);
-    return verb_run(argc, argv);
+    int (*verb)(int, char **) = argc > 1 ? verb_find(argv[1]) : NULL;
+    return verb != NULL ? verb(argc - 1, argv + 1) : verb_run(argc, argv);
 }

@@ -101,12 +101,12 @@ static bool is_plugin(const char *path)
 
 int verb_check(int argc, char **argv)
 {
-    static const struct option options[] = {{"strict", no_argument, NULL, 's'}, {0}};
+    static const struct option options[] = {{"strict", no_argument, NULL, LONG_ONLY}, {0}};
     bool strict = false, all_good = true;
     opterr = 0;
     for (int option; (option = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
-        if (option != 's')
-            return usage("check: unknown option", argv[optind - 1]);
+        if (option != LONG_ONLY)
+            return usage_option("check", option, options, argv);
         strict = true;
     }
     if (optind == argc)
@@ -117,5 +117,5 @@ int verb_check(int argc, char **argv)
         printf("  %s\n", good ? "good" : "not good");
         all_good = all_good && good;
     }
-    return fflush(stdout) == 0 && all_good ? STATUS_OK : STATUS_FAILED;
+    return finish(all_good);
 }

@@ -159,22 +159,20 @@ int verb_listen(int argc, char **argv)
 {
     static const struct option options[] = {{"config", required_argument, NULL, 'c'},
                                             {"count", required_argument, NULL, 'n'},
-                                            {"trace", no_argument, NULL, 't'},
+                                            {"trace", no_argument, NULL, LONG_ONLY},
                                             {0}};
     const char *config = NULL;
     unsigned long count = (unsigned long)-1;
     bool trace = false;
     opterr = 0;
     for (int option; (option = getopt_long(argc, argv, ":c:n:", options, NULL)) != -1;) {
-        if (option == ':')
-            return usage(argv[optind - 1], "wants a value");
-        if (option == '?')
-            return usage("listen: unknown option", argv[optind - 1]);
+        if (option == ':' || option == '?')
+            return usage_option("listen", option, options, argv);
         if (option == 'n' && !read_count(optarg, &count))
             return usage("listen: --count wants a whole number of at least 1, not", optarg);
         if (option == 'c')
             config = optarg;
-        trace = trace || option == 't';
+        trace = trace || option == LONG_ONLY;
     }
     if (argc - optind != 1)
         return usage("listen: one topic is wanted", NULL);

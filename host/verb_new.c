@@ -82,10 +82,8 @@ int verb_new(int argc, char **argv)
     struct fault fault = {""};
     opterr = 0;
     for (int option; (option = getopt_long(argc, argv, ":d:", options, NULL)) != -1;) {
-        if (option == ':')
-            return usage(argv[optind - 1], "wants a value");
-        if (option == '?')
-            return usage("new: unknown option", argv[optind - 1]);
+        if (option != 'd')
+            return usage_option("new", option, options, argv);
         directory = optarg;
     }
     if (argc - optind != 1)
@@ -112,7 +110,7 @@ int verb_new(int argc, char **argv)
                "\n"
                "    cmake -B build && cmake --build build && ctest --test-dir build\n",
                name, directory);
-        return fflush(stdout) == 0 ? STATUS_OK : STATUS_FAILED;
+        return finish(true);
     }
     log_last_words(NULL, fault.text);
     return STATUS_FAILED;

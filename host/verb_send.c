@@ -137,10 +137,8 @@ int verb_send(int argc, char **argv)
     int status = STATUS_FAILED;
     opterr = 0;
     for (int option; (option = getopt_long(argc, argv, ":c:", options, NULL)) != -1;) {
-        if (option == ':')
-            return usage(argv[optind - 1], "wants a value");
-        if (option == '?')
-            return usage("send: unknown option", argv[optind - 1]);
+        if (option != 'c')
+            return usage_option("send", option, options, argv);
         config = optarg;
     }
     if (argc - optind < 1 || argc - optind > 2)

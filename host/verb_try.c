@@ -332,10 +332,8 @@ int verb_try(int argc, char **argv)
             if (*end != '\0' || stay < 1 || stay > 86400)
                 return usage("--for wants seconds, from 1 to 86400, not", optarg);
             break;
-        case ':':
-            return usage(argv[optind - 1], "wants a value");
         default:
-            return usage("unknown option", argv[optind - 1]);
+            return usage_option("try", option, options, argv);
         }
     }
     if (argc - optind != 1)

@@ -3,6 +3,7 @@
  * valawai-host validate: are these messages as the AsyncAPI document declares them for a topic? One message a line in,
  * one verdict a line out. The checks are made by a thread, whose stack is large enough whatever `ulimit -s` says. */
 #include <errno.h>
+#include <getopt.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +72,13 @@ int verb_validate(int argc, char **argv)
     struct contract *contract = NULL;
     FILE *file = stdin;
     int status = STATUS_FAILED;
+    static const struct option options[] = {{0}};
+    opterr = 0;
+    int option = getopt_long(argc, argv, ":", options, NULL);
+    if (option != -1)
+        return usage_option("validate", option, options, argv);
+    argv += optind - 1;
+    argc -= optind - 1;
     if (argc < 3 || argc > 4)
         return usage("validate: a document, a topic and at most one file are wanted", NULL);
 
@@ -99,7 +107,7 @@ int verb_validate(int argc, char **argv)
     }
     struct lines lines = {.topic = topic, .file = file, .all_valid = true};
     pthread_join(thread_start(check_lines, &lines), NULL);
-    status = !ferror(file) && fflush(stdout) == 0 && lines.all_valid ? STATUS_OK : STATUS_FAILED;
+    status = finish(!ferror(file) && lines.all_valid);
     if (file != stdin)
         fclose(file);
 out:

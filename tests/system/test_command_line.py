@@ -5,10 +5,12 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 
 import pytest
 
-from host import ECHO, ROOT, one_line, plugin, published, received
+from broker import scaled
+from host import BINARY, ECHO, ROOT, Result, one_line, plugin, published, received
 
 
 @pytest.mark.parametrize("args", [("--help",), ("run", "--help")])
@@ -39,6 +41,94 @@ def test_wrong_usage_is_2(new_host, args, thing):
     result = new_host(plugins=(), args=args).run()
     assert result.status == 2 and result.stdout == ""
     assert result.stderr.startswith("valawai-host: ") and thing.lstrip("-") in result.stderr
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs the program in a shell that does that to its standard descriptors."""
+    def run(*args, redirect=""):
+        command = ["sh", "-c", f'exec "$@" {redirect}', "sh", BINARY, *args]
+        done = subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=scaled(20), check=False)
+        return Result(done.returncode, done.stdout, done.stderr)
+    return run
+
+
+@pytest.mark.parametrize("args, complaint", [
+    (("-xyz",), "unknown option -x"),
+    (("-cx", "-z"), "unknown option -z"),
+    (("run", "-zc"), "unknown option -z"),
+    (("-c",), "-c wants a value"),
+    (("--conf",), "--conf wants a value"),
+    (("check", "-s", "x"), "check: unknown option -s"),
+    (("check", "--strict=yes", "x"), "--strict=yes takes no value"),
+    (("validate", "--bogus", "a", "b"), "validate: unknown option --bogus"),
+    (("validate", "-b", "a", "b"), "validate: unknown option -b"),
+    (("try", "-qz", "x"), "try: unknown option -q"),
+    (("try", "-vq", "x"), "try: unknown option -q"),
+    (("try", "--verbose", "-kqz", "x"), "try: unknown option -q"),
+    (("try", "--topic=x", "-kq", "x"), "try: unknown option -q"),
+    (("try", "--verbose=x", "x"), "--verbose=x takes no value"),
+    (("try", "x", "-vf"), "-f wants a value"),
+    (("send", "-q", "x"), "send: unknown option -q"),
+    (("listen", "-t", "x"), "listen: unknown option -t"),
+    (("listen", "x", "--no"), "listen: unknown option --no"),
+    (("new", "-z", "c1_x"), "new: unknown option -z"),
+    (("new", "c1_x", "-d"), "-d wants a value"),
+])
+def test_the_wrong_option_is_named(run, args, complaint):
+    assert run(*args) == Result(2, "", f"valawai-host: {complaint}; see valawai-host --help\n")
+
+
+@pytest.mark.parametrize("args, complaint", [
+    (("chekc", ECHO), "chekc is neither a verb nor a file"),
+    ((ECHO, "help"), "help is neither a verb nor a file"),
+    (("--config", "x.conf", "send", "a", "{}"), "the verb comes first: valawai-host send ..."),
+    (("-cx.conf", "run", ECHO), "the verb comes first: valawai-host run ..."),
+])
+def test_no_verb(run, args, complaint):
+    assert run(*args) == Result(2, "", f"valawai-host: {complaint}; see valawai-host --help\n")
+
+
+@pytest.mark.parametrize("args", [("nowhere.so",), ("no/where",), ("./send",), ("run", "nowhere"), ("run", "send")])
+def test_no_file(run, args):
+    one_line(run(*args), args[-1], "No such file")
+
+
+def test_a_plugin_may_have_any_name(new_host):
+    """Whatever is there is what was meant, though its name is that of no plugin, or of a verb in the wrong place."""
+    host = new_host(plugins=("component", "send"))
+    shutil.copy(plugin("start_fails"), host.path("component"))
+    shutil.copy(plugin("no_symbol"), host.path("send"))
+    one_line(host.run(), "send", "valawai_plugin_entry")
+
+
+# --- standard descriptors -----------------------------------------------------------------------------------------------
+
+DOCUMENT = os.path.join(ROOT, "plugins", "echo", "asyncapi.yaml")
+
+
+@pytest.mark.parametrize("args", [("--help",), ("--version",), ("check", ECHO), ("check", DOCUMENT), ("new",),
+                                  ("validate", DOCUMENT, received())])
+def test_what_cannot_be_printed(run, args, tmp_path):
+    messages = tmp_path / "messages"
+    for redirect, why in ((">/dev/full", "No space left"), (">&-", "Bad file descriptor")):
+        messages.write_text('{"content":"x"}\n')
+        more = {"validate": [str(messages)], "new": ["--dir", str(tmp_path / why[:2]), "c1_x"]}.get(args[0], [])
+        one_line(run(*args, *more, redirect=redirect), "standard output", why)
+    if args[0] == "validate":  # more than fits into a buffer
+        messages.write_text('{"content":"x"}\n' * 10000)
+        one_line(run(*args, str(messages), redirect=">/dev/full"), "standard output", "No space left")
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_descriptors_are_nobody_elses(new_host, broker, mov, client, closed):
+    """The first file that is opened would be the next console, and the first socket take what is printed."""
+    host = new_host(broker, prefix=("sh", "-c", f'exec "$@" {closed}', "sh")).start()
+    host.wait_healthy()
+    assert host.stop() == 0
+    assert [record.message for record in host.records()].count("stopped") == 1  # each line is a record of the file
+    assert host.console == host.stdout == ""
 
 
 @pytest.mark.parametrize("conf", [None, "", 'plugin_directory = "none"\n', "plugin_directory = plugs\n"])

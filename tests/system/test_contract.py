@@ -66,7 +66,9 @@ def test_check_names_what_it_cannot_read(tmp_path):
         assert result.returncode == 1 and path in result.stdout
 
 
-@pytest.mark.parametrize("arguments", [("check",), ("check", "--what"), ("validate",), ("validate", DOCUMENT)])
+@pytest.mark.parametrize("arguments", [
+    ("check",), ("check", "--what"), ("check", "-s", DOCUMENT), ("validate",), ("validate", DOCUMENT),
+    ("validate", "--bogus", DOCUMENT, "x"), ("validate", DOCUMENT, "x", "-b"), ("validate", "a", "b", "c", "d")])
 def test_wrong_usage(arguments):
     result = run(*arguments)
     assert result.returncode == 2 and arguments[0] in result.stderr and result.stderr.count("\n") == 1
@@ -82,6 +84,7 @@ def test_validate_gives_a_verdict_a_line(tmp_path):
     file = tmp_path / "messages"
     file.write_text(lines[0] + "\n")
     assert run("validate", DOCUMENT, published(), str(file)).returncode == 0
+    assert run("validate", "--", DOCUMENT, published(), str(file)).returncode == 0
     assert "no channel x" in run("validate", DOCUMENT, "x").stderr
 
 

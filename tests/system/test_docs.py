@@ -240,6 +240,27 @@ def test_man_has_every_verb_and_option():
     assert in_page == in_help and len(in_help) == 7
 
 
+def test_every_option_is_described():
+    """The same short and long forms on the page and in the help, each with its verbs; and they are the program's."""
+    options = {}
+    for letter, word, verbs in re.findall(r"^  (?:-(\w), )?(--[\w-]+)(?: [A-Z]+)?  +(?:of ([a-z, ]+): )?.*$",
+                                          help_text().split("\nSettings, in")[0], re.MULTILINE):
+        options[word] = (letter, verbs.split(", ") if verbs else [])
+    part = read("docs", "man", "valawai-host.1").split("The options are:")[1].split(".Sh ENVIRONMENT")[0]
+    page = {}
+    for letter, word, text in re.findall(r"^\.It Fl (?:(\w) , )?(-[\w-]+)[^\n]*\n((?:(?!\.It ).*\n)*)", part, re.MULTILINE):
+        page["-" + word] = (letter, re.findall(r"\w+", " ".join(re.findall(r"^(?:\.Cm )(.*)$", text, re.MULTILINE))))
+    assert page == options and len(options) == 11
+    usage = help_text().split("\n\n")[0]
+    assert set(re.findall(r"--[\w-]+", usage)) | {"--help", "--version"} == set(options)
+    for word, (letter, verbs) in options.items():
+        for form in [word, *(["-" + letter] if letter else [])]:
+            for verb in verbs:  # then another option that is not known, so that nothing is done
+                ended = subprocess.run([BINARY, verb, form, *(["1"] if re.search(rf"{word} [A-Z]", usage) else []), "--no"],
+                                       capture_output=True, text=True, check=False)
+                assert ended.returncode == 2 and "unknown option --no;" in ended.stderr, (verb, form)
+
+
 def test_plugins_conf_has_every_setting():
     """The example of the tree, too."""
     text = read("plugins.conf")

@@ -280,6 +280,16 @@ def test_a_full_disk(begin, verb, client):
     assert verb("listen", IN, "--count", "1").stdout == '{"n": 1}\n'
 
 
+def test_a_closed_output(verb, client):
+    """The next descriptor, that of the connection, does not become it: the message is not lost."""
+    client.declare(IN)
+    client.publish(IN, {"n": 1})
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", BINARY, "listen", IN, "--count", "1"]
+    done = subprocess.run(command, env=environment(client.broker), capture_output=True, timeout=scaled(10), check=False)
+    assert done.returncode == 1 and b"standard output: Bad file descriptor" in done.stderr
+    assert verb("listen", IN, "--count", "1").stdout == '{"n": 1}\n'
+
+
 # --- listen --trace ---------------------------------------------------------------------------------------------------
 
 
