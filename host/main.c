@@ -34,6 +34,8 @@ static void help(void)
          "warning. validate reads messages, JSON objects, one a line, from FILE or standard input,\n"
          "checks them against what the AsyncAPI document declares for the topic, prints a verdict\n"
          "a line, and ends with 1 if one is invalid.\n"
+         "In the lines of validate and send, a byte order mark before the first and a CR before the\n"
+         "end say nothing, and blank ones are no messages.\n"
          "\n"
          "try runs a plugin without a broker: messages come from standard input, one\n"
          "a line, as {\"topic\": …, \"body\": …} or as bodies of --topic, and publications go to standard\n"

@@ -27,6 +27,8 @@ struct setting {
     const char *help;
 };
 
+#define AS_TEXT_(number) #number
+#define AS_TEXT(number) AS_TEXT_(number)
 #define AT(member) offsetof(struct settings, member)
 
 static const struct setting table[] = {
@@ -68,8 +70,8 @@ static const struct setting table[] = {
      "health file, in the log directory"},
     {"host", "grace_seconds", NULL, NUMBER, AT(host.grace_seconds), 0, 3600, "5",
      "seconds to finish what is in hand at a stop"},
-    {"host", "message_max_bytes", NULL, NUMBER, AT(host.message_max_bytes), 1024, 134217728, "16777216",
-     "larger messages are rejected, larger publications refused"},
+    {"host", "message_max_bytes", NULL, NUMBER, AT(host.message_max_bytes), 1024, 134217728,
+     AS_TEXT(MESSAGE_MAX_DEFAULT), "larger messages are rejected, larger publications refused"},
     {"host", "outbox_max_bytes", NULL, NUMBER, AT(host.outbox_max_bytes), 1024, LONG_MAX, "67108864",
      "bytes of publications that may wait for the broker"},
     {"host", "attempts", NULL, NUMBER, AT(host.attempts), 1, 1000000, "10",

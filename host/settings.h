@@ -13,6 +13,8 @@
 #include "fault.h"
 #include "log.h"
 
+#define MESSAGE_MAX_DEFAULT 16777216 /* of host.message_max_bytes, for those that read no settings */
+
 struct plugin_option {
     char *key, *value;
 };

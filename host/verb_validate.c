@@ -3,115 +3,134 @@
  * valawai-host validate: are these messages as the AsyncAPI document declares them for a topic? One message a line in,
  * one verdict a line out. The checks are made by a thread, whose stack is large enough whatever `ulimit -s` says. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <json-c/json.h>
+#include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "contract.h"
 #include "file.h"
 #include "json.h"
+#include "lines.h"
 #include "log.h"
+#include "settings.h"
 #include "text.h"
 #include "thread.h"
 #include "verbs.h"
 
-static int fail(const struct fault *fault)
-{
-    log_last_words(NULL, fault->text);
-    return STATUS_FAILED;
-}
-
-static bool check_line(const struct contract_topic *topic, struct json_tokener *reader, const char *line, size_t len,
+static bool check_line(const struct contract_topic *topic, struct json_tokener *reader, const struct line *line,
                        char *reason, size_t size)
 {
     enum contract_direction direction = topic_has(topic, CONTRACT_SUBSCRIBE) ? CONTRACT_SUBSCRIBE : CONTRACT_PUBLISH;
     struct fault fault;
-    if (!json_is_object(line, len, &fault)) {
+    if (line->at == NULL) {
+        snprintf(reason, size, "longer than %d bytes, the default of host.message_max_bytes", MESSAGE_MAX_DEFAULT);
+        return false;
+    }
+    if (!json_is_object(line->at, line->len, &fault)) {
         snprintf(reason, size, "%s", fault.text);
         return false;
     }
-    struct json_object *message = json_read(reader, line, len);
+    struct json_object *message = json_read(reader, line->at, line->len);
     bool valid = topic_check(topic, direction, message, reason, size);
     json_object_put(message);
     return valid;
 }
 
-struct lines {
+struct job {
     const struct contract_topic *topic;
-    FILE *file;
-    bool all_valid;
+    int fd;
+    const char *name; /* of the input */
+    bool read, all_valid;
+    struct fault *fault;
 };
+
+/* Those that are there. False: their verdicts cannot be printed. */
+static bool check_some(struct job *job, struct lines *lines, struct json_tokener *reader)
+{
+    struct line line;
+    while (lines_next(lines, &line)) {
+        char reason[512];
+        bool valid = check_line(job->topic, reader, &line, reason, sizeof reason);
+        job->all_valid = job->all_valid && valid;
+        printf("%lu: %s%s\n", line.number, valid ? "valid" : "invalid: ", valid ? "" : reason);
+        if (!stdout_works())
+            return false;
+    }
+    return true;
+}
 
 static void *check_lines(void *argument)
 {
-    struct lines *lines = argument;
+    struct job *job = argument;
     struct json_tokener *reader = json_reader_new();
-    char *line = NULL;
-    size_t room = 0;
-    unsigned long number = 0;
-    for (ssize_t len; (len = getline(&line, &room, lines->file)) >= 0;) {
-        char reason[512];
-        number++;
-        if (len > 0 && line[len - 1] == '\n')
-            line[--len] = '\0';
-        bool valid = check_line(lines->topic, reader, line, (size_t)len, reason, sizeof reason);
-        printf("%lu: %s%s\n", number, valid ? "valid" : "invalid: ", valid ? "" : reason);
-        lines->all_valid = lines->all_valid && valid;
-    }
-    free(line);
+    struct lines lines = {.most = MESSAGE_MAX_DEFAULT};
+    struct pollfd input = {.fd = job->fd, .events = POLLIN}; /* it may be one that does not block */
+    do {
+        poll(&input, 1, -1);
+        job->read = lines_read(&lines, job->fd, job->name, job->fault);
+    } while (job->read && check_some(job, &lines, reader) && !lines.ended);
+    lines_free(&lines);
     json_tokener_free(reader);
     return NULL;
 }
 
-int verb_validate(int argc, char **argv)
+/* False, with the fault, if something could not be read. */
+static bool validate(const char *document, const char *topic, const char *input, bool *all_valid, struct fault *fault)
 {
-    struct fault fault;
     struct text text = {0};
     struct contract *contract = NULL;
-    FILE *file = stdin;
-    int status = STATUS_FAILED;
+    struct job job = {.fd = STDIN_FILENO, .name = "standard input", .all_valid = true, .fault = fault};
+    if (!file_read_text(document, DOCUMENT_TEXT_MAX, &text, fault))
+        goto out;
+    contract = contract_read(text.at, text.len);
+    if (contract_errors(contract) > 0) {
+        fault_set(fault, "%s: the document has errors; `valawai-host check %s` shows them", document, document);
+        goto out;
+    }
+    job.topic = contract_find(contract, topic);
+    if (job.topic == NULL) {
+        fault_set(fault, "%s: has no channel %s", document, topic);
+        goto out;
+    }
+    if (input != NULL) {
+        job.name = input;
+        job.fd = open(input, O_RDONLY | O_CLOEXEC);
+    }
+    if (job.fd < 0) {
+        fault_set(fault, "%s: %s", input, strerror(errno));
+        goto out;
+    }
+    pthread_join(thread_start(check_lines, &job), NULL);
+    *all_valid = job.all_valid;
+out:
+    if (job.fd > STDIN_FILENO)
+        close(job.fd);
+    contract_free(contract);
+    text_free(&text);
+    return job.read;
+}
+
+int verb_validate(int argc, char **argv)
+{
     static const struct option options[] = {{0}};
+    struct fault fault = {""};
+    bool all_valid = false;
     opterr = 0;
     int option = getopt_long(argc, argv, ":", options, NULL);
     if (option != -1)
         return usage_option("validate", option, options, argv);
-    argv += optind - 1;
-    argc -= optind - 1;
-    if (argc < 3 || argc > 4)
+    char **words = argv + optind;
+    int count = argc - optind;
+    if (count < 2 || count > 3)
         return usage("validate: a document, a topic and at most one file are wanted", NULL);
-
-    if (!file_read_text(argv[1], DOCUMENT_TEXT_MAX, &text, &fault)) {
-        status = fail(&fault);
-        goto out;
-    }
-    contract = contract_read(text.at, text.len);
-    if (contract_errors(contract) > 0) {
-        fault_set(&fault, "%s: the document has errors; `valawai-host check %s` shows them", argv[1], argv[1]);
-        status = fail(&fault);
-        goto out;
-    }
-    const struct contract_topic *topic = contract_find(contract, argv[2]);
-    if (topic == NULL) {
-        fault_set(&fault, "%s: has no channel %s", argv[1], argv[2]);
-        status = fail(&fault);
-        goto out;
-    }
-    if (argc == 4 && strcmp(argv[3], "-") != 0)
-        file = fopen(argv[3], "re");
-    if (file == NULL) {
-        fault_set(&fault, "%s: %s", argv[3], strerror(errno));
-        status = fail(&fault);
-        goto out;
-    }
-    struct lines lines = {.topic = topic, .file = file, .all_valid = true};
-    pthread_join(thread_start(check_lines, &lines), NULL);
-    status = finish(!ferror(file) && lines.all_valid);
-    if (file != stdin)
-        fclose(file);
-out:
-    contract_free(contract);
-    text_free(&text);
+    const char *input = count == 3 && strcmp(words[2], "-") != 0 ? words[2] : NULL;
+    bool read = validate(words[0], words[1], input, &all_valid, &fault);
+    int status = finish(read && all_valid);
+    if (!read)
+        log_last_words(NULL, fault.text);
     return status;
 }

@@ -54,6 +54,23 @@ def one_line(result, *things, status=1):
         assert str(thing) in result.stderr, f"{thing!r} is not in {result.stderr!r}"
 
 
+def longest_line(command, size=100 * 1024 * 1024, **more):
+    """Gives a command one line of so many bytes, whatever it says of it. Returns the most memory that it had."""
+    block = b"x" * (1 << 20)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **more)
+    with process.stdin:
+        for _ in range(size // len(block)):
+            process.stdin.write(block)
+        most = memory_of(process.pid, "VmHWM")
+    process.wait()
+    return most
+
+
+def memory_of(pid, key):
+    with open(f"/proc/{pid}/status") as file:
+        return int(re.search(rf"^{key}:\s+(\d+) kB$", file.read(), re.MULTILINE).group(1)) * 1024
+
+
 def received(component="echo"):
     return f"valawai/c1/{component}/data/received_message"
 
@@ -212,17 +229,13 @@ class Host:
 
     # --- what it costs -----------------------------------------------------------------------------------------------
 
-    def _status(self, key):
-        with open(f"/proc/{self.pid}/status") as file:
-            return int(re.search(rf"^{key}:\s+(\d+) kB$", file.read(), re.MULTILINE).group(1)) * 1024
-
     def rss(self):
         """Resident bytes now."""
-        return self._status("VmRSS")
+        return memory_of(self.pid, "VmRSS")
 
     def peak_rss(self):
         """The most that it ever was."""
-        return self._status("VmHWM")
+        return memory_of(self.pid, "VmHWM")
 
     def fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from host import BINARY, ECHO, ROOT, published, received
+from broker import scaled
+from conftest import plain_build
+from host import BINARY, ECHO, ROOT, Result, longest_line, one_line, published, received
 
 DOCUMENT = os.path.join(ROOT, "plugins", "echo", "asyncapi.yaml")
 CORPUS = os.path.join(ROOT, "tests", "corpus")
@@ -78,14 +80,43 @@ def test_validate_gives_a_verdict_a_line(tmp_path):
     lines = ['{"content":"x"}', '{"content":""}', "[]", "", '{"content":"y","more":1}']
     result = run("validate", DOCUMENT, received(), text="\n".join(lines) + "\n")
     verdicts = [line.split(": ", 1)[1] for line in result.stdout.splitlines()]
-    assert [verdict.split(":")[0] for verdict in verdicts] == ["valid", "invalid", "invalid", "invalid", "valid"]
+    assert [verdict.split(":")[0] for verdict in verdicts] == ["valid", "invalid", "invalid", "valid"]
     assert "/content" in verdicts[1]
+    assert result.stdout.splitlines()[-1] == "5: valid"  # an empty line is no message, and counts
     assert result.returncode == 1
     file = tmp_path / "messages"
     file.write_text(lines[0] + "\n")
     assert run("validate", DOCUMENT, published(), str(file)).returncode == 0
     assert run("validate", "--", DOCUMENT, published(), str(file)).returncode == 0
     assert "no channel x" in run("validate", DOCUMENT, "x").stderr
+
+
+def test_validate_takes_what_editors_write():
+    result = run("validate", DOCUMENT, received(), text='\ufeff{"content":"x"}\r\n\r\n \n{"content":"y"}\r\n')
+    assert (result.returncode, result.stdout) == (0, "1: valid\n4: valid\n")
+
+
+def test_validate_and_a_line_over_the_limit():
+    most = 16 * 1024 * 1024
+    fits = '{"content":"%s"}' % ("x" * (most - len('{"content":""}')))
+    result = run("validate", DOCUMENT, received(), text=f'{fits}\n{fits}x\n{{"content":"y"}}\n')
+    first, second, third = result.stdout.splitlines()
+    assert (result.returncode, first, third) == (1, "1: valid", "3: valid")
+    assert second.startswith("2: invalid: ") and str(most) in second and "message_max_bytes" in second
+
+
+@plain_build
+def test_a_long_line_costs_validate_no_memory():
+    assert longest_line([BINARY, "validate", DOCUMENT, received()]) < 80 * 1024 * 1024
+
+
+def test_validate_names_what_it_cannot_read(tmp_path):
+    def failed(result, *things):
+        one_line(Result(result.returncode, result.stdout, result.stderr), *things)
+    failed(run("validate", DOCUMENT, received(), str(tmp_path)), tmp_path, "directory")
+    failed(run("validate", DOCUMENT, received(), str(tmp_path / "none")), tmp_path / "none")
+    closed = ["sh", "-c", 'exec "$@" <&-', "sh", BINARY, "validate", DOCUMENT, received()]
+    failed(subprocess.run(closed, capture_output=True, text=True, timeout=scaled(20)), "standard input")
 
 
 BROKEN = {"content": 5}

@@ -74,6 +74,21 @@ def test_send_lines(verb, client, dash):
     assert [json.loads(body)["n"] for body in client.collect(IN, 3)] == [1, 2, 3]
 
 
+def test_send_what_editors_write(verb, client):
+    """A byte order mark and the line ends of another system are no part of a message."""
+    client.declare(IN)
+    assert verb("send", IN, stdin=b'\xef\xbb\xbf{"n":1}\r\n\r\n{"n":2}\r\n{"n":3}\r') == Result(0, "", "")
+    assert client.collect(IN, 3) == [b'{"n":1}', b'{"n":2}', b'{"n":3}']
+
+
+def test_send_what_cannot_be_read(verb, client, begin):
+    client.declare(IN)
+    with open("/dev/null", "wb") as write_only:
+        process = begin("send", IN, stdin=write_only)
+        assert process.wait(scaled(20)) == 1
+    assert "standard input: Bad file descriptor" in process.stderr.read().decode()
+
+
 def test_send_nothing(verb, client):
     client.declare(IN)
     assert verb("send", IN, stdin=b"") == Result(0, "", "")
