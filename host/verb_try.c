@@ -2,7 +2,6 @@
  *
  * try: runs a plugin without a broker and without a MOV. The ring is the one that `run` has; its transport is memory:
  * messages come from standard input, a JSON text on each line, and publications go to standard output. */
-#include <errno.h>
 #include <getopt.h>
 #include <json-c/json.h>
 #include <poll.h>
@@ -15,12 +14,14 @@
 
 #include "backoff.h"
 #include "json.h"
+#include "lines.h"
 #include "memory.h"
 #include "ring.h"
-#include "text.h"
 #include "verbs.h"
 
 #define AHEAD 1000                    /* messages on their way; as prefetch, it bounds memory */
+#define TEND_MS 1000                  /* between two looks at what is slow */
+#define ENVELOPE_MAX 4096             /* bytes of a line beside its body */
 #define ID "000000000000000000000000" /* there is no MOV to give one */
 
 struct trial {
@@ -28,12 +29,13 @@ struct trial {
     bool verbose, keep_going;
     size_t body_max;
     struct ring *ring;
-    FILE *out;
+    int64_t tended;
 
-    pthread_mutex_t lock; /* of what follows, and of out */
+    pthread_mutex_t lock; /* of what follows, and of stdout */
     pthread_cond_t fewer;
     size_t on_their_way, done, rejected, published;
     bool idle; /* nothing more comes in for now: what goes out is to be seen at once */
+    bool lost; /* some of what went out */
 };
 
 /* ---- the transport ---- */
@@ -74,19 +76,21 @@ static void put_body(FILE *out, const char *body, size_t len)
 static bool trial_send(void *context, struct list *publications)
 {
     struct trial *trial = context;
+    FILE *out = stdout;
     pthread_mutex_lock(&trial->lock);
     for (struct node *node = publications->head; node != NULL; node = node->next) {
         struct publication *publication = (struct publication *)node;
-        fputs_unlocked("{\"topic\":\"", trial->out);
-        fputs_unlocked(publication->topic, trial->out); /* of the document: nothing in it wants an escape */
-        fputs_unlocked("\",\"body\":", trial->out);
-        put_body(trial->out, publication->body, publication->len);
-        fputs_unlocked("}\n", trial->out);
+        fputs_unlocked("{\"topic\":\"", out);
+        fputs_unlocked(publication->topic, out); /* of the document: nothing in it wants an escape */
+        fputs_unlocked("\",\"body\":", out);
+        put_body(out, publication->body, publication->len);
+        fputs_unlocked("}\n", out);
         publication->outcome = OUTCOME_CONFIRMED;
         trial->published++;
     }
     if (trial->idle)
-        fflush(trial->out);
+        fflush(out);
+    trial->lost = !stdout_works();
     pthread_mutex_unlock(&trial->lock);
     ring_settled(trial->ring, publications);
     return true;
@@ -108,8 +112,36 @@ static struct subscription *find_topic(const struct trial *trial, const char *to
     return NULL;
 }
 
-/* Waits while too many are on their way. False: one was rejected, and that is the end. */
-static bool put(struct trial *trial, struct subscription *from, size_t number, const char *body, size_t len)
+/* Names what is slow. The ring is the main thread's to look after, wherever that waits. */
+static void tend(struct trial *trial)
+{
+    int64_t now = clock_ms();
+    if (now - trial->tended < TEND_MS)
+        return;
+    trial->tended = now;
+    ring_tend(trial->ring, now);
+}
+
+/* [locked] Until there are fewer on their way, or it is time to look again. */
+static void wait_for_fewer(struct trial *trial)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += TEND_MS / 1000;
+    pthread_cond_timedwait(&trial->fewer, &trial->lock, &until);
+    pthread_mutex_unlock(&trial->lock);
+    tend(trial);
+    pthread_mutex_lock(&trial->lock);
+}
+
+/* [locked] False: one was rejected, or output is lost, and that is the end. */
+static bool goes_on(const struct trial *trial)
+{
+    return !trial->lost && (trial->keep_going || trial->rejected == 0);
+}
+
+/* Waits while too many are on their way. False: that is the end. */
+static bool put(struct trial *trial, struct subscription *from, unsigned long number, const char *body, size_t len)
 {
     bool too_long = len > trial->body_max;
     struct delivery *delivery = delivery_new(too_long ? 0 : len);
@@ -120,23 +152,23 @@ static bool put(struct trial *trial, struct subscription *from, size_t number, c
     if (!too_long)
         memcpy(delivery->body, body, len);
     pthread_mutex_lock(&trial->lock);
-    while (trial->on_their_way >= AHEAD)
-        pthread_cond_wait(&trial->fewer, &trial->lock);
-    bool goes_on = trial->keep_going || trial->rejected == 0;
-    trial->on_their_way += goes_on;
+    while (trial->on_their_way >= AHEAD && goes_on(trial))
+        wait_for_fewer(trial);
+    bool more = goes_on(trial);
+    trial->on_their_way += more;
     pthread_mutex_unlock(&trial->lock);
     list_put(&one, &delivery->node);
-    if (goes_on)
+    if (more)
         ring_deliver(trial->ring, &one);
     else
         list_free(&one);
-    return goes_on;
+    return more;
 }
 
-static bool refuse_line(struct trial *trial, size_t number, const char *why, const char *which)
+static bool refuse_line(struct trial *trial, unsigned long number, const char *why, const char *which)
 {
     struct fault fault;
-    fault_set(&fault, "line %zu: %s%s%s", number, why, which != NULL ? " " : "", which != NULL ? which : "");
+    fault_set(&fault, "line %lu: %s%s%s", number, why, which != NULL ? " " : "", which != NULL ? which : "");
     log_last_words(NULL, fault.text);
     pthread_mutex_lock(&trial->lock);
     trial->rejected++;
@@ -144,96 +176,95 @@ static bool refuse_line(struct trial *trial, size_t number, const char *why, con
     return trial->keep_going;
 }
 
-static bool put_envelope(struct trial *trial, size_t number, const char *line, size_t len)
+static bool put_envelope(struct trial *trial, const struct line *line)
 {
     struct fault fault;
     struct json_object *topic = NULL, *body = NULL;
-    if (!json_is_object(line, len, &fault))
-        return refuse_line(trial, number, fault.text, NULL);
-    bool goes_on;
-    struct json_object *envelope = json_read(json_thread_reader(), line, len);
+    if (!json_is_object(line->at, line->len, &fault))
+        return refuse_line(trial, line->number, fault.text, NULL);
+    bool more;
+    struct json_object *envelope = json_read(json_thread_reader(), line->at, line->len);
     if (!json_object_object_get_ex(envelope, "topic", &topic) || !json_object_is_type(topic, json_type_string) ||
         !json_object_object_get_ex(envelope, "body", &body)) {
-        goes_on = refuse_line(
-            trial, number, "is not {\"topic\": …, \"body\": …}; for bodies alone, name their topic with --topic", NULL);
+        more = refuse_line(trial, line->number,
+                           "is not {\"topic\": …, \"body\": …}; for bodies alone, name their topic with --topic", NULL);
     } else {
         const char *name = json_object_get_string(topic);
         struct subscription *from = find_topic(trial, name);
         size_t body_len;
         const char *text = json_object_to_json_string_length(body, JSON_C_TO_STRING_PLAIN, &body_len);
-        goes_on = from == NULL ? refuse_line(trial, number, "the plugin does not handle the topic", name)
-                               : put(trial, from, number, text, body_len);
+        more = from == NULL ? refuse_line(trial, line->number, "the plugin does not handle the topic", name)
+                            : put(trial, from, line->number, text, body_len);
     }
     json_object_put(envelope);
-    return goes_on;
+    return more;
+}
+
+static bool refuse_long_line(struct trial *trial, const struct line *line, size_t most)
+{
+    struct fault fault;
+    fault_set(&fault, "longer than %zu bytes; host.message_max_bytes is %zu", most, trial->body_max);
+    return refuse_line(trial, line->number, fault.text, NULL);
 }
 
 static void set_idle(struct trial *trial, bool idle)
 {
     pthread_mutex_lock(&trial->lock);
     trial->idle = idle;
-    if (idle)
-        fflush(trial->out);
+    if (idle) {
+        fflush(stdout);
+        trial->lost = !stdout_works();
+    }
     pthread_mutex_unlock(&trial->lock);
 }
 
-/* Appends what standard input has. False: that was all. */
-static bool read_more(struct trial *trial, struct text *input)
+static bool is_over(struct trial *trial)
 {
-    static char block[1 << 16];
+    pthread_mutex_lock(&trial->lock);
+    bool over = !goes_on(trial);
+    pthread_mutex_unlock(&trial->lock);
+    return over;
+}
+
+/* False: it is over before there is any. */
+static bool await_input(struct trial *trial)
+{
     struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
-    bool waits = poll(&in, 1, 0) == 0;
-    if (waits)
-        set_idle(trial, true);
-    ssize_t got;
-    do
-        got = read(STDIN_FILENO, block, sizeof block);
-    while (got < 0 && errno == EINTR);
-    if (waits)
-        set_idle(trial, false);
-    if (got > 0)
-        text_put(input, block, (size_t)got);
-    return got > 0;
-}
-
-/* False: that was the last one. */
-static bool put_line(struct trial *trial, struct subscription *from, size_t number, const char *line, size_t len)
-{
-    size_t blank = 0;
-    while (blank < len && strchr(" \t\r", line[blank]) != NULL && line[blank] != '\0')
-        blank++;
-    if (blank == len)
+    int ready = poll(&in, 1, 0);
+    tend(trial);
+    if (ready != 0)
         return true;
-    return from != NULL ? put(trial, from, number, line, len) : put_envelope(trial, number, line, len);
+    bool over = false;
+    set_idle(trial, true);
+    while (ready <= 0 && !(over = is_over(trial))) {
+        ready = poll(&in, 1, TEND_MS);
+        tend(trial);
+    }
+    set_idle(trial, false);
+    return !over;
 }
 
-static void put_lines(struct trial *trial)
+/* Until the input ends, or it is over. False: it cannot be read. */
+static bool put_lines(struct trial *trial, struct fault *fault)
 {
-    struct text input = {0};
     struct subscription *from = trial->topic != NULL ? find_topic(trial, trial->topic) : NULL;
-    size_t number = 0, looked_at = 0;
-    bool more = true, goes_on = true;
-    while (more && goes_on) {
-        more = read_more(trial, &input);
-        if (input.len == 0)
-            break;
-        const char *line = input.at, *end;
-        const char *all = input.at + input.len;
-        while (goes_on && line < all &&
-               (end = memchr(line + looked_at, '\n', (size_t)(all - line) - looked_at)) != NULL) {
-            goes_on = put_line(trial, from, ++number, line, (size_t)(end - line));
-            line = end + 1;
-            looked_at = 0;
+    struct lines lines = {.most = trial->body_max + (from == NULL ? ENVELOPE_MAX : 0)};
+    struct line line;
+    bool read = true, more = true;
+    while (read && more && !lines.ended && await_input(trial)) {
+        read = lines_read(&lines, STDIN_FILENO, "standard input", fault);
+        while (more && lines_next(&lines, &line)) {
+            if (line.at == NULL)
+                more = refuse_long_line(trial, &line, lines.most);
+            else if (from != NULL)
+                more = put(trial, from, line.number, line.at, line.len);
+            else
+                more = put_envelope(trial, &line);
         }
-        size_t left = (size_t)(all - line);
-        if (goes_on && !more && left > 0) /* without a line end */
-            goes_on = put_line(trial, from, ++number, line, left);
-        if (left > 0)
-            memmove(input.at, line, left);
-        input.len = looked_at = left;
     }
-    text_free(&input);
+    lines_free(&lines);
     set_idle(trial, true);
+    return read;
 }
 
 /* ---- */
@@ -244,12 +275,40 @@ static bool never(void *context)
     return false;
 }
 
+/* Says once that it waits, if that takes its time: whoever forgot to settle a message wonders. */
 static void wait_for_all(struct trial *trial)
 {
+    int64_t say_at = clock_ms() + TEND_MS;
+    bool said = false;
     pthread_mutex_lock(&trial->lock);
-    while (trial->on_their_way > 0 && (trial->keep_going || trial->rejected == 0))
-        pthread_cond_wait(&trial->fewer, &trial->lock);
+    while (trial->on_their_way > 0 && goes_on(trial)) {
+        if (!said && clock_ms() >= say_at) {
+            said = true;
+            fprintf(stderr, "valawai-host: the input has ended; still waiting for %zu message%s\n", trial->on_their_way,
+                    trial->on_their_way == 1 ? "" : "s");
+        }
+        wait_for_fewer(trial);
+    }
     pthread_mutex_unlock(&trial->lock);
+}
+
+static void stay_for(struct trial *trial, long stay)
+{
+    int64_t until = clock_ms() + stay * 1000;
+    for (int64_t left; (left = until - clock_ms()) > 0; tend(trial))
+        poll(NULL, 0, left < TEND_MS ? (int)left : TEND_MS);
+}
+
+static bool join(struct trial *trial, int64_t deadline)
+{
+    for (;;) {
+        int64_t until = clock_ms() + TEND_MS;
+        if (ring_join(trial->ring, until < deadline ? until : deadline))
+            return true;
+        if (until >= deadline)
+            return false;
+        tend(trial);
+    }
 }
 
 static double seconds(void)
@@ -259,7 +318,7 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* True if nothing was rejected. */
+/* True if all was read, handled and written. */
 static bool run(struct trial *trial, long stay, long grace, struct fault *fault)
 {
     if (ring_start(trial->ring, never, NULL, fault) != STARTED) {
@@ -269,31 +328,33 @@ static bool run(struct trial *trial, long stay, long grace, struct fault *fault)
     double began = seconds();
     for (size_t i = 0; i < trial->ring->seat_count; i++)
         services_set_id(trial->ring->seats[i].services, ID);
-    put_lines(trial);
+    bool read = put_lines(trial, fault);
     wait_for_all(trial);
     double took = seconds() - began;
-    if (stay > 0)
-        sleep((unsigned)stay);
+    stay_for(trial, stay);
     int64_t deadline = clock_ms() + grace * 1000;
     ring_close(trial->ring, deadline - 100);
-    bool joined = ring_join(trial->ring, deadline);
+    bool joined = join(trial, deadline);
     pthread_mutex_lock(&trial->lock);
-    if (fflush(trial->out) != 0)
-        joined = fault_set(fault, "cannot write to standard output") && joined;
     size_t messages = trial->done + trial->rejected;
+    bool handled = trial->rejected == 0;
+    struct fault lost;
+    bool written = stdout_flush(&lost);
     fprintf(stderr, "%zu message%s in %.3f s (%.0f a second): %zu done, %zu rejected; %zu publication%s\n", messages,
             messages == 1 ? "" : "s", took, took > 0 ? (double)messages / took : 0, trial->done, trial->rejected,
             trial->published, trial->published == 1 ? "" : "s");
-    bool good = trial->rejected == 0;
     pthread_mutex_unlock(&trial->lock);
-    if (!good)
+    if (!written) /* there is room for one reason: what the summary does not show goes first */
+        *fault = lost;
+    else if (!joined)
+        fault_set(fault, "the plugin did not come back from its callback or its stop");
+    else if (read && !handled)
         fault_set(fault, "not every message was handled");
     if (!joined) {
-        fault_set(fault, "the plugin did not come back from its callback or its stop");
         log_last_words(NULL, fault->text);
         _exit(STATUS_FAILED); /* it still uses what would be freed */
     }
-    return good;
+    return written && read && handled;
 }
 
 int verb_try(int argc, char **argv)
@@ -302,7 +363,7 @@ int verb_try(int argc, char **argv)
         {"config", required_argument, NULL, 'c'}, {"topic", required_argument, NULL, 't'},
         {"verbose", no_argument, NULL, 'v'},      {"keep-going", no_argument, NULL, 'k'},
         {"for", required_argument, NULL, 'f'},    {0}};
-    struct trial trial = {.out = stdout};
+    struct trial trial = {0};
     const char *config = NULL;
     char *end;
     long stay = 0;
@@ -340,7 +401,11 @@ int verb_try(int argc, char **argv)
         return usage("try wants one plugin", NULL);
 
     pthread_mutex_init(&trial.lock, NULL);
-    pthread_cond_init(&trial.fewer, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&trial.fewer, &attributes);
+    pthread_condattr_destroy(&attributes);
     static char buffer[1 << 16];
     setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
     if (!settings_read(config, &settings, &fault))

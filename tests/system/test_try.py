@@ -7,12 +7,13 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 
 import pytest
 
 from broker import scaled
 from conftest import plain_build
-from host import BINARY, BUILD, ECHO, ROOT, WRAPPER, one_line, plugin, published, received, Result
+from host import BINARY, BUILD, ECHO, ROOT, WRAPPER, longest_line, one_line, plugin, published, received, Result
 
 with open(os.path.join(BUILD, "CMakeCache.txt"), encoding="utf-8") as cache:
     ABORTS = re.search(r"^VALAWAI_ABORT_ON_MISUSE:\w+=ON$", cache.read(), re.M) is not None
@@ -111,6 +112,139 @@ def test_a_body_over_the_limit(attempt):
                      conf="host { message_max_bytes = 1024 }\n")
     assert (result.status, contents(result)) == (1, ["a"])
     assert "message_max_bytes" in result.stderr
+
+
+def test_a_long_line(attempt):
+    """Without --topic it may be as much longer as an envelope is."""
+    small = "host { message_max_bytes = 1024 }\n"
+    result = attempt(ECHO, "x" * 200000 + "\n" + bodies("a"), "--topic", received(), "--keep-going", conf=small)
+    assert (result.status, contents(result)) == (1, ["a"])
+    assert "valawai-host: line 1: longer than 1024 bytes; host.message_max_bytes is 1024" in result.stderr.splitlines()
+    fits = "x" * (1024 - len('{"content":""}'))
+    result = attempt(ECHO, envelopes("echo", fits) + "x" * 200000 + "\n" + envelopes("echo", "a"), "--keep-going", conf=small)
+    assert (result.status, contents(result)) == (1, [fits, "a"])
+    assert "line 2: longer than" in result.stderr
+
+
+@plain_build
+@pytest.mark.parametrize("arguments", [("--topic", received()), ()])
+def test_a_long_line_costs_no_memory(tmp_path, arguments):
+    assert longest_line([BINARY, "try", "--keep-going", *arguments, ECHO], cwd=tmp_path) < 80 * 1024 * 1024
+
+
+def test_what_editors_write(attempt):
+    """A byte order mark and the line ends of another system are no part of a message."""
+    result = attempt(ECHO, b'\xef\xbb\xbf{"content":"a"}\r\n\r\n{"content":"b"}\r\n{"content":"c"}\r', "--topic", received())
+    assert result.status == 0
+    assert result.stdout == "".join(f'{{"topic":"{published()}","body":{{"content":"{text}"}}}}\n' for text in "abc")
+    result = attempt(ECHO, b"\xef\xbb\xbf" + envelopes("echo", "a").replace("\n", "\r\n").encode())
+    assert (result.status, contents(result)) == (0, ["a"])
+
+
+# --- standard input and output ------------------------------------------------------------------------------------------
+
+
+def in_shell(tmp_path, command, *arguments, lines=""):
+    """What try says when its command line is that: "$@" in it is valawai-host try, as an echo of bodies."""
+    words = ["sh", "-c", command, "sh", BINARY, "try", "--topic", received(), *arguments, ECHO]
+    ended = subprocess.run(words, input=lines, capture_output=True, text=True, cwd=tmp_path, timeout=scaled(60), check=False,
+                           env={"PATH": os.environ["PATH"], "LOG_CONSOLE_LEVEL": "ERROR"})
+    return Result(ended.returncode, ended.stdout, ended.stderr)
+
+
+@pytest.mark.parametrize("command, why", [
+    ('exec "$@" >/dev/full', "No space left on device"),
+    ('exec "$@" >&-', "Bad file descriptor"),
+    ("trap '' XFSZ; ulimit -f 1; exec \"$@\" >out", "File too large"),
+])
+@pytest.mark.parametrize("arguments", [(), ("--keep-going",), ("--for", "1")])
+def test_output_that_is_lost(tmp_path, command, why, arguments):
+    """However much it is: what fits into a buffer is lost at the end, and more of it on the way."""
+    for count in (40, 20000):
+        result = in_shell(tmp_path, command, *arguments, lines=bodies("x" * 20) * count)
+        assert result.status == 1
+        summary, last = result.stderr.splitlines()
+        assert re.match(r"\d+ messages? in ", summary)
+        assert last == f"valawai-host: standard output: {why}"
+
+
+def test_output_that_is_lost_ends_it(tmp_path):
+    """Though the input goes on."""
+    with open("/dev/full", "wb") as full:
+        process = subprocess.Popen([BINARY, "try", "--topic", received(), ECHO], stdin=subprocess.PIPE, cwd=tmp_path,
+                                   stdout=full, stderr=subprocess.PIPE)
+    with process.stdin, process.stderr:
+        process.stdin.write(bodies("x").encode())
+        process.stdin.flush()
+        try:
+            assert process.wait(scaled(20)) == 1
+        finally:
+            process.kill()
+            process.wait()
+        assert process.stderr.read().decode().splitlines()[-1].startswith("valawai-host: standard output: ")
+
+
+@pytest.mark.parametrize("trap, status", [("", 128 + signal.SIGPIPE), ("trap '' PIPE; ", 0)])
+def test_a_reader_that_has_seen_enough(tmp_path, trap, status):
+    command = f'{trap}{{ "$@"; echo $? >status; }} | head -n 1'
+    result = in_shell(tmp_path, command, lines=bodies("x" * 20) * 20000)
+    assert (tmp_path / "status").read_text() == f"{status}\n"
+    assert result.stdout.count("\n") == 1 and "standard output" not in result.stderr
+
+
+@pytest.mark.parametrize("redirect, why", [("</tmp", "Is a directory"), ("<&-", "Bad file descriptor")])
+def test_input_that_cannot_be_read(tmp_path, redirect, why):
+    result = in_shell(tmp_path, f'exec "$@" {redirect}')
+    assert (result.status, result.stdout) == (1, "")
+    assert result.stderr.splitlines()[-1] == f"valawai-host: standard input: {why}"
+
+
+# --- handlers that take long --------------------------------------------------------------------------------------------
+
+
+def wait_line(process, pattern):
+    """The first line on stderr like that; the test's own time ends the wait for another."""
+    for line in process.stderr:
+        if re.search(pattern, line.decode()):
+            return line.decode()
+    raise AssertionError(f"no line like {pattern!r} before the end")
+
+
+@pytest.mark.parametrize("name, content, words, number", [
+    ("slow", "x", "a handler has been busy with one message", 2), ("later", "never", "has waited", 1),
+])
+def test_what_takes_long_is_named(tmp_path, name, content, words, number):
+    """While more input may come, and when it has ended: then once how many are waited for."""
+    (tmp_path / "plugins.conf").write_text("host { slow_seconds = 1 }\nplugin slow { milliseconds = 600000 }\n")
+    process = subprocess.Popen([BINARY, "try", "--topic", received(name), plugin(name)], cwd=tmp_path, stdin=subprocess.PIPE,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    with process.stderr:
+        timer = threading.Timer(scaled(30), process.kill)
+        timer.start()
+        try:
+            process.stdin.write(bodies(content).encode())
+            process.stdin.flush()
+            assert f"[WARNING] c1_{name}: {received(name)}: " in wait_line(process, words)
+            process.stdin.write(bodies("x").encode())
+            process.stdin.close()
+            waits = wait_line(process, "still waiting")
+            assert waits == f"valawai-host: the input has ended; still waiting for {number} message{'s'[number < 2:]}\n"
+        finally:
+            timer.cancel()
+            process.kill()
+            process.wait()
+
+
+def test_the_wait_is_said_once(attempt):
+    result = attempt(plugin("slow"), bodies("x"), "--topic", received("slow"),
+                     conf="host { slow_seconds = 1 }\nplugin slow { milliseconds = 3500 }\n")
+    assert (result.status, contents(result)) == (0, ["x"])
+    assert result.stderr.count("the input has ended; still waiting for 1 message\n") == 1
+    assert result.stderr.count("a handler has been busy") == 1
+    assert re.match(r"1 message in .*: 1 done, 0 rejected; 1 publication$", result.stderr.splitlines()[-1])
+
+
+# --- usage --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("arguments", [
