@@ -565,7 +565,7 @@ bool host_run(const struct settings *settings, const struct plugins *plugins, st
     }
     /* What still runs uses what would be freed. */
     if (ended)
-        log_warning(log, "host", "a plugin has left threads running behind its stop; it is to join them there");
+        log_warning(log, "host", PLUGIN_LEFT_THREADS);
     if (!as_asked)
         log_last_words(log, fault->text);
     if (!ended)

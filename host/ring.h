@@ -10,6 +10,9 @@
 #include "executor.h"
 #include "settings.h"
 
+/* What is said when the process has more threads after ring_join() than before. */
+#define PLUGIN_LEFT_THREADS "a plugin has left threads running behind its stop; it is to join them there"
+
 /* Where the deliveries of a subscription go. The subscription comes first: a delivery knows only that. */
 struct route {
     struct subscription subscription;

@@ -13,10 +13,12 @@
 #include <unistd.h>
 
 #include "backoff.h"
+#include "guard.h"
 #include "json.h"
 #include "lines.h"
 #include "memory.h"
 #include "ring.h"
+#include "thread.h"
 #include "verbs.h"
 
 #define AHEAD 1000                    /* messages on their way; as prefetch, it bounds memory */
@@ -357,6 +359,16 @@ static bool run(struct trial *trial, long stay, long grace, struct fault *fault)
     return written && read && handled;
 }
 
+/* The host's parts stay while a plugin's thread may call them. */
+static void end_beside(struct log *log, int status, const struct fault *fault)
+{
+    log_warning(log, "host", PLUGIN_LEFT_THREADS);
+    if (status != STATUS_OK)
+        log_last_words(NULL, fault->text);
+    guard_end();
+    exit(status);
+}
+
 int verb_try(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -372,6 +384,7 @@ int verb_try(int argc, char **argv)
     struct settings *settings = NULL;
     struct plugins plugins = {0};
     struct log *log = NULL;
+    unsigned long threads = thread_count();
 
     opterr = 0;
     for (int option; (option = getopt_long(argc, argv, ":c:t:vkf:", options, NULL)) != -1;) {
@@ -427,6 +440,8 @@ int verb_try(int argc, char **argv)
         fault_set(&fault, "%s: does not handle the topic %s", argv[optind], trial.topic);
     else if (run(&trial, stay, settings->host.grace_seconds, &fault))
         status = STATUS_OK;
+    if (!thread_few(threads))
+        end_beside(log, status, &fault);
 out:
     if (status != STATUS_OK)
         log_last_words(NULL, fault.text);

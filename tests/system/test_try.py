@@ -426,6 +426,13 @@ def test_an_exit_in_a_thread_of_the_plugins(attempt):
     assert result.stderr.splitlines()[-1].startswith("valawai-host: exit() was called in a thread that a plugin made;")
 
 
+def test_a_thread_that_outlives_its_plugin(attempt):
+    result = attempt(plugin("lingerer"), bodies("x"), "--topic", received("lingerer"),
+                     conf='plugin lingerer { how = "thread" }\n')
+    assert result.status == 0
+    assert "a plugin has left threads running behind its stop" in result.stderr
+
+
 def test_calls_of_a_destructor_come_too_late(attempt):
     result = attempt(plugin("lingerer"), bodies("x"), "--topic", received("lingerer"))
     assert result.status == 0
