@@ -348,7 +348,7 @@ static bool run(struct trial *trial, long stay, long grace, struct fault *fault)
     pthread_mutex_unlock(&trial->lock);
     if (!written) /* there is room for one reason: what the summary does not show goes first */
         *fault = lost;
-    else if (!joined)
+    else if (read && !joined)
         fault_set(fault, "the plugin did not come back from its callback or its stop");
     else if (read && !handled)
         fault_set(fault, "not every message was handled");
