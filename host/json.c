@@ -4,6 +4,7 @@
 #include <json-c/json.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "memory.h"
@@ -186,6 +187,22 @@ static struct json_object *string_of(struct tree *tree, const unsigned char *fro
     return json_read(tree->reader, (const char *)from, (size_t)(to - from));
 }
 
+/* A whole number of 19 digits or more. json-c cuts what is over 64 bits to the greatest number that is not, and then a
+ * check compares a number that nobody sent; the nearest double is what the reader of documents makes of it, too. */
+static struct json_object *whole_number(const char *text, size_t len)
+{
+    bool negative = *text == '-', fits = true;
+    uint64_t magnitude = 0;
+    for (size_t i = negative; i < len && fits; i++)
+        fits = !__builtin_mul_overflow(magnitude, UINT64_C(10), &magnitude) &&
+               !__builtin_add_overflow(magnitude, (uint64_t)(text[i] - '0'), &magnitude);
+    if (!fits || (negative && magnitude > (uint64_t)INT64_MAX + 1))
+        return json_object_new_double_s(strtod(text, NULL), text);
+    if (negative)
+        return json_object_new_int64(magnitude == 0 ? 0 : -(int64_t)(magnitude - 1) - 1);
+    return magnitude > INT64_MAX ? json_object_new_uint64(magnitude) : json_object_new_int64((int64_t)magnitude);
+}
+
 static struct json_object *number_of(struct tree *tree, const unsigned char *from, const unsigned char *to)
 {
     int64_t number = 0;
@@ -197,10 +214,11 @@ static struct json_object *number_of(struct tree *tree, const unsigned char *fro
     }
     if (simple)
         return json_object_new_int64(*from == '-' ? -number : number);
-    /* Past its end the text goes on, and json-c wants to see that a number ends. */
     text_clear(&tree->plain);
     text_put(&tree->plain, (const char *)from, (size_t)(to - from));
-    text_put(&tree->plain, " ", 1);
+    if (strpbrk(tree->plain.at, ".eE") == NULL)
+        return whole_number(tree->plain.at, tree->plain.len);
+    text_put(&tree->plain, " ", 1); /* json-c wants to see that a number ends */
     return json_read(tree->reader, tree->plain.at, tree->plain.len);
 }
 

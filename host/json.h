@@ -24,14 +24,17 @@ bool json_is_object(const char *text, size_t len, struct fault *fault) __attribu
 /* The same for any one JSON value. */
 bool json_is_value(const char *text, size_t len, struct fault *fault) __attribute__((warn_unused_result));
 
-/* Reads a text that json_is_object() accepted; the caller owns the result. One reader for each thread. */
+/* Reads a text that json_is_object() accepted, and in which numbers do not matter; the caller owns the result. One
+ * reader for each thread. */
 struct json_tokener *json_reader_new(void);
 /* [any thread] A reader of the calling thread, freed when that ends. */
 struct json_tokener *json_thread_reader(void);
 struct json_object *json_read(struct json_tokener *reader, const char *text, size_t len);
 
-/* Both in one pass, with the same result: NULL, with the reason, if it is not one JSON object. A third of what it costs
- * to let json-c read it: the reader is asked only for numbers and escapes that are not simple. */
+/* Both in one pass: NULL, with the reason, if it is not one JSON object. What is to be checked against a schema is read
+ * by this: it is json-c's result but for whole numbers beyond 64 bits, which are their nearest double here and cut to
+ * the greatest number there. A third of what it costs to let json-c read it: the reader is asked only for numbers and
+ * escapes that are not simple. */
 struct json_object *json_parse(struct json_tokener *reader, const char *text, size_t len, struct fault *fault)
     __attribute__((warn_unused_result));
 

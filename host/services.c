@@ -626,9 +626,9 @@ static bool query_is_good(struct services *services, int what, const char *query
 {
     const char *topic = what == VALAWAI_COMPONENTS ? "valawai/component/query" : "valawai/topology/query";
     char reason[384];
-    if (!json_is_object(query, strlen(query), fault))
+    struct json_object *json = json_parse(json_thread_reader(), query, strlen(query), fault);
+    if (json == NULL)
         return false;
-    struct json_object *json = json_read(json_thread_reader(), query, strlen(query));
     bool good = topic_check(contract_find(services->options.mov, topic), CONTRACT_PUBLISH, json, reason, sizeof reason);
     if (good && json_object_object_get_ex(json, "id", NULL)) {
         snprintf(reason, sizeof reason, "the id is the host's to give");

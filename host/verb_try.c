@@ -182,10 +182,10 @@ static bool put_envelope(struct trial *trial, const struct line *line)
 {
     struct fault fault;
     struct json_object *topic = NULL, *body = NULL;
-    if (!json_is_object(line->at, line->len, &fault))
+    struct json_object *envelope = json_parse(json_thread_reader(), line->at, line->len, &fault);
+    if (envelope == NULL)
         return refuse_line(trial, line->number, fault.text, NULL);
     bool more;
-    struct json_object *envelope = json_read(json_thread_reader(), line->at, line->len);
     if (!json_object_object_get_ex(envelope, "topic", &topic) || !json_object_is_type(topic, json_type_string) ||
         !json_object_object_get_ex(envelope, "body", &body)) {
         more = refuse_line(trial, line->number,

@@ -30,11 +30,11 @@ static bool check_line(const struct contract_topic *topic, struct json_tokener *
         snprintf(reason, size, "longer than %d bytes, the default of host.message_max_bytes", MESSAGE_MAX_DEFAULT);
         return false;
     }
-    if (!json_is_object(line->at, line->len, &fault)) {
+    struct json_object *message = json_parse(reader, line->at, line->len, &fault); /* as a message that is received */
+    if (message == NULL) {
         snprintf(reason, size, "%s", fault.text);
         return false;
     }
-    struct json_object *message = json_read(reader, line->at, line->len);
     bool valid = topic_check(topic, direction, message, reason, size);
     json_object_put(message);
     return valid;

@@ -119,6 +119,15 @@ def test_validate_names_what_it_cannot_read(tmp_path):
     failed(subprocess.run(closed, capture_output=True, text=True, timeout=scaled(20)), "standard input")
 
 
+def test_validate_takes_numbers_as_they_are(tmp_path):
+    document = tmp_path / "asyncapi.yaml"
+    document.write_text(Path(DOCUMENT).read_text().replace(
+        "type: string\n          minLength: 1", "type: integer\n          maximum: 1.0e+20", 1))
+    lines = ['{"content":100000000000000000000}', '{"content":1000000000000000000000}']
+    result = run("validate", str(document), received(), text="\n".join(lines) + "\n")
+    assert result.stdout.splitlines() == ["1: valid", "2: invalid: /content: 1e+21 is over the maximum 1e+20"]
+
+
 BROKEN = {"content": 5}
 
 

@@ -61,6 +61,12 @@ def test_envelopes(attempt):
     assert "Received a message to echo" in result.stderr
 
 
+def test_numbers_stay_as_they_are(attempt):
+    body = '{"content":"a","n":[100000000000000000000,-9223372036854775809,0.10]}'
+    result = attempt(ECHO, '{"topic":"%s","body":%s}\n' % (received("echo"), body))
+    assert result.status == 0 and body in result.stdout
+
+
 def test_bodies_of_one_topic(attempt):
     result = attempt(ECHO, "\n" + bodies("a") + "  \n" + '{"content":\t"b"}', "--topic", received())
     assert result.status == 0

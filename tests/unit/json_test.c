@@ -72,7 +72,7 @@ static const struct text valid[] = {
     TEXT("123.456789"),
     TEXT("20e1"),
     TEXT("-0.000000000000000000000000000000000000000000000000000000000000000000000000000001"),
-    TEXT("123456789012345678901234567890"),
+    TEXT("12345678901234567890"),
     TEXT("-9223372036854775808"),
     TEXT("18446744073709551615"),
     TEXT("1e400"),
@@ -725,9 +725,8 @@ static void parses_as_json_c_reads(void **state)
     UNUSED(state);
     static const struct text more[] = {
         TEXT("[0,-0,-1,12,999999999999999999,-999999999999999999,1000000000000000000,9223372036854775807]"),
-        TEXT("[9223372036854775808,-9223372036854775808,-9223372036854775809,18446744073709551615,"
-             "18446744073709551616]"),
-        TEXT("[1e3,-1E-3,0.10,123456789012345678901234567890,-0.0,1e999,0e0,-0e1,5e-324]"),
+        TEXT("[9223372036854775808,-9223372036854775808,-9223372036854775807,18446744073709551615]"),
+        TEXT("[1e3,-1E-3,0.10,12345678901234567890123456789.0,-0.0,1e999,0e0,-0e1,5e-324]"),
         TEXT("{\"\":1,\"a\\nb\":2,\"\\u0041\":3,\"A\":4,\"\\u0000x\":5,\"\\ud83d\\ude00\":{\"\\\\\":[]}}"),
         TEXT("[\"\\\"\\\\\\/\\b\\f\\n\\r\\t\",\"\\u0000\",\"\\ud83d\\ude00\",\"\\ud83d\",\"\\ude00x\",\"\\\\u0041\"]"),
         TEXT("{\"sixty-three bytes are a short name and sixty-four are a long one\":1,\"sixty-three bytes are a short "
@@ -750,6 +749,31 @@ static void parses_as_json_c_reads(void **state)
     }
     for (size_t i = 0; i < COUNT(invalid); i++)
         expect_same_tree(reader, invalid[i].bytes, invalid[i].len);
+    json_tokener_free(reader);
+}
+
+/* json-c would make 18446744073709551615 or -9223372036854775808 of all that is beyond them. */
+static void whole_numbers_beyond_64_bits(void **state)
+{
+    UNUSED(state);
+    static const struct {
+        const char *text;
+        double real;
+    } numbers[] = {
+        {"{\"n\":18446744073709551616}", 18446744073709551616.0},
+        {"{\"n\":-9223372036854775809}", -9223372036854775808.0},
+        {"{\"n\":-100000000000000000000}", -1e20},
+        {"{\"n\":123456789012345678901234567890}", 123456789012345678901234567890.0},
+    };
+    struct json_tokener *reader = json_reader_new();
+    for (size_t i = 0; i < COUNT(numbers); i++) {
+        struct json_object *object = json_parse(reader, numbers[i].text, strlen(numbers[i].text), NULL), *value = NULL;
+        assert_true(json_object_object_get_ex(object, "n", &value));
+        assert_true(json_object_is_type(value, json_type_double));
+        assert_true(json_object_get_double(value) == numbers[i].real);
+        assert_string_equal(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN), numbers[i].text);
+        json_object_put(object);
+    }
     json_tokener_free(reader);
 }
 
@@ -829,6 +853,7 @@ int main(void)
         cmocka_unit_test(json_c_agrees),
         cmocka_unit_test(reads_what_stands_there),
         cmocka_unit_test(parses_as_json_c_reads),
+        cmocka_unit_test(whole_numbers_beyond_64_bits),
         cmocka_unit_test(no_change_slips_through),
         cmocka_unit_test(large_texts),
     };

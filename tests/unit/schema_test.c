@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "json.h"
 #include "schema.h"
 #include "text.h"
 
@@ -41,13 +42,22 @@ static void unload(struct loaded *loaded)
     document_free(loaded->document);
 }
 
+/* The value as the host reads it in a message. */
 static struct json_object *parse(const char *text)
 {
-    struct json_tokener *reader = json_tokener_new_ex(1001);
-    struct json_object *value = json_tokener_parse_ex(reader, text, (int)strlen(text) + 1);
-    if (json_tokener_get_error(reader) != json_tokener_success)
-        fail_msg("%.100s: %s", text, json_tokener_error_desc(json_tokener_get_error(reader)));
-    json_tokener_free(reader);
+    struct text body = {0};
+    struct fault fault = {0};
+    struct json_object *value = NULL;
+    text_puts(&body, "{\"v\":");
+    text_puts(&body, text);
+    text_puts(&body, "}");
+    struct json_object *message = json_parse(json_thread_reader(), body.at, body.len, &fault);
+    if (message == NULL)
+        fail_msg("%.100s: %s", text, fault.text);
+    json_object_object_get_ex(message, "v", &value);
+    json_object_get(value);
+    json_object_put(message);
+    text_free(&body);
     return value;
 }
 
@@ -154,6 +164,12 @@ static void test_numbers(void **state)
                 "18446744073709551615 is under the minimum 1.8446744073709552e+19");
     assert_says("{const: -9223372036854775808}", "-9223372036854775808", "");
     assert_says("{minimum: -9223372036854775808.0}", "-9223372036854775808", "");
+    assert_says("{maximum: 1e20}", "1000000000000000000000", "1e+21 is over the maximum 1e+20");
+    assert_says("{minimum: -1e20}", "-1000000000000000000000", "-1e+21 is under the minimum -1e+20");
+    assert_says("{const: 100000000000000000000}", "100000000000000000000", "");
+    assert_says("{const: 18446744073709551615}", "100000000000000000000", "1e+20 is not 18446744073709551615");
+    assert_says("{type: integer, multipleOf: 7}", "70000000000000000000", "");
+    assert_says("{uniqueItems: true}", "[100000000000000000000,200000000000000000000,18446744073709551615]", "");
     assert_says("{maximum: -0.5}", "-1", "");
     assert_says("{minimum: -0.5}", "-1", "-1 is under the minimum -0.5");
     assert_says("{const: 1.0}", "1", "");
