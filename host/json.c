@@ -25,6 +25,7 @@ struct scan {
     const unsigned char *begin, *at, *end;
     struct fault *fault;
     struct tree *tree; /* NULL: only checked */
+    bool nul;          /* there was a \u0000 in a string */
 };
 
 static bool refuse(struct scan *scan, const char *what)
@@ -59,6 +60,7 @@ static bool scan_escape(struct scan *scan)
         for (int i = 2; i < 6; i++)
             if (scan->end - scan->at <= i || !is_hex(scan->at[i]))
                 return refuse(scan, "\\u without four hex digits");
+        scan->nul |= memcmp(scan->at + 2, "0000", 4) == 0;
         scan->at += 6;
         return true;
     }
@@ -255,7 +257,6 @@ static void tree_open(struct tree *tree, size_t depth, bool object)
     tree->in[depth] = value;
 }
 
-/* As json-c, which ends a name at a NUL. */
 static void tree_name(struct tree *tree, const unsigned char *from, const unsigned char *to)
 {
     const char *inside = (const char *)from + 1;
@@ -286,8 +287,13 @@ static bool scan_key(struct scan *scan)
     if (*scan->at != '"')
         return refuse(scan, "no quoted name");
     const unsigned char *from = scan->at;
+    scan->nul = false;
     if (!scan_string(scan))
         return false;
+    if (scan->nul) { /* a name ends there for json-c, and would pass for another one */
+        scan->at = from;
+        return refuse(scan, "\\u0000 in a name");
+    }
     if (scan->tree != NULL)
         tree_name(scan->tree, from, scan->at);
     skip_space(scan);

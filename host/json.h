@@ -18,7 +18,9 @@ struct json_tokener;
  * could exhaust the stack of whoever reads it. */
 #define JSON_DEPTH_MAX 1000
 
-/* True if text[0..len) is exactly one JSON object. Allocates nothing; takes time linear in len. */
+/* True if text[0..len) is exactly one JSON object, without a \u0000 in a name: json-c ends a name there, so that what
+ * is checked, and what a plugin may see, would have another name than what is passed on. Allocates nothing; takes time
+ * linear in len. */
 bool json_is_object(const char *text, size_t len, struct fault *fault) __attribute__((warn_unused_result));
 
 /* The same for any one JSON value. */

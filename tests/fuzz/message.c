@@ -93,8 +93,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 /* ---- what is expected ---- */
 
-/* What json_is_value() takes json-c takes too, strict or as the host reads it, and both mean the same. True if echo has
- * to answer the body. */
+/* What json_is_value() takes json-c takes too, strict or as the host reads it, and both mean the same. Not the other
+ * way round: json-c takes more, such as a name with \u0000 in it, which it cuts. True if echo has to answer the body.
+ */
 static bool is_for_echo(const char *body, size_t len)
 {
     struct fault fault = {""};

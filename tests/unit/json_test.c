@@ -90,6 +90,8 @@ static const struct text valid[] = {
     TEXT("\"\\ud801\\udc37\""),
     TEXT("\"\\uD834\\uDd1e\""),
     TEXT("\"\\\\u0000\""),
+    TEXT("{\"a\\\\u0000\":1}"),
+    TEXT("{\"\\u0001\":[\"\\u0000\",{\"b\":1}]}"),
     TEXT("\"\\\\a\""),
     TEXT("\"\\\\\\\"\""),
     TEXT("\"a/*b*/c/*d//e\""),
@@ -120,6 +122,10 @@ static const struct text valid[] = {
 };
 
 static const struct text invalid[] = {
+    /* a name that json-c would cut */
+    TEXT("{\"a\\u0000evil\":1}"),
+    TEXT("{\"\\u0000\":1}"),
+    TEXT("[{\"a\":1,\"\\\\\\u0000\":\"\"}]"),
     /* nothing, and not only a value */
     TEXT(""),
     TEXT(" "),
@@ -639,6 +645,7 @@ static void a_fault_says_where(void **state)
         {TEXT("{\"a\":\"\xff\"}"), "not JSON: bytes that are not UTF-8 at line 1, byte 7"},
         {TEXT("{\"a\":\"\\x\"}"), "not JSON: an unknown escape in a string at line 1, byte 7"},
         {TEXT("{\"a\":\"\\u12\"}"), "not JSON: \\u without four hex digits at line 1, byte 7"},
+        {TEXT("{\"a\":{\"b\\u0000\":1}}"), "not JSON: \\u0000 in a name at line 1, byte 7"},
         {TEXT("{\"a\":01}"), "not JSON: a number with a leading zero at line 1, byte 7"},
         {TEXT("{\"a\":-}"), "not JSON: a number without digits at line 1, byte 7"},
         {TEXT("{\"a\":nul}"), "not JSON: an unknown word at line 1, byte 6"},
@@ -727,7 +734,7 @@ static void parses_as_json_c_reads(void **state)
         TEXT("[0,-0,-1,12,999999999999999999,-999999999999999999,1000000000000000000,9223372036854775807]"),
         TEXT("[9223372036854775808,-9223372036854775808,-9223372036854775807,18446744073709551615]"),
         TEXT("[1e3,-1E-3,0.10,12345678901234567890123456789.0,-0.0,1e999,0e0,-0e1,5e-324]"),
-        TEXT("{\"\":1,\"a\\nb\":2,\"\\u0041\":3,\"A\":4,\"\\u0000x\":5,\"\\ud83d\\ude00\":{\"\\\\\":[]}}"),
+        TEXT("{\"\":1,\"a\\nb\":2,\"\\u0041\":3,\"A\":4,\"x\\\\u0000\":5,\"\\ud83d\\ude00\":{\"\\\\\":[]}}"),
         TEXT("[\"\\\"\\\\\\/\\b\\f\\n\\r\\t\",\"\\u0000\",\"\\ud83d\\ude00\",\"\\ud83d\",\"\\ude00x\",\"\\\\u0041\"]"),
         TEXT("{\"sixty-three bytes are a short name and sixty-four are a long one\":1,\"sixty-three bytes are a short "
              "name and sixty-four are a long on!e\":2}"),
