@@ -177,6 +177,7 @@ static bool name_list(struct build *build, const char *key, struct json_object *
             return false;
         }
         list->at[i] = json_object_get_string(name);
+        list->cost += cost_of((size_t)json_object_get_string_len(name));
     }
     return true;
 }
@@ -364,7 +365,8 @@ static void compile_required(struct build *build, const char *key, struct json_o
 
 static void add_member(struct members *members, const char *name, const struct schema *schema)
 {
-    uint64_t hash = name_hash(name);
+    size_t length = 0;
+    uint64_t hash = name_hash(name, &length);
     size_t i = hash & members->mask;
     while (members->slots[i].name != NULL)
         i = (i + 1) & members->mask;
@@ -449,6 +451,7 @@ static void compile_dependencies(struct build *build, const char *key, struct js
             ok = name_list(build, key, needs, &dependency.names);
         else
             ok = (dependency.schema = sub_schema(build, key, needs)) != NULL;
+        list.cost += cost_of(strlen(name));
         if (ok)
             list.at[list.count++] = dependency;
     }

@@ -66,7 +66,13 @@ bool value_equal(const struct value *a, const struct value *b, size_t *budget);
 
 /* Equal values have equal hashes. */
 uint64_t value_hash(const struct value *value, size_t *budget);
-uint64_t name_hash(const char *name);
+uint64_t name_hash(const char *name, size_t *length);
+
+/* What it costs to go through so many bytes, in steps of a check: a text to count or hash, a name to look up. */
+static inline size_t cost_of(size_t length)
+{
+    return length / 64 + 1;
+}
 
 /* The value on one line, shortened: `"some text…"`, `1.4`, `an array of 3`. */
 void value_show(struct text *text, const struct value *value);
@@ -179,6 +185,7 @@ struct schema_list {
 struct name_list {
     const char **at;
     size_t count;
+    size_t cost; /* of looking all of them up */
 };
 
 /* The values of an enum, by ascending hash, and as they were written. */
@@ -220,6 +227,7 @@ struct dependency {
 struct dependency_list {
     struct dependency *at;
     size_t count;
+    size_t cost; /* of looking all of the names up that something depends on */
 };
 
 struct condition {

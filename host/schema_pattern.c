@@ -26,6 +26,9 @@
 #define CALLS_PER_LOOK_MAX ((size_t)1024)
 #define MATCH_SECONDS 1
 
+/* Steps that the shortest match takes: not all of it goes through the items that are counted. */
+#define COST_OF_MATCH 3
+
 struct pattern {
     const struct patterns *set;
     pcre2_code *code;
@@ -246,7 +249,10 @@ enum pattern_answer pattern_match(const struct pattern *pattern, const char *tex
     if (meter.calls_per_look > CALLS_PER_LOOK_MAX)
         meter.calls_per_look = CALLS_PER_LOOK_MAX;
     pcre2_set_callout(room->limits, on_item, &meter);
-    *budget -= length / 64 < *budget ? length / 64 : *budget;
+    size_t cost = cost_of(length) + COST_OF_MATCH;
+    *budget -= cost < *budget ? cost : *budget;
+    if (*budget == 0) /* the check ends here */
+        return PATTERN_NO;
     int rc = pcre2_match(pattern->code, (PCRE2_SPTR)text, length, 0, 0, room->matched, room->limits);
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
         rc = pcre2_match(pattern->code, (PCRE2_SPTR)text, length, 0, PCRE2_NO_JIT, room->matched, room->limits);

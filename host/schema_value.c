@@ -142,6 +142,8 @@ static bool equal_objects(struct json_object *a, struct json_object *b, size_t *
     json_object_object_foreach(a, key, value)
     {
         struct json_object *other = NULL;
+        if (!spend(budget, cost_of(strlen(key))))
+            return false;
         if (!json_object_object_get_ex(b, key, &other) || !equal_json(value, other, budget, depth))
             return false;
     }
@@ -155,7 +157,7 @@ static bool equal_at(const struct value *a, const struct value *b, size_t *budge
     if (!spend(budget, 1) || a->types != b->types)
         return false;
     if ((a->types & TYPE_STRING) != 0)
-        return a->length == b->length && spend(budget, a->length / 64 + 1) && memcmp(a->text, b->text, a->length) == 0;
+        return a->length == b->length && spend(budget, cost_of(a->length)) && memcmp(a->text, b->text, a->length) == 0;
     if ((a->types & TYPE_NUMBER) != 0)
         return number_compare(&a->number, &b->number) == 0;
     if ((a->types & TYPE_BOOLEAN) != 0)
@@ -189,11 +191,13 @@ static uint64_t hash_bytes(const char *bytes, size_t length)
     return hash;
 }
 
-uint64_t name_hash(const char *name)
+uint64_t name_hash(const char *name, size_t *length)
 {
     uint64_t hash = HASH_BEGIN;
-    for (; *name != '\0'; name++)
-        hash = (hash ^ (unsigned char)*name) * UINT64_C(0x100000001b3);
+    const char *at = name;
+    for (; *at != '\0'; at++)
+        hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
+    *length = (size_t)(at - name);
     return hash;
 }
 
@@ -224,9 +228,11 @@ static uint64_t hash_object(struct json_object *json, size_t *budget, unsigned d
     json_object_object_foreach(json, key, member)
     {
         struct value value = value_of(member);
-        if (*budget == 0)
+        size_t length = 0;
+        uint64_t name = name_hash(key, &length);
+        if (!spend(budget, cost_of(length)))
             break;
-        sum += mix(name_hash(key), hash_at(&value, budget, depth));
+        sum += mix(name, hash_at(&value, budget, depth));
     }
     return sum;
 }
@@ -235,14 +241,15 @@ static uint64_t hash_at(const struct value *value, size_t *budget, unsigned dept
 {
     if (depth == VALUE_DEPTH_MAX)
         *budget = 0;
-    spend(budget, value->length / 64 + 1);
+    if (!spend(budget, cost_of(value->length)))
+        return HASH_BEGIN; /* of no use to anybody */
     if ((value->types & TYPE_STRING) != 0)
         return hash_bytes(value->text, value->length);
     if ((value->types & TYPE_NUMBER) != 0)
         return hash_number(&value->number);
     if ((value->types & TYPE_BOOLEAN) != 0)
         return mix(HASH_BEGIN + 4, (uint64_t)json_object_get_boolean(value->json));
-    if ((value->types & TYPE_NULL) != 0 || *budget == 0)
+    if ((value->types & TYPE_NULL) != 0)
         return HASH_BEGIN + 5;
     return (value->types & TYPE_ARRAY) != 0 ? hash_array(value->json, budget, depth + 1)
                                             : hash_object(value->json, budget, depth + 1);

@@ -316,7 +316,7 @@ static void assert_ends(const char *schema, const char *value, const char *wante
     bool right = schema_check(loaded.schema, json, reason, sizeof reason);
     clock_t took = clock() - begin;
     if (right || strstr(reason, wanted) == NULL)
-        fail_msg("%.200s: %s", schema, reason);
+        fail_msg("%.200s: %.100s: %s", schema, value, reason);
     assert_true(took < 10 * CLOCKS_PER_SEC); /* with room for sanitizers and valgrind */
     json_object_put(json);
     unload(&loaded);
@@ -387,6 +387,61 @@ static void test_hostile_schemas(void **state)
     text_puts(&text, "end]}");
     assert_ends(text.at, "\"no\"", "\"no\" is none of \"s0\", \"s1\"");
     text_free(&text);
+}
+
+/* A text of so many characters between two others. */
+static char *long_text(const char *before, size_t count, const char *after)
+{
+    struct text text = {0};
+    text_puts(&text, before);
+    text_reserve(&text, count + strlen(after));
+    memset(text.at + text.len, 'k', count);
+    text.len += count;
+    text_puts(&text, after);
+    return text.at;
+}
+
+/* Schemas that say no twice as often at every level: each no has to be paid for, or there is no end to them. */
+static void test_dear_refusals(void **state)
+{
+    char *string = long_text("\"", 1000000, "\""), *name = long_text("{\"", 1000000, "\":1}");
+    char *required = long_text("{required: [", 1000000, "]}");
+    char *dependency = long_text("{dependencies: {a: [", 1000000, "]}}");
+    char *depends = long_text("{not: {dependencies: {? ", 1000000, " : [b]}}}");
+    const struct {
+        int levels;
+        const char *leaf;
+        const char *value;
+    } cases[] = {
+        {12, "{maxLength: 1}", string},
+        {12, "{minLength: 2000000, maxLength: 3000000}", string},
+        {12, "{format: email}", string},
+        {12, "{enum: [a]}", string},
+        {12, "{properties: {a: {}}, additionalProperties: false}", name},
+        {12, "{patternProperties: {a: {}}, additionalProperties: false}", name},
+        {12, "{propertyNames: {maxLength: 3}}", name},
+        {12, "{enum: [{a: 1}]}", name},
+        {12, "{const: {a: 1}}", name},
+        {20, "{multipleOf: 0.3}", "0.123456789"},
+        {15, "{multipleOf: 7.0e-300}", "1.23e+300"},
+        {12, required, "{}"},
+        {12, dependency, "{\"a\":1}"},
+        {12, depends, "{\"a\":1}"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct text text = {0};
+        for (int level = 0; level < cases[i].levels; level++)
+            text_printf(&text, "s%d: {anyOf: [{$ref: '#/s%d'}, {$ref: '#/s%d'}]}\n", level, level + 1, level + 1);
+        text_printf(&text, "s%d: %s\n$ref: '#/s0'\n", cases[i].levels, cases[i].leaf);
+        assert_ends(text.at, cases[i].value, "takes too long");
+        text_free(&text);
+    }
+    free(string);
+    free(name);
+    free(required);
+    free(dependency);
+    free(depends);
 }
 
 static void test_deep_values(void **state)
@@ -499,14 +554,14 @@ static void test_format_as_note(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reasons),        cmocka_unit_test(test_alternatives),
-        cmocka_unit_test(test_shortened),      cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_strings),        cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_circles),        cmocka_unit_test(test_references),
-        cmocka_unit_test(test_unique_items),   cmocka_unit_test(test_hostile_patterns),
-        cmocka_unit_test(test_long_strings),   cmocka_unit_test(test_hostile_schemas),
-        cmocka_unit_test(test_deep_values),    cmocka_unit_test(test_formats),
-        cmocka_unit_test(test_format_as_note),
+        cmocka_unit_test(test_reasons),       cmocka_unit_test(test_alternatives),
+        cmocka_unit_test(test_shortened),     cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_strings),       cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_circles),       cmocka_unit_test(test_references),
+        cmocka_unit_test(test_unique_items),  cmocka_unit_test(test_hostile_patterns),
+        cmocka_unit_test(test_long_strings),  cmocka_unit_test(test_hostile_schemas),
+        cmocka_unit_test(test_dear_refusals), cmocka_unit_test(test_deep_values),
+        cmocka_unit_test(test_formats),       cmocka_unit_test(test_format_as_note),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
