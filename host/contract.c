@@ -18,7 +18,18 @@
 #define FINDINGS_MAX 200
 #define HOPS_MAX 32
 
+/* How many types and values, in lists, the payloads of all messages are searched for an object. */
+#define PATIENCE 5000000
+
 /* --- findings --- */
+
+/* Whether a finding says this, behind its pointer if it has one. */
+static bool says(const struct finding *finding, const char *text)
+{
+    size_t all = strlen(finding->text), length = strlen(text);
+    return all >= length && strcmp(finding->text + all - length, text) == 0 &&
+           (all == length || finding->text[all - length - 1] == ' ');
+}
 
 /* One fault is often met in several ways; the first to tell of it is enough. */
 static bool is_known(const struct contract *contract, enum finding_kind kind, struct place place, const char *text)
@@ -26,7 +37,7 @@ static bool is_known(const struct contract *contract, enum finding_kind kind, st
     for (size_t i = 0; i < contract->finding_count && place.line > 0; i++) {
         const struct finding *finding = &contract->findings[i];
         if (finding->kind == kind && finding->place.line == place.line && finding->place.column == place.column &&
-            (kind == FINDING_ERROR || strcmp(finding->text, text) == 0))
+            (kind == FINDING_ERROR || says(finding, text)))
             return true;
     }
     return false;
@@ -45,35 +56,42 @@ static void add_finding(struct contract *contract, enum finding_kind kind, struc
         (struct finding){.kind = kind, .place = place, .text = memory_text(text)};
 }
 
-void contract_note(struct contract *contract, enum finding_kind kind, struct place place, const char *format, ...)
+/* Notes what is said of a place, which is that of a key of an object; the object is NULL if there is no pointer to
+ * tell. A pointer is dear, and hardly ever wanted: a document can have the same fault met a hundred thousand times. */
+static void note(struct contract *contract, enum finding_kind kind, struct place place, struct json_object *object,
+                 const char *key, const char *format, va_list arguments)
 {
+    char pointer[256] = "";
     struct text text = {0};
     struct text line = {0};
-    va_list arguments;
-    va_start(arguments, format);
     text_vprintf(&text, format, arguments);
-    va_end(arguments);
     text_put_line(&line, text.at, text.len);
-    if (!is_known(contract, kind, place, line.at))
-        add_finding(contract, kind, place, line.at);
+    if (!is_known(contract, kind, place, line.at)) {
+        if (object != NULL && contract->finding_count < FINDINGS_MAX) /* or else it is for nothing */
+            document_pointer(contract->document, object, key, pointer, sizeof pointer);
+        text_clear(&text);
+        text_printf(&text, "%s%s%s", pointer, pointer[0] == '\0' ? "" : ": ", line.at);
+        add_finding(contract, kind, place, text.at);
+    }
     text_free(&line);
     text_free(&text);
+}
+
+void contract_note(struct contract *contract, enum finding_kind kind, struct place place, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    note(contract, kind, place, NULL, NULL, format, arguments);
+    va_end(arguments);
 }
 
 void contract_note_at(struct contract *contract, enum finding_kind kind, struct json_object *object, const char *key,
                       const char *format, ...)
 {
-    char pointer[256] = "";
-    struct text text = {0};
     va_list arguments;
-    struct place place = document_place_of_key(contract->document, object, key);
-    if (contract->finding_count < FINDINGS_MAX) /* or else it is for nothing */
-        document_pointer(contract->document, object, key, pointer, sizeof pointer);
     va_start(arguments, format);
-    text_vprintf(&text, format, arguments);
+    note(contract, kind, document_place_of_key(contract->document, object, key), object, key, format, arguments);
     va_end(arguments);
-    contract_note(contract, kind, place, "%s%s%s", pointer, pointer[0] == '\0' ? "" : ": ", text.at);
-    text_free(&text);
 }
 
 static void note_schema_fault(void *context, struct place place, const char *text)
@@ -206,6 +224,7 @@ struct contract *contract_build(const char *text, size_t length, bool of_compone
     struct fault fault = {0};
     struct contract *contract = memory_new(sizeof *contract);
     contract->of_component = of_component;
+    contract->patience = PATIENCE;
     contract->document = document_read(text, length, &fault);
     if (contract->document == NULL) {
         note_unreadable(contract, &fault);
@@ -250,6 +269,7 @@ void contract_free(struct contract *contract)
     free(contract->name);
     ptrmap_clear(&contract->seen_for_mov);
     ptrmap_clear(&contract->circles_for_mov);
+    ptrmap_clear(&contract->seen_items);
     schemas_free(contract->schemas);
     document_free(contract->document);
     free(contract);

@@ -41,6 +41,8 @@ struct contract {
     size_t finding_count;
     size_t errors;
     bool cut;                      /* there were more findings than are kept */
+    size_t patience;               /* how many types and values may still be looked at for an object among them */
+    struct ptrmap seen_items;      /* of channels: whether they have a misspelt operation */
     struct ptrmap seen_for_mov;    /* the schemas that were looked at already as the MOV would … */
     struct ptrmap circles_for_mov; /* … also for circles */
 };

@@ -71,7 +71,7 @@ static void look_into(struct walk *walk, struct visit visit)
         return;
     }
     if (!visit.names && string_member(visit.node, "$ref") != NULL &&
-        !schemas_follow(walk->contract->schemas, visit.node, &target, &fault))
+        !schemas_learn(walk->contract->schemas, visit.node, &target, &fault))
         contract_note_at(walk->contract, FINDING_ERROR, visit.node, "$ref", "%s", fault.text);
     json_object_object_foreach(visit.node, key, value)
     {

@@ -15,6 +15,9 @@
 #define QUEUE_NAME_MAX 255 /* bytes that AMQP has for the name of a queue */
 #define SUMMARY_DEPTH 2
 #define SUMMARY_MEMBERS 16
+#define SUMMARY_NAME 100
+#define SUMMARY_VALUE 20
+#define SUMMARY_LOOKS 20000
 
 /* The words of the document, by direction. */
 static const char *const directions[] = {[CONTRACT_SUBSCRIBE] = "subscribe", [CONTRACT_PUBLISH] = "publish"};
@@ -56,63 +59,96 @@ static bool is_json_schema(struct json_object *message)
     return false;
 }
 
-/* Whether a value of this type, or of one of a list, may be an object. What is no type at all is another's error. */
-static bool type_has_object(struct json_object *type)
+/* How far is looked for an object: into so many schemas for one payload, at so many types and values in all. */
+struct search {
+    const struct contract *contract;
+    unsigned schemas;
+    size_t *values;
+};
+
+static bool may_look_at(struct search *search, size_t values)
+{
+    bool may = *search->values >= values;
+    *search->values -= may ? values : *search->values;
+    return may;
+}
+
+/* Whether a value of this type may be an object. What is no type at all is another's error. */
+static bool is_object_type(struct json_object *type)
 {
     static const char *const others[] = {"array", "boolean", "integer", "null", "number", "string"};
     for (size_t i = 0; json_object_is_type(type, json_type_string) && i < sizeof others / sizeof others[0]; i++) {
         if (strcmp(json_object_get_string(type), others[i]) == 0)
             return false;
     }
+    return true;
+}
+
+static bool type_has_object(struct search *search, struct json_object *type)
+{
     if (!json_object_is_type(type, json_type_array))
+        return is_object_type(type);
+    if (!may_look_at(search, json_object_array_length(type)))
         return true;
     for (size_t i = 0; i < json_object_array_length(type); i++) {
         struct json_object *one = json_object_array_get_idx(type, i);
-        if (!json_object_is_type(one, json_type_array) && type_has_object(one))
+        if (!json_object_is_type(one, json_type_array) && is_object_type(one))
             return true;
     }
     return false;
 }
 
-static bool may_be_object(const struct contract *contract, struct json_object *schema, unsigned *budget);
-
-/* How many of several schemas let an object be. */
-static size_t count_objects(const struct contract *contract, struct json_object *among, unsigned *budget)
+static bool values_have_object(struct search *search, struct json_object *values)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < json_object_array_length(among); i++)
-        count += may_be_object(contract, json_object_array_get_idx(among, i), budget);
-    return count;
+    if (!may_look_at(search, json_object_array_length(values)))
+        return true;
+    for (size_t i = 0; i < json_object_array_length(values); i++) {
+        if (json_object_is_type(json_object_array_get_idx(values, i), json_type_object))
+            return true;
+    }
+    return false;
 }
 
-/* Whether a schema lets any object be, as far as its types and values tell; with the budget used up, it does. */
-static bool may_be_object(const struct contract *contract, struct json_object *schema, unsigned *budget)
+static bool may_be_object(struct search *search, struct json_object *schema);
+
+/* Whether one of several schemas lets an object be, or with `all` each of them. */
+static bool may_be_objects(struct search *search, struct json_object *among, bool all)
+{
+    for (size_t i = 0; i < json_object_array_length(among); i++) {
+        if (search->schemas == 0)
+            return true;
+        if (may_be_object(search, json_object_array_get_idx(among, i)) != all)
+            return !all;
+    }
+    return all;
+}
+
+/* Whether a schema lets any object be, as far as its types and values tell; where the search ends, it does. */
+static bool may_be_object(struct search *search, struct json_object *schema)
 {
     struct json_object *part = NULL;
+    if (search->schemas == 0)
+        return true;
+    search->schemas--;
     if (json_object_is_type(schema, json_type_boolean))
         return json_object_get_boolean(schema);
-    schema = contract_follow(contract, schema, NULL);
-    if (schema == NULL || *budget == 0)
+    schema = contract_follow(search->contract, schema, NULL);
+    if (schema == NULL)
         return true;
-    --*budget;
-    if (json_object_object_get_ex(schema, "type", &part) && !type_has_object(part))
+    if (json_object_object_get_ex(schema, "type", &part) && !type_has_object(search, part))
         return false;
     if (json_object_object_get_ex(schema, "const", &part) && !json_object_is_type(part, json_type_object))
         return false;
-    if (json_object_object_get_ex(schema, "enum", &part) && json_object_is_type(part, json_type_array)) {
-        size_t objects = 0;
-        for (size_t i = 0; i < json_object_array_length(part); i++)
-            objects += (size_t)json_object_is_type(json_object_array_get_idx(part, i), json_type_object);
-        if (objects == 0)
-            return false;
-    }
-    if (json_object_object_get_ex(schema, "allOf", &part) && json_object_is_type(part, json_type_array) &&
-        count_objects(contract, part, budget) < json_object_array_length(part))
+    if (json_object_object_get_ex(schema, "enum", &part) && json_object_is_type(part, json_type_array) &&
+        !values_have_object(search, part))
         return false;
-    static const char *const choices[] = {"anyOf", "oneOf"};
-    for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++) {
-        if (json_object_object_get_ex(schema, choices[i], &part) && json_object_is_type(part, json_type_array) &&
-            count_objects(contract, part, budget) == 0)
+    static const struct {
+        const char *key;
+        bool all;
+    } keys[] = {{"allOf", true}, {"anyOf", false}, {"oneOf", false}};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if (json_object_object_get_ex(schema, keys[i].key, &part) && json_object_is_type(part, json_type_array) &&
+            !may_be_objects(search, part, keys[i].all))
             return false;
     }
     return true;
@@ -122,8 +158,8 @@ static bool may_be_object(const struct contract *contract, struct json_object *s
  * a payload says in an object: `payload: true` is no payload to it. */
 static void check_is_object(struct messages *messages, struct json_object *message, struct json_object *payload)
 {
-    unsigned budget = 100;
-    if (json_object_is_type(payload, json_type_boolean) || !may_be_object(messages->contract, payload, &budget))
+    struct search search = {.contract = messages->contract, .schemas = 100, .values = &messages->contract->patience};
+    if (json_object_is_type(payload, json_type_boolean) || !may_be_object(&search, payload))
         complain(messages, message, "payload", "a message of VALAWAI has to be an object");
 }
 
@@ -225,7 +261,10 @@ static void read_side(struct contract *contract, struct contract_topic *topic, s
 /* An operation under another name, which everybody would pass over: `subcribe`. */
 static bool note_misspelt(struct contract *contract, struct json_object *item)
 {
+    uint64_t seen = 0;
     bool any = false;
+    if (ptrmap_get(&contract->seen_items, item, &seen)) /* several channels may refer to it */
+        return seen != 0;
     json_object_object_foreach(item, key, value)
     {
         if (strcmp(key, "subscribe") == 0 || strcmp(key, "publish") == 0 || strncmp(key, "x-", 2) == 0 ||
@@ -234,6 +273,7 @@ static bool note_misspelt(struct contract *contract, struct json_object *item)
         any = true;
         contract_note_at(contract, FINDING_ERROR, item, key, "is neither subscribe nor publish");
     }
+    ptrmap_put(&contract->seen_items, item, any);
     return any;
 }
 
@@ -484,13 +524,38 @@ bool topic_passes_on(const struct contract_topic *from, const struct contract_to
 
 /* --- summaries --- */
 
-static void summarise(const struct contract *contract, struct json_object *schema, unsigned depth, struct text *text);
+/* A summary while it is written. It ends early when it has got longer than anybody wants it, or has taken too long. */
+struct summary {
+    const struct contract *contract;
+    struct text text;
+    size_t size;
+    size_t looks; /* how many required names may still be looked at */
+};
 
-static bool is_required(struct json_object *schema, const char *name)
+static void summarise(struct summary *summary, struct json_object *schema, unsigned depth);
+
+static bool is_ended(const struct summary *summary)
+{
+    return summary->text.len > summary->size || summary->looks == 0;
+}
+
+/* What is of the document, on one line and no longer than that. */
+static void put_short(struct text *text, const char *bytes, size_t most)
+{
+    size_t length = strnlen(bytes, most + 1);
+    size_t shown = text_cut(bytes, length, most);
+    text_put_line(text, bytes, shown);
+    text_puts(text, shown < length ? "…" : "");
+}
+
+static bool is_required(struct summary *summary, struct json_object *schema, const char *name)
 {
     struct json_object *names = NULL;
     json_object_object_get_ex(schema, "required", &names);
     for (size_t i = 0; json_object_is_type(names, json_type_array) && i < json_object_array_length(names); i++) {
+        if (summary->looks == 0)
+            return false;
+        summary->looks--;
         struct json_object *one = json_object_array_get_idx(names, i);
         if (json_object_is_type(one, json_type_string) && strcmp(json_object_get_string(one), name) == 0)
             return true;
@@ -498,9 +563,9 @@ static bool is_required(struct json_object *schema, const char *name)
     return false;
 }
 
-static void summarise_object(const struct contract *contract, struct json_object *schema, unsigned depth,
-                             struct text *text)
+static void summarise_object(struct summary *summary, struct json_object *schema, unsigned depth)
 {
+    struct text *text = &summary->text;
     struct json_object *properties = object_member(schema, "properties");
     size_t count = 0;
     if (properties == NULL || depth >= SUMMARY_DEPTH) {
@@ -510,14 +575,15 @@ static void summarise_object(const struct contract *contract, struct json_object
     text_puts(text, "{");
     json_object_object_foreach(properties, name, property)
     {
-        if (count == SUMMARY_MEMBERS) {
-            text_puts(text, ", …");
+        bool required = count < SUMMARY_MEMBERS && is_required(summary, schema, name);
+        if (count == SUMMARY_MEMBERS || is_ended(summary)) {
+            text_puts(text, count == 0 ? "…" : ", …");
             break;
         }
         text_puts(text, count++ == 0 ? "" : ", ");
-        text_put_line(text, name, strlen(name));
-        text_puts(text, is_required(schema, name) ? "*: " : ": ");
-        summarise(contract, property, depth + 1, text);
+        put_short(text, name, SUMMARY_NAME);
+        text_puts(text, required ? "*: " : ": ");
+        summarise(summary, property, depth + 1);
     }
     text_puts(text, "}");
 }
@@ -525,23 +591,26 @@ static void summarise_object(const struct contract *contract, struct json_object
 static void summarise_values(struct json_object *values, struct text *text)
 {
     for (size_t i = 0; i < json_object_array_length(values) && i < 6; i++) {
-        const char *value = json_object_get_string(json_object_array_get_idx(values, i));
+        struct json_object *value = json_object_array_get_idx(values, i);
         text_puts(text, i == 0 ? "" : "|");
-        text_put_line(text, value == NULL ? "null" : value, value == NULL ? 4 : strnlen(value, 20));
+        if (json_object_is_type(value, json_type_object) || json_object_is_type(value, json_type_array))
+            text_puts(text, json_object_is_type(value, json_type_object) ? "{…}" : "[…]");
+        else
+            put_short(text, value == NULL ? "null" : json_object_get_string(value), SUMMARY_VALUE);
     }
     if (json_object_array_length(values) > 6)
         text_puts(text, "|…");
 }
 
-static void summarise_choice(const struct contract *contract, struct json_object *schema, unsigned depth,
-                             struct text *text)
+static void summarise_choice(struct summary *summary, struct json_object *schema, unsigned depth)
 {
+    struct text *text = &summary->text;
     static const char *const keys[] = {"oneOf", "anyOf", "allOf"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         struct json_object *among = NULL;
         if (json_object_object_get_ex(schema, keys[i], &among) && json_object_is_type(among, json_type_array)) {
             if (json_object_array_length(among) == 1 && depth < SUMMARY_DEPTH)
-                return summarise(contract, json_object_array_get_idx(among, 0), depth + 1, text);
+                return summarise(summary, json_object_array_get_idx(among, 0), depth + 1);
             text_printf(text, "%s %zu", keys[i], json_object_array_length(among));
             return;
         }
@@ -549,45 +618,46 @@ static void summarise_choice(const struct contract *contract, struct json_object
     text_puts(text, "any");
 }
 
-static void summarise(const struct contract *contract, struct json_object *schema, unsigned depth, struct text *text)
+static void summarise(struct summary *summary, struct json_object *schema, unsigned depth)
 {
+    struct text *text = &summary->text;
     struct json_object *values = NULL;
     struct json_object *items = NULL;
-    schema = contract_follow(contract, schema, NULL);
+    schema = contract_follow(summary->contract, schema, NULL);
     const char *type = string_member(schema, "type");
     if (schema == NULL) {
         text_puts(text, "any");
     } else if (json_object_object_get_ex(schema, "enum", &values) && json_object_is_type(values, json_type_array)) {
         summarise_values(values, text);
     } else if (object_member(schema, "properties") != NULL || (type != NULL && strcmp(type, "object") == 0)) {
-        summarise_object(contract, schema, depth, text);
+        summarise_object(summary, schema, depth);
     } else if (type != NULL && strcmp(type, "array") == 0) {
         json_object_object_get_ex(schema, "items", &items);
         if (json_object_is_type(items, json_type_array) && json_object_array_length(items) == 1)
             items = json_object_array_get_idx(items, 0);
         text_puts(text, "[");
         if (depth < SUMMARY_DEPTH + 2)
-            summarise(contract, items, depth + 1, text);
+            summarise(summary, items, depth + 1);
         text_puts(text, "]");
     } else if (type != NULL) {
-        text_put_line(text, type, strlen(type));
+        put_short(text, type, SUMMARY_VALUE);
     } else {
-        summarise_choice(contract, schema, depth, text);
+        summarise_choice(summary, schema, depth);
     }
 }
 
 void topic_summary(const struct contract_topic *topic, enum contract_direction direction, char *summary, size_t size)
 {
     const struct contract_side *side = &topic->sides[direction];
-    struct text text = {0};
-    text_puts(&text, "");
+    struct summary made = {.contract = topic->contract, .size = size, .looks = SUMMARY_LOOKS};
+    text_puts(&made.text, "");
     if (side->payload != NULL)
-        summarise(topic->contract, side->payload, 0, &text);
+        summarise(&made, side->payload, 0);
     if (side->messages > 1)
-        text_printf(&text, " or %zu more", side->messages - 1);
-    if (text.len < size)
-        snprintf(summary, size, "%s", text.at);
+        text_printf(&made.text, " or %zu more", side->messages - 1);
+    if (made.text.len < size)
+        snprintf(summary, size, "%s", made.text.at);
     else
-        snprintf(summary, size, "%.*s…", (int)text_cut(text.at, text.len, size - sizeof "…"), text.at);
-    text_free(&text);
+        snprintf(summary, size, "%.*s…", (int)text_cut(made.text.at, made.text.len, size - sizeof "…"), made.text.at);
+    text_free(&made.text);
 }

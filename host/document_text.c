@@ -12,6 +12,8 @@
 #include "memory.h"
 #include "text.h"
 
+#define DIRECTIVES_MAX 16
+
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
@@ -27,6 +29,31 @@ static bool is_printable(const unsigned char *at, size_t size)
     if (size == 3 && at[0] == 0xef && at[1] == 0xbb && at[2] == 0xbf) /* a byte order mark within */
         return false;
     return !(size == 3 && at[0] == 0xef && at[1] == 0xbf && at[2] >= 0xbe); /* U+FFFE, U+FFFF */
+}
+
+/* Whether a line begins at this byte, with any of the breaks of YAML 1.1 before it. */
+static bool begins_line(const unsigned char *text, size_t at)
+{
+    if (at == 0 || text[at - 1] == '\n' || text[at - 1] == '\r')
+        return true;
+    return (at >= 2 && memcmp(text + at - 2, "\xc2\x85", 2) == 0) ||
+           (at >= 3 &&
+            (memcmp(text + at - 3, "\xe2\x80\xa8", 3) == 0 || memcmp(text + at - 3, "\xe2\x80\xa9", 3) == 0));
+}
+
+/* libyaml compares each %TAG with all before it: two hundred thousand of them, which fit, take it hours. They are
+ * counted wherever a line begins with one, since libyaml takes directives in more places than YAML has for them. */
+static bool check_directives(const char *text, size_t length, struct fault *fault)
+{
+    size_t count = 0;
+    const char *at = text;
+    while (length > 0 && (at = memmem(at, length - (size_t)(at - text), "%TAG", 4)) != NULL) {
+        count += begins_line((const unsigned char *)text, (size_t)(at - text));
+        if (count > DIRECTIVES_MAX)
+            return fault_set(fault, "more than %d %%TAG directives", DIRECTIVES_MAX);
+        at += 4;
+    }
+    return true;
 }
 
 static bool check_characters(const char *text, size_t length, struct fault *fault)
@@ -199,7 +226,7 @@ char *document_text_prepare(const char *text, size_t length, size_t *prepared, s
     size_t mark = text_mark(text, length);
     text += mark;
     length -= mark;
-    if (!check_characters(text, length, fault))
+    if (!check_characters(text, length, fault) || !check_directives(text, length, fault))
         return NULL;
     char *copy = memory_new(length + 1);
     if (length > 0)

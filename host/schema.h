@@ -38,6 +38,10 @@ const struct schema *schemas_one_of(struct schemas *schemas, const struct schema
 bool schemas_follow(const struct schemas *schemas, struct json_object *object, struct json_object **target,
                     struct fault *fault) __attribute__((warn_unused_result));
 
+/* The same, and remembers it: a reference may be as long as the document, and be followed for every message. */
+bool schemas_learn(struct schemas *schemas, struct json_object *object, struct json_object **target,
+                   struct fault *fault) __attribute__((warn_unused_result));
+
 void schemas_free(struct schemas *schemas);
 
 /* For a single schema: a set with the node at a JSON pointer of the document; the first fault is the reason for NULL.

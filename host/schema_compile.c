@@ -520,14 +520,28 @@ _Static_assert(sizeof keywords / sizeof keywords[0] <= RULES_MAX, "a schema has 
 
 /* --- whole schemas --- */
 
-bool schemas_follow(const struct schemas *schemas, struct json_object *object, struct json_object **target,
-                    struct fault *fault)
+static const char *ref_of(struct json_object *object, struct fault *fault)
 {
     struct json_object *ref = NULL;
     json_object_object_get_ex(object, "$ref", &ref);
-    if (!json_object_is_type(ref, json_type_string))
-        return fault_set(fault, "is no string");
-    return identifiers_resolve(schemas->identifiers, object, json_object_get_string(ref), target, fault);
+    if (json_object_is_type(ref, json_type_string))
+        return json_object_get_string(ref);
+    fault_set(fault, "is no string");
+    return NULL;
+}
+
+bool schemas_follow(const struct schemas *schemas, struct json_object *object, struct json_object **target,
+                    struct fault *fault)
+{
+    const char *ref = ref_of(object, fault);
+    return ref != NULL && identifiers_resolve(schemas->identifiers, object, ref, target, fault);
+}
+
+bool schemas_learn(struct schemas *schemas, struct json_object *object, struct json_object **target,
+                   struct fault *fault)
+{
+    const char *ref = ref_of(object, fault);
+    return ref != NULL && identifiers_learn(schemas->identifiers, object, ref, target, fault);
 }
 
 static void compile_ref(struct build *build)

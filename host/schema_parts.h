@@ -138,6 +138,10 @@ void identifiers_free(struct identifiers *identifiers);
 bool identifiers_resolve(const struct identifiers *identifiers, const struct json_object *at, const char *ref,
                          struct json_object **target, struct fault *fault);
 
+/* The same, and remembers it for the next time. */
+bool identifiers_learn(struct identifiers *identifiers, const struct json_object *at, const char *ref,
+                       struct json_object **target, struct fault *fault);
+
 /* --- the compiled form (schema_compile.c) --- */
 
 enum rule_kind {

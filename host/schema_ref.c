@@ -23,6 +23,7 @@ struct identifiers {
     struct identifier *at; /* at[0] is the document itself */
     size_t count;
     struct ptrmap bases; /* of objects with a $ref that is not relative to at[0]: which identifier it is relative to */
+    struct ptrmap known; /* of objects with a $ref: the address that it leads to, or 0 */
 };
 
 /* --- URI references (RFC 3986, section 5) --- */
@@ -190,6 +191,7 @@ void identifiers_free(struct identifiers *identifiers)
         free(identifiers->at[i].uri);
     free(identifiers->at);
     ptrmap_clear(&identifiers->bases);
+    ptrmap_clear(&identifiers->known);
     free(identifiers);
 }
 
@@ -260,8 +262,8 @@ static bool resolve_identifier(const struct identifiers *identifiers, size_t bas
     return refuse(fault, ref, found != NULL || *ref == '#' ? "leads to nothing" : "leads out of the document");
 }
 
-bool identifiers_resolve(const struct identifiers *identifiers, const struct json_object *at, const char *ref,
-                         struct json_object **target, struct fault *fault)
+static bool resolve(const struct identifiers *identifiers, const struct json_object *at, const char *ref,
+                    struct json_object **target, struct fault *fault)
 {
     uint64_t base = 0;
     ptrmap_get(&identifiers->bases, at, &base);
@@ -273,4 +275,24 @@ bool identifiers_resolve(const struct identifiers *identifiers, const struct jso
     bool ok = document_at(identifiers->at[base].node, pointer, target);
     free(pointer);
     return ok || refuse(fault, ref, "leads to nothing");
+}
+
+bool identifiers_resolve(const struct identifiers *identifiers, const struct json_object *at, const char *ref,
+                         struct json_object **target, struct fault *fault)
+{
+    uint64_t known = 0;
+    if (!ptrmap_get(&identifiers->known, at, &known) || (known == 0 && fault != NULL))
+        return resolve(identifiers, at, ref, target, fault);
+    if (known != 0)
+        *target = (struct json_object *)(uintptr_t)known;
+    return known != 0;
+}
+
+bool identifiers_learn(struct identifiers *identifiers, const struct json_object *at, const char *ref,
+                       struct json_object **target, struct fault *fault)
+{
+    bool ok = resolve(identifiers, at, ref, target, fault);
+    if (!ok || *target != NULL) /* a null has no address */
+        ptrmap_put(&identifiers->known, at, ok ? (uint64_t)(uintptr_t)*target : 0);
+    return ok;
 }

@@ -182,6 +182,79 @@ static void test_long_circles(void **state)
     assert_true((double)(ended.tv_sec - began.tv_sec) < stretched(5));
 }
 
+/* So many channels, each with a choice of 60 times the same message. */
+static void put_channels(struct text *text, int count, const char *message)
+{
+    for (int i = 0; i < count; i++) {
+        text_printf(text, "  valawai/c1/b/data/x%d: {publish: {message: {oneOf: [", i);
+        for (int j = 0; j < 60; j++)
+            text_printf(text, "{$ref: '#/components/messages/%s'},", message);
+        text_puts(text, "]}}}\n");
+    }
+}
+
+/* Documents within the bounds which make everything that is gone through for a message, or for a finding, long. */
+static void test_hostile_documents(void **state)
+{
+    struct text long_name = {0};
+    for (int i = 0; i < 50000; i++)
+        text_puts(&long_name, "0123456789");
+    const struct {
+        const char *message;
+        const char *components; /* with %s: the long name */
+        size_t lines;
+        const char *line;
+    } cases[] = {
+        {"m",
+         "components:\n  messages: {m: {payload: {$ref: '#/components/schemas/s'}}}\n  schemas:\n    s:\n      enum:\n",
+         100000, "      - 1\n"},
+        {"m",
+         "components:\n  messages: {m: {payload: {$ref: '#/components/schemas/s'}}}\n  schemas:\n    s:\n"
+         "      allOf:\n",
+         50000, "      - {}\n"},
+        {"m",
+         "components:\n  messages: {m: {payload: {$ref: '#/components/schemas/s'}}}\n  schemas:\n    s:\n"
+         "      type: object\n      properties: {a: {}, b: {}, c: {}, d: {}, e: {}, f: {}, g: {}, h: {}}\n"
+         "      required:\n",
+         100000, "      - r@\n"},
+        {"m59999", "components:\n  messages:\n", 60000, "    m@: {}\n"},
+        {"m", "components:\n  messages:\n    m: {$ref: '#/components/messages/%s'}\n", 1, "    x: {}\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct timespec began, ended;
+        struct text text = {0};
+        char summary[200];
+        put_channels(&text, 800, cases[i].message);
+        text_printf(&text, cases[i].components, long_name.at);
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &began);
+        struct contract *contract = read_many(text.at, cases[i].lines, cases[i].line);
+        for (size_t j = 0; j < contract_topics(contract); j++)
+            topic_summary(contract_topic(contract, j), CONTRACT_PUBLISH, summary, sizeof summary);
+        assert_int_equal(contract_topics(contract), 801);
+        contract_free(contract);
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
+        if ((double)(ended.tv_sec - began.tv_sec) >= stretched(5))
+            fail_msg("case %zu: %ld s", i, (long)(ended.tv_sec - began.tv_sec));
+        text_free(&text);
+    }
+    text_free(&long_name);
+}
+
+/* The star tells what is required; what would be long is cut between characters. */
+static void test_short_summaries(void **state)
+{
+    char summary[200];
+    (void)state;
+    struct contract *contract =
+        read_many("  valawai/c1/b/data/x: {publish: {message: {payload: {type: object, required: [b], properties: "
+                  "{a: {enum: ['0123456789012345678é', {c: [1]}, [2], null, 1.50, true]}, b: {type: string}}}}}}\n",
+                  0, "");
+    topic_summary(contract_find(contract, "valawai/c1/b/data/x"), CONTRACT_PUBLISH, summary, sizeof summary);
+    assert_string_equal(summary, "{a: 0123456789012345678…|{…}|[…]|null|1.50|true, b*: string}");
+    contract_free(contract);
+}
+
 static bool check(const struct contract *contract, const char *name, enum contract_direction direction,
                   const char *message, char *reason, size_t size)
 {
@@ -327,6 +400,8 @@ int main(void)
         cmocka_unit_test(test_services),
         cmocka_unit_test(test_many_findings_are_cut),
         cmocka_unit_test(test_long_circles),
+        cmocka_unit_test(test_hostile_documents),
+        cmocka_unit_test(test_short_summaries),
         cmocka_unit_test(test_broken_schema),
         cmocka_unit_test(test_unreadable),
     };

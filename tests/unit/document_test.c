@@ -346,6 +346,16 @@ static void test_bounds(void **state)
         text_printf(&text, "- &a%d x\n", i);
     assert_refused_soon(&text, "too many anchors");
 
+    static const char *const breaks[] = {"\n", "\r", "\xc2\x85", "\xe2\x80\xa8"};
+    for (size_t i = 0; i < sizeof breaks / sizeof breaks[0]; i++) {
+        text_clear(&text);
+        for (int tag = 0; tag < 100000; tag++)
+            text_printf(&text, "%%TAG !a%d! x%s", tag, breaks[i]);
+        text_puts(&text, "--- x\n");
+        assert_refused_soon(&text, "more than 16 %TAG directives");
+    }
+    assert_reads_as("%TAG !y! tag:yaml.org,2002:\n--- !y!str 1\n", "\"1\"");
+
     text_clear(&text);
     while (text.len <= DOCUMENT_TEXT_MAX)
         text_puts(&text, "                                            \n");
