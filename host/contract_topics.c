@@ -178,10 +178,6 @@ static void read_payload(struct messages *messages, struct json_object *message)
         complain(messages, message, "payload", "is no schema");
         return;
     }
-    if (messages->count == MESSAGES_MAX) {
-        complain(messages, message, "payload", "one message too many for a channel");
-        return;
-    }
     check_is_object(messages, message, payload);
     if (messages->count == 0)
         messages->payload = payload;
@@ -198,7 +194,12 @@ static void read_messages(struct messages *messages, struct json_object *message
         return;
     }
     size_t length = json_object_array_length(among);
-    for (size_t i = 0; i < length && messages->count < MESSAGES_MAX; i++)
+    if (length > MESSAGES_MAX) {
+        messages->broken = true;
+        contract_note_at(messages->contract, FINDING_ERROR, message, "oneOf",
+                         "%zu messages are over the %d that a channel may have", length, MESSAGES_MAX);
+    }
+    for (size_t i = 0; i < length && i < MESSAGES_MAX; i++)
         read_message(messages, message, json_object_array_get_idx(among, i), true);
     if (length > 1)
         contract_note_at(messages->contract, FINDING_WARNING, message, "oneOf",
