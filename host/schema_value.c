@@ -201,12 +201,15 @@ uint64_t name_hash(const char *name, size_t *length)
     return hash;
 }
 
+/* Of an exact number that itself, whatever its type is: hundreds of whole numbers may have the same nearest double, as
+ * times in nanoseconds do. No exact number equals one that is not. */
 static uint64_t hash_number(const struct number *number)
 {
-    double rounded = number->real == 0 ? 0 : number->real; /* -0 is 0 */
     uint64_t bits = 0;
-    memcpy(&bits, &rounded, sizeof bits);
-    return mix(HASH_BEGIN + 1, bits);
+    if (number->exact)
+        return mix(HASH_BEGIN + 1 + number->negative, number->magnitude);
+    memcpy(&bits, &number->real, sizeof bits);
+    return mix(HASH_BEGIN + 6, bits);
 }
 
 static uint64_t hash_at(const struct value *value, size_t *budget, unsigned depth);

@@ -303,7 +303,27 @@ static void test_unique_items(void **state)
     text_puts(&text, "99999.0]");
     assert_says("{uniqueItems: true}", text.at, "the items 199998 and 200000 are equal");
     assert_true(clock() - begin < 20 * CLOCKS_PER_SEC);
+
+    /* whole numbers of which very many have the same nearest double */
+    text_clear(&text);
+    text_puts(&text, "[");
+    for (int i = 0; i < 100000; i++)
+        text_printf(&text, "17000000000000%05d,", i);
+    length = text.len;
+    text_puts(&text, "1]");
+    assert_says("{uniqueItems: true}", text.at, "");
+    text.len = length;
+    text_puts(&text, "1700000000000099999]");
+    assert_says("{uniqueItems: true}", text.at, "the items 99999 and 100000 are equal");
     text_free(&text);
+
+    /* equal numbers are found, however they are written */
+    assert_says("{uniqueItems: true}", "[1,-1,1e0]", "the items 0 and 2 are equal");
+    assert_says("{uniqueItems: true}", "[0,-0.0]", "the items 0 and 1 are equal");
+    assert_says("{uniqueItems: true}", "[-9223372036854775808,9223372036854775808,9223372036854775808.0]",
+                "the items 1 and 2 are equal");
+    assert_says("{uniqueItems: true}", "[0.5,5e-1]", "the items 0 and 1 are equal");
+    assert_says("{uniqueItems: true}", "[100000000000000000000,1e20]", "the items 0 and 1 are equal");
 }
 
 /* Checks that the value is refused for a reason like this one, and that neither that nor the compiling takes long. */
