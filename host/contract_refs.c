@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Walks a whole AsyncAPI document for references that lead to nothing. Without recursion, because a document may be as
- * deep as it is long. */
+ * Walks a whole AsyncAPI document for references that lead to nothing, or from a schema to what is none. Without
+ * recursion, because a document may be as deep as it is long. */
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +9,28 @@
 #include "contract_parts.h"
 #include "memory.h"
 #include "ptrmap.h"
+#include "text.h"
+
+#define REF_SHOWN 100 /* bytes */
+
+/* What a node is. A message, a channel or the document itself, taken for a schema, would let anything pass, since none
+ * of its keys is a word of JSON Schema. Where the format says nothing of a place, as of `definitions` beside the
+ * channels, there may be schemas too. */
+enum kind { KIND_OTHER, KIND_SCHEMA, KIND_MESSAGE, KIND_PART, KIND_DOCUMENT };
 
 /* Nodes that wait to be looked into; each gets in once. `names`: the keys of the object are names, not words of the
- * format, so that "$ref" among them is nothing special. */
+ * format, so that "$ref" among them is nothing special; what they are the names of is `members`. */
 struct visit {
     struct json_object *node;
+    enum kind kind;
     bool names;
+    enum kind members;
+};
+
+/* A reference from a schema, which is judged when it is known what everything is. */
+struct reference {
+    struct json_object *from;
+    struct json_object *to;
 };
 
 struct walk {
@@ -22,20 +38,32 @@ struct walk {
     struct visit *waiting;
     size_t count;
     size_t room;
-    struct ptrmap seen;
+    struct ptrmap seen; /* the kinds of the nodes */
+    struct reference *references;
+    size_t reference_count;
+    size_t reference_room;
 };
 
-static void wait_for(struct walk *walk, struct json_object *node, bool names)
+static void wait_for(struct walk *walk, struct visit visit)
 {
-    bool inner = json_object_is_type(node, json_type_object) || json_object_is_type(node, json_type_array);
-    if (!inner || ptrmap_get(&walk->seen, node, NULL))
+    bool inner = json_object_is_type(visit.node, json_type_object) || json_object_is_type(visit.node, json_type_array);
+    if (!inner || ptrmap_get(&walk->seen, visit.node, NULL))
         return;
-    ptrmap_put(&walk->seen, node, 1);
+    ptrmap_put(&walk->seen, visit.node, visit.kind);
     if (walk->count == walk->room) {
         walk->room = walk->room == 0 ? 64 : walk->room * 2;
         walk->waiting = memory_resize(walk->waiting, walk->room * sizeof *walk->waiting);
     }
-    walk->waiting[walk->count++] = (struct visit){.node = node, .names = names};
+    walk->waiting[walk->count++] = visit;
+}
+
+static void note_reference(struct walk *walk, struct json_object *from, struct json_object *to)
+{
+    if (walk->reference_count == walk->reference_room) {
+        walk->reference_room = walk->reference_room == 0 ? 64 : walk->reference_room * 2;
+        walk->references = memory_resize(walk->references, walk->reference_room * sizeof *walk->references);
+    }
+    walk->references[walk->reference_count++] = (struct reference){.from = from, .to = to};
 }
 
 static bool is_one_of(const char *key, const char *const *keys)
@@ -61,22 +89,74 @@ static bool holds_names(const char *key)
     return is_one_of(key, keys);
 }
 
+/* What is at a word of the format. */
+static enum kind kind_at(const struct visit *visit, const char *key)
+{
+    static const char *const schemas[] = {"payload", "headers", "schema", NULL};
+    static const char *const parts[] = {"info",
+                                        "servers",
+                                        "channels",
+                                        "tags",
+                                        "externalDocs",
+                                        "messages",
+                                        "schemas",
+                                        "serverVariables",
+                                        "parameters",
+                                        "securitySchemes",
+                                        "correlationIds",
+                                        "operationTraits",
+                                        "messageTraits",
+                                        "serverBindings",
+                                        "channelBindings",
+                                        "operationBindings",
+                                        "messageBindings",
+                                        NULL};
+    if (visit->kind == KIND_SCHEMA)
+        return KIND_SCHEMA;
+    if (is_one_of(key, schemas))
+        return KIND_SCHEMA;
+    if (strcmp(key, "message") == 0 || (visit->kind == KIND_MESSAGE && strcmp(key, "oneOf") == 0))
+        return KIND_MESSAGE;
+    if (visit->kind == KIND_DOCUMENT)
+        return strcmp(key, "components") == 0 ? KIND_DOCUMENT : is_one_of(key, parts) ? KIND_PART : KIND_OTHER;
+    return visit->kind == KIND_OTHER ? KIND_OTHER : KIND_PART;
+}
+
+/* What the names at a word of the format are the names of. */
+static enum kind kind_of_members(enum kind kind, const char *key)
+{
+    return kind != KIND_PART              ? kind
+           : strcmp(key, "messages") == 0 ? KIND_MESSAGE
+           : strcmp(key, "schemas") == 0  ? KIND_SCHEMA
+                                          : KIND_PART;
+}
+
 static void look_into(struct walk *walk, struct visit visit)
 {
     struct json_object *target = NULL;
     struct fault fault = {0};
     if (json_object_is_type(visit.node, json_type_array)) {
         for (size_t i = 0; i < json_object_array_length(visit.node); i++)
-            wait_for(walk, json_object_array_get_idx(visit.node, i), false);
+            wait_for(walk, (struct visit){.node = json_object_array_get_idx(visit.node, i), .kind = visit.kind});
         return;
     }
-    if (!visit.names && string_member(visit.node, "$ref") != NULL &&
-        !schemas_learn(walk->contract->schemas, visit.node, &target, &fault))
-        contract_note_at(walk->contract, FINDING_ERROR, visit.node, "$ref", "%s", fault.text);
+    if (!visit.names && string_member(visit.node, "$ref") != NULL) {
+        if (!schemas_learn(walk->contract->schemas, visit.node, &target, &fault))
+            contract_note_at(walk->contract, FINDING_ERROR, visit.node, "$ref", "%s", fault.text);
+        else if (visit.kind == KIND_SCHEMA)
+            note_reference(walk, visit.node, target);
+    }
     json_object_object_foreach(visit.node, key, value)
     {
-        if (visit.names || !holds_values(key))
-            wait_for(walk, value, !visit.names && holds_names(key));
+        struct visit next = {.node = value, .kind = visit.members};
+        if (!visit.names && holds_values(key))
+            continue;
+        if (!visit.names) {
+            next.kind = kind_at(&visit, key);
+            next.names = holds_names(key);
+            next.members = kind_of_members(next.kind, key);
+        }
+        wait_for(walk, next);
     }
 }
 
@@ -86,17 +166,37 @@ static void walk_all(struct walk *walk)
         look_into(walk, walk->waiting[--walk->count]);
 }
 
+static void judge(struct walk *walk, const struct reference *reference)
+{
+    uint64_t kind = KIND_OTHER;
+    struct text shown = {0};
+    const char *ref = string_member(reference->from, "$ref");
+    if (!ptrmap_get(&walk->seen, reference->to, &kind) || kind == KIND_OTHER || kind == KIND_SCHEMA)
+        return;
+    size_t length = strlen(ref), cut = text_cut(ref, length, REF_SHOWN);
+    text_printf(&shown, "%.*s%s", (int)cut, ref, cut < length ? "…" : "");
+    if (kind == KIND_MESSAGE)
+        contract_note_at(walk->contract, FINDING_ERROR, reference->from, "$ref",
+                         "\"%s\" leads to a message, not to a schema; did you mean %s/payload?", shown.at, shown.at);
+    else
+        contract_note_at(walk->contract, FINDING_ERROR, reference->from, "$ref", "\"%s\" leads to no schema", shown.at);
+    text_free(&shown);
+}
+
 static void walk_clear(struct walk *walk)
 {
     free(walk->waiting);
+    free(walk->references);
     ptrmap_clear(&walk->seen);
 }
 
 void contract_check_refs(struct contract *contract)
 {
     struct walk walk = {.contract = contract};
-    wait_for(&walk, document_root(contract->document), false);
+    wait_for(&walk, (struct visit){.node = document_root(contract->document), .kind = KIND_DOCUMENT});
     walk_all(&walk);
+    for (size_t i = 0; i < walk.reference_count; i++)
+        judge(&walk, &walk.references[i]);
     walk_clear(&walk);
 }
 
