@@ -93,14 +93,32 @@ static void complain(struct build *build, const char *key, const char *what)
     report(build->schemas, build->node, key, what);
 }
 
-static void complain_of(struct build *build, const char *key, struct json_object *json, const char *what)
+/* Complains of what is at a key of an object, which is the schema or within it; without a key, of the value itself. */
+static void complain_at(struct build *build, struct json_object *object, const char *key, struct json_object *json,
+                        const char *what)
 {
     struct value value = value_of(json);
     struct text text = {0};
     value_show(&text, &value);
     text_printf(&text, " %s", what);
-    complain(build, key, text.at);
+    build->broken = true;
+    report(build->schemas, object, key, text.at);
     text_free(&text);
+}
+
+static void complain_of(struct build *build, const char *key, struct json_object *json, const char *what)
+{
+    complain_at(build, build->node, key, json, what);
+}
+
+/* Complains of an item of the list at a key of an object. A null is no node, and so has no place of its own. */
+static void complain_of_item(struct build *build, struct json_object *object, const char *key, struct json_object *item,
+                             const char *what)
+{
+    if (item == NULL)
+        complain_at(build, object, key, item, what);
+    else
+        complain_at(build, item, NULL, item, what);
 }
 
 /* --- the parts of a schema --- */
@@ -140,13 +158,25 @@ static const struct schema *schema_of(struct schemas *schemas, struct json_objec
     return schema;
 }
 
-/* The schema that a keyword has; NULL, reported, if it is none. */
+static bool is_schema(struct json_object *json)
+{
+    return json_object_is_type(json, json_type_object) || json_object_is_type(json, json_type_boolean);
+}
+
+/* The schema at a key of an object; NULL, reported, if it is none. */
+static const struct schema *schema_at(struct build *build, struct json_object *object, const char *key,
+                                      struct json_object *json)
+{
+    if (is_schema(json))
+        return schema_of(build->schemas, json);
+    complain_at(build, object, key, json, "is no schema");
+    return NULL;
+}
+
+/* The schema that a keyword has. */
 static const struct schema *sub_schema(struct build *build, const char *key, struct json_object *json)
 {
-    if (json_object_is_type(json, json_type_object) || json_object_is_type(json, json_type_boolean))
-        return schema_of(build->schemas, json);
-    complain_of(build, key, json, "is no schema");
-    return NULL;
+    return schema_at(build, build->node, key, json);
 }
 
 static bool sub_schemas(struct build *build, const char *key, struct json_object *json, struct schema_list *list)
@@ -154,18 +184,21 @@ static bool sub_schemas(struct build *build, const char *key, struct json_object
     list->count = json_object_array_length(json);
     list->at = keep(build->schemas, list->count, sizeof(struct schema *));
     for (size_t i = 0; i < list->count; i++) {
-        list->at[i] = sub_schema(build, key, json_object_array_get_idx(json, i));
-        if (list->at[i] == NULL)
-            return false;
+        struct json_object *item = json_object_array_get_idx(json, i);
+        if (is_schema(item))
+            list->at[i] = schema_of(build->schemas, item);
+        else
+            complain_of_item(build, build->node, key, item, "is no schema");
     }
-    return true;
+    return !build->broken;
 }
 
-/* Whether it is a list of strings, which becomes a list of names. */
-static bool name_list(struct build *build, const char *key, struct json_object *json, struct name_list *list)
+/* Whether what is at a key of an object is a list of strings, which becomes a list of names. */
+static bool name_list(struct build *build, struct json_object *object, const char *key, struct json_object *json,
+                      struct name_list *list)
 {
     if (!json_object_is_type(json, json_type_array)) {
-        complain_of(build, key, json, "is no list of strings");
+        complain_at(build, object, key, json, "is no list of strings");
         return false;
     }
     list->count = json_object_array_length(json);
@@ -173,13 +206,13 @@ static bool name_list(struct build *build, const char *key, struct json_object *
     for (size_t i = 0; i < list->count; i++) {
         struct json_object *name = json_object_array_get_idx(json, i);
         if (!json_object_is_type(name, json_type_string)) {
-            complain_of(build, key, name, "is no string");
-            return false;
+            complain_of_item(build, object, key, name, "is no string");
+            continue;
         }
         list->at[i] = json_object_get_string(name);
         list->cost += cost_of((size_t)json_object_get_string_len(name));
     }
-    return true;
+    return !build->broken;
 }
 
 /* --- keywords, each with the kind of rule it makes --- */
@@ -285,7 +318,8 @@ static void compile_count(struct build *build, const char *key, struct json_obje
         add_rule(build, kind)->with.limit = value.number.exact ? (size_t)value.number.magnitude : SIZE_MAX;
 }
 
-static const struct pattern *new_pattern(struct build *build, const char *key, const char *source, size_t length)
+static const struct pattern *new_pattern(struct build *build, struct json_object *object, const char *key,
+                                         const char *source, size_t length)
 {
     struct fault fault = {0};
     const struct pattern *pattern = patterns_add(build->schemas->patterns, source, length, &fault);
@@ -293,7 +327,8 @@ static const struct pattern *new_pattern(struct build *build, const char *key, c
         struct text text = {0};
         name_show(&text, source, length);
         text_printf(&text, " %s", fault.text);
-        complain(build, key, text.at);
+        build->broken = true;
+        report(build->schemas, object, key, text.at);
         text_free(&text);
     }
     return pattern;
@@ -306,7 +341,7 @@ static void compile_pattern(struct build *build, const char *key, struct json_ob
         return;
     }
     const struct pattern *pattern =
-        new_pattern(build, key, json_object_get_string(json), (size_t)json_object_get_string_len(json));
+        new_pattern(build, build->node, key, json_object_get_string(json), (size_t)json_object_get_string_len(json));
     if (pattern != NULL)
         add_rule(build, kind)->with.pattern = pattern;
 }
@@ -359,7 +394,7 @@ static void compile_schema(struct build *build, const char *key, struct json_obj
 static void compile_required(struct build *build, const char *key, struct json_object *json, enum rule_kind kind)
 {
     struct name_list names = {0};
-    if (name_list(build, key, json, &names))
+    if (name_list(build, build->node, key, json, &names))
         add_rule(build, kind)->with.names = names;
 }
 
@@ -393,7 +428,7 @@ static void fill_members(struct build *build, struct members *members, struct js
     members->mask = room - 1;
     json_object_object_foreach(properties, name, json)
     {
-        const struct schema *schema = sub_schema(build, "properties", json);
+        const struct schema *schema = schema_at(build, properties, name, json);
         if (schema != NULL)
             add_member(members, name, schema);
     }
@@ -401,12 +436,11 @@ static void fill_members(struct build *build, struct members *members, struct js
 
 static void fill_member_patterns(struct build *build, struct members *members, struct json_object *properties)
 {
-    static const char key[] = "patternProperties";
     members->patterns = keep(build->schemas, (size_t)json_object_object_length(properties), sizeof *members->patterns);
     json_object_object_foreach(properties, source, json)
     {
-        const struct pattern *pattern = new_pattern(build, key, source, strlen(source));
-        const struct schema *schema = sub_schema(build, key, json);
+        const struct pattern *pattern = new_pattern(build, properties, source, source, strlen(source));
+        const struct schema *schema = schema_at(build, properties, source, json);
         if (pattern != NULL && schema != NULL)
             members->patterns[members->pattern_count++] = (struct member_pattern){pattern, schema};
     }
@@ -448,9 +482,9 @@ static void compile_dependencies(struct build *build, const char *key, struct js
         struct dependency dependency = {.name = name};
         bool ok = false;
         if (json_object_is_type(needs, json_type_array))
-            ok = name_list(build, key, needs, &dependency.names);
+            ok = name_list(build, json, name, needs, &dependency.names);
         else
-            ok = (dependency.schema = sub_schema(build, key, needs)) != NULL;
+            ok = (dependency.schema = schema_at(build, json, name, needs)) != NULL;
         list.cost += cost_of(strlen(name));
         if (ok)
             list.at[list.count++] = dependency;

@@ -244,17 +244,19 @@ static void test_faults(void **state)
                    "line 1, column 2: /pattern: \"(a\" is no regular expression: missing closing parenthesis, at "
                    "character 3");
     assert_refused("{patternProperties: {'[': {}}}",
-                   "line 1, column 2: /patternProperties: \"[\" is no regular expression: missing terminating ] for "
+                   "line 1, column 22: /patternProperties/[: \"[\" is no regular expression: missing terminating ] for "
                    "character class, at character 2");
     assert_refused("{required: a}", "line 1, column 2: /required: \"a\" is no list of strings");
-    assert_refused("{required: [1]}", "line 1, column 2: /required: 1 is no string");
+    assert_refused("{required: [1]}", "line 1, column 13: /required/0: 1 is no string");
     assert_refused("{enum: 1}", "line 1, column 2: /enum: 1 is no list of values");
     assert_refused("{properties: []}", "line 1, column 2: /properties: an array of 0 is no object of schemas");
-    assert_refused("{properties: {a: 1}}", "line 1, column 2: /properties: 1 is no schema");
+    assert_refused("{properties: {a: 1}}", "line 1, column 15: /properties/a: 1 is no schema");
     assert_refused("{allOf: []}", "line 1, column 2: /allOf: an array of 0 is no list of schemas");
+    assert_refused("{allOf: [{}, 5]}", "line 1, column 14: /allOf/1: 5 is no schema");
+    assert_refused("{dependencies: {a: [b, 5]}}", "line 1, column 24: /dependencies/a/1: 5 is no string");
     assert_refused("{allOf: [null]}", "line 1, column 2: /allOf: null is no schema");
     assert_refused("{uniqueItems: 1}", "line 1, column 2: /uniqueItems: 1 is neither true nor false");
-    assert_refused("{dependencies: {a: 1}}", "line 1, column 2: /dependencies: 1 is no schema");
+    assert_refused("{dependencies: {a: 1}}", "line 1, column 17: /dependencies/a: 1 is no schema");
     assert_refused("{$ref: 3}", "line 1, column 2: /$ref: is no string");
     assert_refused("{$ref: '#/x'}", "line 1, column 2: /$ref: \"#/x\" leads to nothing");
     assert_refused("{$ref: '#x'}", "line 1, column 2: /$ref: \"#x\" leads to nothing");
@@ -262,6 +264,37 @@ static void test_faults(void **state)
     assert_refused("{$ref: '#'}", "line 1, column 2: /$ref: leads back to itself without going deeper into the value");
     assert_refused("{properties: {a: {not: {$ref: '#/properties/a'}}}}",
                    "line 1, column 18: /properties/a: leads back to itself without going deeper into the value");
+}
+
+static void collect_report(void *context, struct place place, const char *text)
+{
+    text_printf(context, "%u:%u %s\n", place.line, place.column, text);
+}
+
+/* Each fault has its own place, and none hides another. */
+static void test_several_faults(void **state)
+{
+    static const char schema[] = "properties:\n  a:\n  b: 5\n  c: {type: strnig}\n"
+                                 "patternProperties:\n  '[': {}\n  x: []\n"
+                                 "dependencies:\n  d: 1\n  e: [1, f, 2]\n"
+                                 "allOf: [1, {}, 2]\nrequired: [3, a, 4]\n";
+    struct text said = {0};
+    struct fault fault = {0};
+    (void)state;
+    struct document *document = document_read(schema, sizeof schema - 1, &fault);
+    struct schemas *schemas = schemas_new(document, 0, collect_report, &said);
+    (void)schemas_add(schemas, document_root(document));
+    assert_string_equal(said.at, "12:12 /required/0: 3 is no string\n12:18 /required/2: 4 is no string\n"
+                                 "2:3 /properties/a: null is no schema\n3:3 /properties/b: 5 is no schema\n"
+                                 "6:3 /patternProperties/[: \"[\" is no regular expression: missing terminating ] for "
+                                 "character class, at character 2\n"
+                                 "7:3 /patternProperties/x: an array of 0 is no schema\n"
+                                 "9:3 /dependencies/d: 1 is no schema\n10:7 /dependencies/e/0: 1 is no string\n"
+                                 "10:13 /dependencies/e/2: 2 is no string\n11:9 /allOf/0: 1 is no schema\n"
+                                 "11:16 /allOf/2: 2 is no schema\n4:7 /properties/c/type: \"strnig\" is no type\n");
+    schemas_free(schemas);
+    document_free(document);
+    text_free(&said);
 }
 
 static void test_circles(void **state)
@@ -574,14 +607,15 @@ static void test_format_as_note(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reasons),       cmocka_unit_test(test_alternatives),
-        cmocka_unit_test(test_shortened),     cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_strings),       cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_circles),       cmocka_unit_test(test_references),
-        cmocka_unit_test(test_unique_items),  cmocka_unit_test(test_hostile_patterns),
-        cmocka_unit_test(test_long_strings),  cmocka_unit_test(test_hostile_schemas),
-        cmocka_unit_test(test_dear_refusals), cmocka_unit_test(test_deep_values),
-        cmocka_unit_test(test_formats),       cmocka_unit_test(test_format_as_note),
+        cmocka_unit_test(test_reasons),          cmocka_unit_test(test_alternatives),
+        cmocka_unit_test(test_shortened),        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_strings),          cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_several_faults),   cmocka_unit_test(test_circles),
+        cmocka_unit_test(test_references),       cmocka_unit_test(test_unique_items),
+        cmocka_unit_test(test_hostile_patterns), cmocka_unit_test(test_long_strings),
+        cmocka_unit_test(test_hostile_schemas),  cmocka_unit_test(test_dear_refusals),
+        cmocka_unit_test(test_deep_values),      cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_format_as_note),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
