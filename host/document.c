@@ -14,11 +14,21 @@
 #include "ptrmap.h"
 #include "text.h"
 
+/* Where a node is: in an object under a key, or in an array at an index. Without a key in an object: merged into it. */
+struct origin {
+    struct json_object *parent;
+    const char *key;
+    size_t index;
+};
+
 struct document {
     struct json_object *root;
     struct json_object *merged; /* what was merged into others: it may be the parent of nodes that are in the tree */
     struct ptrmap places;       /* of nodes, and of keys by the address of json-c's copy of the key */
-    struct ptrmap parents; /* the object or array that a node is in; the first one, if aliases put it into several */
+    struct ptrmap origins_of;   /* which of the origins is a node's; the first one, if aliases put it into several */
+    struct origin *origins;
+    size_t origin_count;
+    size_t origin_room;
 };
 
 struct cost {
@@ -237,10 +247,17 @@ static bool read_scalar(struct reader *reader, const yaml_event_t *event, struct
 
 static bool read_node(struct reader *reader, const yaml_event_t *event, unsigned depth, struct json_object **node);
 
-static void note_parent(struct reader *reader, struct json_object *node, struct json_object *parent)
+static void note_origin(struct reader *reader, struct json_object *node, struct origin origin)
 {
-    if (node != NULL && !ptrmap_get(&reader->document->parents, node, NULL))
-        ptrmap_put(&reader->document->parents, node, (uint64_t)(uintptr_t)parent);
+    struct document *document = reader->document;
+    if (node == NULL || ptrmap_get(&document->origins_of, node, NULL))
+        return;
+    if (document->origin_count == document->origin_room) {
+        document->origin_room = document->origin_room == 0 ? 64 : document->origin_room * 2;
+        document->origins = memory_resize(document->origins, document->origin_room * sizeof *document->origins);
+    }
+    ptrmap_put(&document->origins_of, node, document->origin_count);
+    document->origins[document->origin_count++] = origin;
 }
 
 static void add_item(struct json_object *array, struct json_object *item)
@@ -261,8 +278,8 @@ static bool read_sequence(struct reader *reader, unsigned depth, struct json_obj
         done = event.type == YAML_SEQUENCE_END_EVENT;
         ok = done || read_node(reader, &event, depth, &item);
         if (ok && !done) {
+            note_origin(reader, item, (struct origin){.parent = array, .index = json_object_array_length(array)});
             add_item(array, item);
-            note_parent(reader, item, array);
         }
         yaml_event_delete(&event);
     }
@@ -321,8 +338,9 @@ static void add_member(struct reader *reader, struct json_object *object, const 
 {
     if (json_object_object_add_ex(object, key, value, JSON_C_OBJECT_ADD_KEY_IS_NEW) != 0)
         memory_got(NULL);
-    ptrmap_put(&reader->document->places, key_address(object, key), place);
-    note_parent(reader, value, object);
+    const void *address = key_address(object, key);
+    ptrmap_put(&reader->document->places, address, place);
+    note_origin(reader, value, (struct origin){.parent = object, .key = address});
 }
 
 /* Adds the members of `from` that the object does not have itself. */
@@ -410,7 +428,7 @@ static bool read_mapping(struct reader *reader, unsigned depth, struct json_obje
     if (merging.wanted)
         add_item(reader->document->merged, merging.from);
     if (ok && merging.wanted)
-        note_parent(reader, merging.from, object);
+        note_origin(reader, merging.from, (struct origin){.parent = object});
     return ok;
 }
 
@@ -541,7 +559,8 @@ void document_free(struct document *document)
     json_object_put(document->root);
     json_object_put(document->merged);
     ptrmap_clear(&document->places);
-    ptrmap_clear(&document->parents);
+    ptrmap_clear(&document->origins_of);
+    free(document->origins);
     free(document);
 }
 
@@ -602,34 +621,17 @@ static void put_token(struct text *path, const char *token)
     }
 }
 
-/* Adds the token that leads from an object or an array to a node in it. */
-static void put_token_to(struct text *path, struct json_object *parent, const struct json_object *node)
-{
-    if (json_object_is_type(parent, json_type_object)) {
-        json_object_object_foreach(parent, key, value)
-        {
-            if (value == node) {
-                put_token(path, key);
-                return;
-            }
-        }
-    }
-    for (size_t i = 0; json_object_is_type(parent, json_type_array) && i < json_object_array_length(parent); i++) {
-        if (json_object_array_get_idx(parent, i) == node) {
-            text_printf(path, "/%zu", i);
-            return;
-        }
-    }
-}
-
 static void put_path(struct text *path, const struct document *document, const struct json_object *node)
 {
-    uint64_t packed = 0;
-    if (!ptrmap_get(&document->parents, node, &packed))
+    uint64_t index = 0;
+    if (!ptrmap_get(&document->origins_of, node, &index))
         return;
-    struct json_object *parent = (struct json_object *)(uintptr_t)packed;
-    put_path(path, document, parent);
-    put_token_to(path, parent, node);
+    const struct origin *origin = &document->origins[index];
+    put_path(path, document, origin->parent);
+    if (json_object_is_type(origin->parent, json_type_array))
+        text_printf(path, "/%zu", origin->index);
+    else if (origin->key != NULL)
+        put_token(path, origin->key);
 }
 
 void document_pointer(const struct document *document, const struct json_object *node, const char *key, char *pointer,

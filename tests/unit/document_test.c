@@ -262,6 +262,14 @@ static void test_pointers(void **state)
     document_pointer(merged, node, NULL, pointer, sizeof pointer);
     assert_string_equal(pointer, "/a/b/c/0");
     document_free(merged);
+    merged = read_text("{a: {<<: [{b: &y {c: 1}}, {d: [2, &z {}]}]}, e: [*y, *z]}");
+    assert_true(document_at(document_root(merged), "/e/0/c", &node));
+    document_pointer(merged, node, NULL, pointer, sizeof pointer);
+    assert_string_equal(pointer, "/a/0/b/c");
+    assert_true(document_at(document_root(merged), "/e/1", &node));
+    document_pointer(merged, node, NULL, pointer, sizeof pointer);
+    assert_string_equal(pointer, "/a/1/d/1");
+    document_free(merged);
     document_pointer(document, root, "k/l", pointer, sizeof pointer);
     assert_string_equal(pointer, "/k~1l");
     document_pointer(document, root, NULL, pointer, sizeof pointer);
