@@ -46,6 +46,7 @@ struct anchor {
 
 struct reader {
     yaml_parser_t parser;
+    struct joins joins;
     struct document *document;
     struct fault *fault;
     struct cost cost;
@@ -59,9 +60,29 @@ struct reader {
 /* Beside the place of a key: that it is not text. No column gets that far. */
 #define KEY_IS_NO_TEXT UINT64_C(0x80000000)
 
-static uint64_t pack_place(const yaml_mark_t *mark)
+static size_t joins_before(const struct joins *joins, size_t index)
 {
-    return (uint64_t)(mark->line + 1) << 32 | (uint32_t)(mark->column + 1);
+    size_t low = 0;
+    for (size_t high = joins->count; low < high;) {
+        size_t middle = low + (high - low) / 2;
+        if (joins->at[middle] <= index)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* The column in the text as it was before it was rewritten, from 1. */
+static size_t column_of(const struct reader *reader, const yaml_mark_t *mark)
+{
+    size_t joins = joins_before(&reader->joins, mark->index) - joins_before(&reader->joins, mark->index - mark->column);
+    return mark->column + 1 + 2 * joins;
+}
+
+static uint64_t pack_place(const struct reader *reader, const yaml_mark_t *mark)
+{
+    return (uint64_t)(mark->line + 1) << 32 | (uint32_t)column_of(reader, mark);
 }
 
 static struct place find_place(const struct document *document, const void *key)
@@ -83,7 +104,7 @@ static const void *key_address(const struct json_object *object, const char *key
 
 struct place document_place(const struct document *document, const struct json_object *node)
 {
-    return find_place(document, node);
+    return find_place(document, node == NULL && document->root == NULL ? document : (const void *)node);
 }
 
 struct place document_place_of_key(const struct document *document, const struct json_object *object, const char *key)
@@ -103,7 +124,7 @@ bool document_key_is_text(const struct document *document, const struct json_obj
 
 static bool refuse(struct reader *reader, const yaml_mark_t *mark, const char *what)
 {
-    return fault_set(reader->fault, "line %zu, column %zu: %s", mark->line + 1, mark->column + 1, what);
+    return fault_set(reader->fault, "line %zu, column %zu: %s", mark->line + 1, column_of(reader, mark), what);
 }
 
 /* Refuses with a name out of the text, made fit for one line, between two pieces of ours. */
@@ -113,7 +134,9 @@ static bool refuse_name(struct reader *reader, const yaml_mark_t *mark, const ch
     struct text what = {0};
     size_t length = strlen(name);
     text_puts(&what, before);
-    text_put_line(&what, name, length < 60 ? length : 60);
+    size_t shown = text_cut(name, length, 60);
+    text_put_line(&what, name, shown);
+    text_puts(&what, shown < length ? "…" : "");
     text_puts(&what, after);
     refuse(reader, mark, what.at);
     text_free(&what);
@@ -129,7 +152,7 @@ static bool next_event(struct reader *reader, yaml_event_t *event)
     if (parser->context == NULL || parser->context_mark.line == parser->problem_mark.line)
         return refuse(reader, &parser->problem_mark, problem);
     return fault_set(reader->fault, "line %zu, column %zu: %s (%s, from line %zu)", parser->problem_mark.line + 1,
-                     parser->problem_mark.column + 1, problem, parser->context, parser->context_mark.line + 1);
+                     column_of(reader, &parser->problem_mark), problem, parser->context, parser->context_mark.line + 1);
 }
 
 static bool spend(struct reader *reader, const yaml_mark_t *mark, struct cost cost)
@@ -315,7 +338,7 @@ static const char *read_key(struct reader *reader, const yaml_event_t *event)
 }
 
 /* The place of a key, with a note if it would be no text as a value. */
-static uint64_t place_of_key(const yaml_event_t *event)
+static uint64_t place_of_key(const struct reader *reader, const yaml_event_t *event)
 {
     struct json_object *value = NULL;
     bool is_text = event->type != YAML_SCALAR_EVENT || event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE ||
@@ -324,7 +347,7 @@ static uint64_t place_of_key(const yaml_event_t *event)
         document_scalar((const char *)event->data.scalar.value, event->data.scalar.length, SCALAR_UNTAGGED, &value))
         is_text = json_object_is_type(value, json_type_string);
     json_object_put(value);
-    return pack_place(&event->start_mark) | (is_text ? 0 : KEY_IS_NO_TEXT);
+    return pack_place(reader, &event->start_mark) | (is_text ? 0 : KEY_IS_NO_TEXT);
 }
 
 static bool is_merge_key(const yaml_event_t *event)
@@ -407,7 +430,7 @@ static bool read_member(struct reader *reader, const yaml_event_t *key_event, un
     if (ok && is_merge)
         *merging = (struct merging){.wanted = true, .mark = key_event->start_mark, .from = value};
     else if (ok)
-        add_member(reader, object, key, value, place_of_key(key_event));
+        add_member(reader, object, key, value, place_of_key(reader, key_event));
     return ok;
 }
 
@@ -478,7 +501,7 @@ static bool read_node(struct reader *reader, const yaml_event_t *event, unsigned
         return false;
     }
     if (*node != NULL)
-        ptrmap_put(&reader->document->places, *node, pack_place(&event->start_mark));
+        ptrmap_put(&reader->document->places, *node, pack_place(reader, &event->start_mark));
     if (anchor != NULL) {
         close_anchor(reader, index, *node, reader->deepest - depth);
         reach(reader, deepest);
@@ -497,53 +520,75 @@ static bool expect(struct reader *reader, yaml_event_type_t type, const char *ot
     return ok;
 }
 
+/* A null is no node, and so the document itself stands for it. */
+static bool read_root(struct reader *reader, const yaml_event_t *event)
+{
+    struct document *document = reader->document;
+    if (!read_node(reader, event, 0, &document->root))
+        return false;
+    if (document->root == NULL)
+        ptrmap_put(&document->places, document, pack_place(reader, &event->start_mark));
+    return true;
+}
+
 static bool read_stream(struct reader *reader)
 {
     yaml_event_t event = {0};
     bool ok = expect(reader, YAML_STREAM_START_EVENT, "not a stream") &&
               expect(reader, YAML_DOCUMENT_START_EVENT, "the document is empty") && next_event(reader, &event) &&
-              read_node(reader, &event, 0, &reader->document->root) &&
-              expect(reader, YAML_DOCUMENT_END_EVENT, "something after the document") &&
+              read_root(reader, &event) && expect(reader, YAML_DOCUMENT_END_EVENT, "something after the document") &&
               expect(reader, YAML_STREAM_END_EVENT, "a second document begins here; only one is read");
     yaml_event_delete(&event);
     return ok;
 }
 
-struct document *document_read(const char *text, size_t length, struct fault *fault)
+static struct document *read_prepared(const char *text, size_t length, struct joins joins, struct fault *fault)
 {
-    struct reader *reader = NULL;
-    char *copy = NULL;
-    size_t size = 0;
-    struct document *document = NULL;
-    bool ok = false;
-
-    copy = document_text_prepare(text, length, &size, fault);
-    if (copy == NULL)
-        goto out;
-    document = memory_new(sizeof *document);
+    struct document *document = memory_new(sizeof *document);
+    struct reader *reader = memory_new(sizeof *reader);
     document->merged = memory_got(json_object_new_array());
-    reader = memory_new(sizeof *reader);
     reader->document = document;
+    reader->joins = joins;
     reader->fault = fault;
     if (!yaml_parser_initialize(&reader->parser))
         memory_got(NULL);
     yaml_parser_set_encoding(&reader->parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&reader->parser, (const unsigned char *)copy, size);
-    ok = read_stream(reader);
-out:
-    if (reader != NULL) {
-        for (size_t i = 0; i < reader->anchored; i++) {
-            free(reader->anchors[i].name);
-            json_object_put(reader->anchors[i].node);
-        }
-        yaml_parser_delete(&reader->parser);
-        free(reader);
+    yaml_parser_set_input_string(&reader->parser, (const unsigned char *)text, length);
+    bool ok = read_stream(reader);
+    for (size_t i = 0; i < reader->anchored; i++) {
+        free(reader->anchors[i].name);
+        json_object_put(reader->anchors[i].node);
     }
-    free(copy);
+    yaml_parser_delete(&reader->parser);
+    free(reader);
     if (!ok) {
         document_free(document);
         document = NULL;
     }
+    return document;
+}
+
+struct document *document_read(const char *text, size_t length, struct fault *fault)
+{
+    struct fault refused = {""};
+    struct joins joins = {0};
+    struct document *document = NULL;
+    size_t size = 0;
+    char *rewritten = NULL;
+    char *copy = document_text_prepare(text, length, &size, fault);
+    if (copy == NULL)
+        return NULL;
+    document = read_prepared(copy, size, joins, &refused);
+    if (document == NULL) {
+        rewritten = document_text_rewrite(copy, size, &size, &joins);
+        if (rewritten != NULL)
+            document = read_prepared(rewritten, size, joins, fault);
+        else
+            fault_set(fault, "%s", refused.text);
+    }
+    free(rewritten);
+    free(copy);
+    free(joins.at);
     return document;
 }
 

@@ -38,7 +38,7 @@ struct document *document_read(const char *text, size_t length, struct fault *fa
 /* The tree, valid as long as the document; not to be changed. May be NULL, which is json-c's null. */
 struct json_object *document_root(const struct document *document);
 
-/* Where a node begins. A null has no node, and so no place: ask for its key. */
+/* Where a node begins. A null has no node, and so no place but as the root: ask for its key. */
 struct place document_place(const struct document *document, const struct json_object *node);
 
 /* Where the key of a member begins; without such a key, where the object begins. */

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Makes of a text what libyaml can read. libyaml is strict where YAML is not: it takes a tab where a token might begin
- * for an error even on a line that is blank or holds a comment only, and it refuses the two-part escapes of JSON ("😀"
- * written as two \u). And it reports bad characters by byte offsets, where we want lines and columns. */
+ * Makes of a text what libyaml can read. libyaml is strict where YAML and JSON are not: it takes a tab where a token
+ * might begin for an error even on a line that is blank or holds a comment only, it refuses the two-part escapes of
+ * JSON
+ * ("😀" written as two \u) and half of one, and a line's end between a name and its colon. What is rewritten for that
+ * is told apart by looks, not by YAML's grammar; so only a text that libyaml refused is rewritten, and one that it
+ * reads means what it says. And libyaml reports bad characters by byte offsets, where we want lines and columns. */
 #include "document_parts.h"
 
 #include <stdio.h>
@@ -69,11 +72,11 @@ static bool check_characters(const char *text, size_t length, struct fault *faul
             return fault_set(fault, "line %u, column %u: a control character (it begins with the byte 0x%02x)", line,
                              column, bytes[i]);
         column++;
-        if (bytes[i] == '\n') {
+        i += size;
+        if (begins_line(bytes, i) && !(bytes[i - 1] == '\r' && i < length && bytes[i] == '\n')) {
             line++;
             column = 1;
         }
-        i += size;
     }
     return true;
 }
@@ -170,51 +173,90 @@ static unsigned hex_of(const char *digits)
     return value;
 }
 
-/* Writes a pair of surrogates, "\ud83d\ude00", in the one escape that YAML has for it, and drops the two bytes over. */
-static size_t join_surrogates(char *text, size_t length)
+static void note_join(struct joins *joins, size_t at)
 {
-    size_t used = 0;
+    if (joins->count == joins->room) {
+        joins->room = joins->room == 0 ? 64 : joins->room * 2;
+        joins->at = memory_resize(joins->at, joins->room * sizeof *joins->at);
+    }
+    joins->at[joins->count++] = at;
+}
+
+/* Rewrites an escape of a surrogate, if there is one: a pair, "\ud83d\ude00", as the one escape that YAML has for it,
+ * and half a pair as U+FFFD, which messages get for it, too. How many bytes of the text that took; 0: it is another
+ * one. */
+static size_t rewrite_surrogate(struct text *to, const char *at, size_t length)
+{
+    unsigned high = length >= 6 && at[1] == 'u' ? hex_of(at + 2) : 0;
+    unsigned low = length >= 12 && memcmp(at + 6, "\\u", 2) == 0 ? hex_of(at + 8) : 0;
+    if (high >> 11 != 0x1b)
+        return 0;
+    if (high >> 10 == 0x36 && low >> 10 == 0x37) {
+        text_printf(to, "\\U%08x", 0x10000 + ((high & 0x3ff) << 10 | (low & 0x3ff)));
+        return 12;
+    }
+    text_puts(to, "\\ufffd");
+    return 6;
+}
+
+/* The white space before a colon that stands on a later line; 0: there is none. */
+static size_t space_before_colon(const char *at, size_t length)
+{
+    size_t space = 0;
+    bool lines = false;
+    for (; space < length && (is_blank(at[space]) || at[space] == '\n' || at[space] == '\r'); space++)
+        lines |= at[space] == '\n' || at[space] == '\r';
+    return lines && space < length && at[space] == ':' ? space : 0;
+}
+
+static void rewrite_json(struct text *to, const char *text, size_t length, struct joins *joins)
+{
     bool quoted = false;
-    for (size_t i = 0; i < length; i++) {
-        quoted ^= text[i] == '"';
-        text[used++] = text[i];
-        if (!quoted || text[i] != '\\' || i + 1 == length)
-            continue;
-        unsigned high = length - i >= 12 && memcmp(text + i, "\\u", 2) == 0 ? hex_of(text + i + 2) : 0;
-        unsigned low = high >> 10 == 0x36 && memcmp(text + i + 6, "\\u", 2) == 0 ? hex_of(text + i + 8) : 0;
-        if (low >> 10 == 0x37) {
-            char joined[11];
-            snprintf(joined, sizeof joined, "\\U%08x", 0x10000 + ((high & 0x3ff) << 10 | (low & 0x3ff)));
-            memcpy(text + used - 1, joined, 10);
-            used += 9;
-            i += 11;
+    size_t characters = to->len; /* that are written: until here, white space */
+    for (size_t i = 0, from = to->len; i < length; from = to->len) {
+        size_t taken = quoted && text[i] == '\\' ? rewrite_surrogate(to, text + i, length - i) : 0;
+        size_t space = 0;
+        if (taken > 0) {
+            i += taken;
+        } else if (quoted && text[i] == '\\' && i + 1 < length) {
+            text_put(to, text + i, 2);
+            i += 2;
         } else {
-            text[used++] = text[++i];
+            quoted ^= text[i] == '"';
+            text_put(to, text + i, 1);
+            if (text[i++] == '"' && !quoted)
+                space = space_before_colon(text + i, length - i);
         }
+        if (space > 0) { /* to the name with it */
+            text_puts(to, ":");
+            text_put(to, text + i, space);
+            text_puts(to, " ");
+            i += space + 1;
+        }
+        for (size_t j = from; j < to->len; j++)
+            characters += ((unsigned char)to->at[j] & 0xc0) != 0x80;
+        if (taken == 12)
+            note_join(joins, characters);
     }
-    text[used] = '\0';
-    return used;
 }
 
-/* Where the text begins, after white space. */
-static size_t beginning(const char *text, size_t length)
+char *document_text_rewrite(const char *text, size_t length, size_t *rewritten, struct joins *joins)
 {
-    size_t i = 0;
-    while (i < length && strchr(" \t\r\n", text[i]) != NULL)
-        i++;
-    return i;
-}
-
-static void prepare_json(char *text, size_t *length)
-{
-    size_t begin = beginning(text, *length);
-    if (begin == *length || strchr("{[\"", text[begin]) == NULL)
-        return;
-    for (size_t i = 0; i < begin; i++) {
-        if (text[i] == '\t')
-            text[i] = ' ';
+    struct text to = {0};
+    size_t begin = strspn(text, " \t\r\n");
+    text_puts(&to, "");
+    if (text[begin] != '\0' && strchr("{[\"", text[begin]) != NULL) {
+        for (size_t i = 0; i < begin; i++)
+            text_put(&to, text[i] == '\t' ? " " : &text[i], 1);
+        rewrite_json(&to, text + begin, length - begin, joins);
+    } else {
+        text_put(&to, text, length);
     }
-    *length = join_surrogates(text, *length);
+    soften_all_tabs(to.at, to.len);
+    *rewritten = to.len;
+    if (to.len == length && memcmp(to.at, text, length) == 0)
+        text_free(&to);
+    return to.at;
 }
 
 char *document_text_prepare(const char *text, size_t length, size_t *prepared, struct fault *fault)
@@ -232,7 +274,5 @@ char *document_text_prepare(const char *text, size_t length, size_t *prepared, s
     if (length > 0)
         memcpy(copy, text, length);
     *prepared = length;
-    prepare_json(copy, prepared);
-    soften_all_tabs(copy, *prepared);
     return copy;
 }

@@ -127,7 +127,18 @@ static void test_json(void **state)
     assert_reads_as("\"\\u00e9\\/\\n\\t\\\\\\\"\"", "\"é\\/\\n\\t\\\\\\\"\"");
     assert_reads_as("{\"\\ud83d\\ude00\": \"a\\\\ud83d\\\\ude00\\uD83D\\uDE00z\"}",
                     "{\"😀\":\"a\\\\ud83d\\\\ude00😀z\"}");
-    struct document *document = read_text("[\"a\\u0000b\"]");
+    assert_reads_as("[\"\\ud83dx\\ude00\\ud83d\\n\\ud83d\\ud83d\\ude00\"]", "[\"\ufffdx\ufffd\ufffd\\n\ufffd😀\"]");
+    assert_reads_as("{\"a\"\n : {\"b\" \r\n\t: \":\"\n},\"c\"\n\n:[\"d\"\n]}", "{\"a\":{\"b\":\":\"},\"c\":[\"d\"]}");
+    assert_refused("{\"a\"\n  : 1, \"a\": 2}", "line 2, column 8: the key a is there already, in line 1");
+    assert_refused("{\"\\ud83d\\ude00é\": \"\\ud83d\\ude00\", \"a\": 1,\n \"\\ud83d\\ude00\": 1, \"a\": 2}",
+                   "line 2, column 21: the key a is there already, in line 1");
+    struct document *document = read_text("[\"\\ud83d\\ude00\", \"\\ud83d\\ude00\", 1]");
+    struct place place = document_place(document, json_object_array_get_idx(document_root(document), 1));
+    assert_int_equal(place.column, 18);
+    place = document_place(document, json_object_array_get_idx(document_root(document), 2));
+    assert_int_equal(place.column, 34);
+    document_free(document);
+    document = read_text("[\"a\\u0000b\"]");
     assert_int_equal(json_object_get_string_len(json_object_array_get_idx(document_root(document), 0)), 3);
     document_free(document);
 }
@@ -155,6 +166,9 @@ static void test_tabs(void **state)
     assert_reads_as("a: |\n  x\n  \ty\n\n  \t# z\nb: 1\n", "{\"a\":\"x\\n\\ty\\n\\n\\t# z\\n\",\"b\":1}");
     assert_reads_as("a: \"x\n \t\n\ty\"\n", "{\"a\":\"x\\ny\"}");
     assert_reads_as("[a,\t\n\tb\t]\n", "[\"a\",\"b\"]");
+    /* what libyaml reads is not rewritten: a line of a scalar may look like an item */
+    assert_reads_as("a: \"x\n-\ty\"\n", "{\"a\":\"x -\\ty\"}");
+    assert_reads_as("a: 'x\n  -\ty'\nb: p\n -\tq\n", "{\"a\":\"x -\\ty\",\"b\":\"p -\\tq\"}");
     assert_refused("a:\n\tb: 1\n", "line 2, column 1: found character that cannot start any token");
     assert_refused("-\ta: 1\n", "line 1, column 2: found character that cannot start any token");
 }
@@ -194,6 +208,12 @@ static void test_refusals(void **state)
     assert_refused("\"a\\0b\": 1", "line 1, column 1: a key with a NUL character in it");
     assert_refused("a: b\n c: d\xff\n", "line 2, column 6: the byte 0xff is not UTF-8");
     assert_refused("a: \xc0\x80", "line 1, column 4: the byte 0xc0 is not UTF-8");
+    assert_refused("a: b\rc: \x07", "line 2, column 4: a control character (it begins with the byte 0x07)");
+    assert_refused("a: b\r\nc: \x07", "line 2, column 4: a control character (it begins with the byte 0x07)");
+    assert_refused("a: b\xc2\x85\xe2\x80\xa8 \x07",
+                   "line 3, column 2: a control character (it begins with the byte 0x07)");
+    assert_refused("aéééééééééééééééééééééééééééééé: 1\naéééééééééééééééééééééééééééééé: 2\n",
+                   "line 2, column 1: the key aééééééééééééééééééééééééééééé… is there already, in line 1");
     assert_refused("a: \x07", "line 1, column 4: a control character (it begins with the byte 0x07)");
     assert_refused("a: !x b", "line 1, column 4: the tag !x is not known");
     assert_refused("a: !!set {b}", "line 1, column 4: the tag tag:yaml.org,2002:set is not known");
@@ -219,6 +239,11 @@ static void test_places(void **state)
     assert_int_equal(place.line, 6);
     assert_int_equal(place.column, 14);
     assert_int_equal(document_place(document, NULL).line, 0);
+    document_free(document);
+    document = read_text("# c\n null\n");
+    place = document_place(document, document_root(document));
+    assert_int_equal(place.line, 2);
+    assert_int_equal(place.column, 2);
     document_free(document);
     document_free(NULL);
 }
