@@ -706,7 +706,11 @@ struct schemas *schemas_new(const struct document *document, unsigned flags, sch
     schemas->context = context;
     schemas->sound = true;
     schemas->refusal.kind = RULE_BROKEN;
+    const char *why = NULL;
     schemas->identifiers = identifiers_new(document_root(document));
+    struct json_object *refused = identifiers_refused(schemas->identifiers, &why);
+    if (refused != NULL)
+        report(schemas, refused, "$id", why);
     schemas->patterns = patterns_new();
     schemas->anything.index = SIZE_MAX;
     schemas->nothing.index = SIZE_MAX;

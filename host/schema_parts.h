@@ -133,7 +133,12 @@ const struct format *format_find(const char *name);
 /* The identifiers ($id) of a document, and under which of them each relative $ref stands. */
 struct identifiers;
 
+#define IDENTIFIERS_MAX 256
+
 struct identifiers *identifiers_new(struct json_object *root);
+
+/* The first object whose $id was not taken, and why; NULL: all were. */
+struct json_object *identifiers_refused(const struct identifiers *identifiers, const char **why);
 void identifiers_free(struct identifiers *identifiers);
 bool identifiers_resolve(const struct identifiers *identifiers, const struct json_object *at, const char *ref,
                          struct json_object **target, struct fault *fault);

@@ -17,7 +17,9 @@
 #define PATTERN_SOURCE_MAX 8192
 #define PATTERNS_BYTES_MAX ((size_t)16 << 20)
 
-/* What the interpreter may take when the compiled code cannot finish on its small stack. */
+/* What the interpreter may take when the compiled code cannot finish on its small stack. Each thread that checks may
+ * take it. More would serve honest patterns on texts of megabytes; but where that is more than there is, it ends the
+ * process, and the message comes again, while a refusal settles it. */
 #define MATCH_HEAP_KIB 16384U
 
 /* Between two looks at the clock, PCRE2 may pass over this many characters; and so long may all matches of one check
@@ -93,7 +95,7 @@ static bool is_class_escape(const char *at, const char *end)
 }
 
 /* Between brackets PCRE2 and ECMA-262 differ in two things that are in use: a hyphen beside a class is itself ([\w-.]),
- * where PCRE2 sees a wrong range; and [: begins nothing. */
+ * where PCRE2 sees a wrong range; and [: begins nothing. And \v is one character, not all that move down. */
 static void put_as_pcre2(struct text *text, const char *source, size_t length)
 {
     const char *const end = source + length;
@@ -109,7 +111,8 @@ static void put_as_pcre2(struct text *text, const char *source, size_t length)
         text_put(text, at, 1);
         if (*at == '\\' && at + 1 < end) {
             bool property = after_class && (at[1] == 'p' || at[1] == 'P') && at + 2 < end && at[2] == '{';
-            text_put(text, ++at, 1);
+            at++;
+            text_put(text, *at == 'v' ? "x0b" : at, *at == 'v' ? 3 : 1);
             while (property && at + 1 < end && *at != '}')
                 text_put(text, ++at, 1);
         } else if (*at == '[' && !inside) {
@@ -121,6 +124,38 @@ static void put_as_pcre2(struct text *text, const char *source, size_t length)
     }
 }
 
+/* What PCRE2 knows and ECMA-262 does not: an author who uses it has a document that other readers of it refuse, or take
+ * for something else (\Z is the letter to some). *what is set to it, with its length. */
+static bool has_foreign(const char *source, size_t length, const char **what, size_t *what_length)
+{
+    static const char *const groups[] = {"?:", "?=", "?!", "?<"};
+    bool inside = false;
+    for (size_t i = 0; i < length; i++) {
+        const char *at = source + i;
+        size_t rest = length - i;
+        *what = at;
+        *what_length = 2;
+        if (*at == '\\' && rest > 1) {
+            bool letter = (at[1] >= 'a' && at[1] <= 'z') || (at[1] >= 'A' && at[1] <= 'Z');
+            if (letter && strchr("bBcdDfknpPrsStuvwWx", at[1]) == NULL)
+                return true;
+            i++;
+        } else if (inside || *at == '[') {
+            inside = *at != ']';
+        } else if (*at == '(' && rest > 1 && at[1] == '*') {
+            return true;
+        } else if (*at == '(' && rest > 2 && at[1] == '?') {
+            bool known = false;
+            for (size_t j = 0; j < sizeof groups / sizeof groups[0]; j++)
+                known |= strncmp(at + 1, groups[j], 2) == 0;
+            *what_length = 3;
+            if (!known)
+                return true;
+        }
+    }
+    return false;
+}
+
 static pcre2_code *compile(const struct patterns *patterns, const char *source, size_t length, struct fault *fault)
 {
     const uint32_t options = PCRE2_UTF | PCRE2_ALT_BSUX | PCRE2_ALLOW_EMPTY_CLASS | PCRE2_MATCH_UNSET_BACKREF |
@@ -128,6 +163,15 @@ static pcre2_code *compile(const struct patterns *patterns, const char *source, 
     int error = 0;
     size_t offset = 0;
     struct text text = {0};
+    const char *foreign = NULL;
+    size_t foreign_length = 0;
+    if (has_foreign(source, length, &foreign, &foreign_length)) {
+        text_put_line(&text, foreign, text_cut(foreign, foreign_length, foreign_length));
+        fault_set(fault, "is no regular expression of ECMA 262: %s, at character %zu", text.at,
+                  (size_t)(foreign - source) + 1);
+        text_free(&text);
+        return NULL;
+    }
     text_puts(&text, "");
     put_as_pcre2(&text, source, length);
     pcre2_code *code = pcre2_compile((PCRE2_SPTR)text.at, text.len, options, &error, &offset, patterns->context);

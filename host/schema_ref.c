@@ -11,7 +11,6 @@
 #include "ptrmap.h"
 #include "schema_parts.h"
 
-#define IDENTIFIERS_MAX 256
 #define URI_MAX 1024
 
 struct identifier {
@@ -22,6 +21,8 @@ struct identifier {
 struct identifiers {
     struct identifier *at; /* at[0] is the document itself */
     size_t count;
+    struct json_object *refused; /* the first object whose $id could not be taken, and why */
+    const char *why;
     struct ptrmap bases; /* of objects with a $ref that is not relative to at[0]: which identifier it is relative to */
     struct ptrmap known; /* of objects with a $ref: the address that it leads to, or 0 */
 };
@@ -117,14 +118,31 @@ static const char *string_member(struct json_object *object, const char *key)
     return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
 }
 
-/* The index of the new identifier; that of the base if there is no room for it, or it only names a place. */
+static size_t refuse_identifier(struct identifiers *identifiers, struct json_object *node, const char *why, size_t base)
+{
+    if (identifiers->refused == NULL) {
+        identifiers->refused = node;
+        identifiers->why = why;
+    }
+    return base;
+}
+
+/* The index of the new identifier; that of the base if it could not be taken, or only names a place. */
 static size_t add_identifier(struct identifiers *identifiers, struct json_object *node, const char *id, size_t base)
 {
-    if (identifiers->count == IDENTIFIERS_MAX)
-        return base;
     char *uri = resolve_uri(identifiers->at[base].uri, id);
     if (uri == NULL)
-        return base;
+        return refuse_identifier(identifiers, node, "the $id is too long", base);
+    for (size_t i = 1; i < identifiers->count; i++) {
+        if (identifiers->at[i].node == node && strcmp(identifiers->at[i].uri, uri) == 0) { /* an alias */
+            free(uri);
+            return *id == '#' ? base : i;
+        }
+    }
+    if (identifiers->count == IDENTIFIERS_MAX + 1) {
+        free(uri);
+        return refuse_identifier(identifiers, node, "too many $id", base);
+    }
     identifiers->at = memory_resize(identifiers->at, (identifiers->count + 1) * sizeof *identifiers->at);
     identifiers->at[identifiers->count] = (struct identifier){.uri = uri, .node = node};
     identifiers->count++;
@@ -181,6 +199,12 @@ struct identifiers *identifiers_new(struct json_object *root)
     identifiers->count = 1;
     collect(identifiers, root, 0, false);
     return identifiers;
+}
+
+struct json_object *identifiers_refused(const struct identifiers *identifiers, const char **why)
+{
+    *why = identifiers->why;
+    return identifiers->refused;
 }
 
 void identifiers_free(struct identifiers *identifiers)

@@ -61,6 +61,18 @@ static struct json_object *parse(const char *text)
     return value;
 }
 
+/* A text of so many characters between two others. */
+static char *long_text(const char *before, size_t count, const char *after)
+{
+    struct text text = {0};
+    text_puts(&text, before);
+    text_reserve(&text, count + strlen(after));
+    memset(text.at + text.len, 'k', count);
+    text.len += count;
+    text_puts(&text, after);
+    return text.at;
+}
+
 /* Checks one value; the reason is "" if it has to be right. */
 static void assert_says(const char *schema, const char *value, const char *wanted)
 {
@@ -210,6 +222,9 @@ static void test_strings(void **state)
     assert_says("{pattern: '^[[:alpha:]+$'}", "\"[a:h\"", "");
     assert_says("{pattern: '^[^[:digit:]$'}", "\"5\"", "");
     assert_says("{pattern: '^[^]-[\\d]$'}", "\"x-5\"", "");
+    assert_says("{pattern: '^(?:a)(?=b)(?!c)(?<x>b)(?<=b)(?<!c)\\k<x>[(?i)(*\\b]$'}", "\"abb?\"", "");
+    assert_says("{pattern: '^\\v[\\v]\\t\\cJ\\x41\\u0042\\0\\.\\-\\/$'}", "\"\\u000b\\u000b\\t\\nAB\\u0000.-/\"", "");
+    assert_says("{pattern: '^\\v$'}", "\"\\u2028\"", "\"\\u2028\" does not match \"^\\v$\"");
 }
 
 static void assert_refused(const char *schema, const char *reason)
@@ -246,6 +261,18 @@ static void test_faults(void **state)
     assert_refused("{patternProperties: {'[': {}}}",
                    "line 1, column 22: /patternProperties/[: \"[\" is no regular expression: missing terminating ] for "
                    "character class, at character 2");
+    static const char *const foreign[] = {"\\A", "\\Z", "\\z", "\\Q", "\\E", "\\h", "\\R",
+                                          "\\K", "\\a", "(?i", "(?>", "(?#", "(?P", "(*"};
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
+        char schema[64], wanted[128];
+        snprintf(schema, sizeof schema, "{pattern: 'a%s)b'}", foreign[i]);
+        snprintf(wanted, sizeof wanted,
+                 "line 1, column 2: /pattern: \"a%s)b\" is no regular expression of ECMA 262: %s, at character 2",
+                 foreign[i], foreign[i]);
+        assert_refused(schema, wanted);
+    }
+    assert_refused("{pattern: '[a\\A]'}",
+                   "line 1, column 2: /pattern: \"[a\\A]\" is no regular expression of ECMA 262: \\A, at character 3");
     assert_refused("{required: a}", "line 1, column 2: /required: \"a\" is no list of strings");
     assert_refused("{required: [1]}", "line 1, column 13: /required/0: 1 is no string");
     assert_refused("{enum: 1}", "line 1, column 2: /enum: 1 is no list of values");
@@ -319,6 +346,26 @@ static void test_references(void **state)
     assert_says("{x: &s {type: string}, items: *s}", "[1]", "/0: 1 is not a string");
     assert_says("{enum: [{$id: 'http://h/x'}], items: {$ref: '#/enum/0'}}", "[1]",
                 "an array of 1 is none of an object");
+}
+
+/* A $id over the bounds is told of, or what refers to it would lead to nothing for no reason. */
+static void test_many_identifiers(void **state)
+{
+    (void)state;
+    for (int over = 0; over < 2; over++) {
+        struct text text = {0};
+        text_printf(&text, "items: {$ref: '#n%d'}\nagain: [&s {$id: '#s'}, *s, *s]\nnames:\n", 254 + over);
+        for (int i = 0; i < 255 + over; i++)
+            text_printf(&text, "  - {$id: '#n%d', type: string}\n", i);
+        if (over == 0)
+            assert_says(text.at, "[1]", "/0: 1 is not a string");
+        else
+            assert_refused(text.at, "line 259, column 6: /names/255/$id: too many $id");
+        text_free(&text);
+    }
+    char *name = long_text("{$id: 'http://h/", 2000, "'}");
+    assert_refused(name, "line 1, column 2: /$id: the $id is too long");
+    free(name);
 }
 
 static void test_unique_items(void **state)
@@ -440,18 +487,6 @@ static void test_hostile_schemas(void **state)
     text_puts(&text, "end]}");
     assert_ends(text.at, "\"no\"", "\"no\" is none of \"s0\", \"s1\"");
     text_free(&text);
-}
-
-/* A text of so many characters between two others. */
-static char *long_text(const char *before, size_t count, const char *after)
-{
-    struct text text = {0};
-    text_puts(&text, before);
-    text_reserve(&text, count + strlen(after));
-    memset(text.at + text.len, 'k', count);
-    text.len += count;
-    text_puts(&text, after);
-    return text.at;
 }
 
 /* Schemas that say no twice as often at every level: each no has to be paid for, or there is no end to them. */
@@ -607,15 +642,15 @@ static void test_format_as_note(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reasons),          cmocka_unit_test(test_alternatives),
-        cmocka_unit_test(test_shortened),        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_strings),          cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_several_faults),   cmocka_unit_test(test_circles),
-        cmocka_unit_test(test_references),       cmocka_unit_test(test_unique_items),
-        cmocka_unit_test(test_hostile_patterns), cmocka_unit_test(test_long_strings),
-        cmocka_unit_test(test_hostile_schemas),  cmocka_unit_test(test_dear_refusals),
-        cmocka_unit_test(test_deep_values),      cmocka_unit_test(test_formats),
-        cmocka_unit_test(test_format_as_note),
+        cmocka_unit_test(test_reasons),        cmocka_unit_test(test_alternatives),
+        cmocka_unit_test(test_shortened),      cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_strings),        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_several_faults), cmocka_unit_test(test_circles),
+        cmocka_unit_test(test_references),     cmocka_unit_test(test_many_identifiers),
+        cmocka_unit_test(test_unique_items),   cmocka_unit_test(test_hostile_patterns),
+        cmocka_unit_test(test_long_strings),   cmocka_unit_test(test_hostile_schemas),
+        cmocka_unit_test(test_dear_refusals),  cmocka_unit_test(test_deep_values),
+        cmocka_unit_test(test_formats),        cmocka_unit_test(test_format_as_note),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
