@@ -458,7 +458,7 @@ static bool check_format(struct check *check, const struct rule *rule, const str
                          const struct step *step)
 {
     const struct format *format = rule->with.format;
-    return spend(check, step, value->length / 16) &&
+    return spend(check, step, value->length / 8) &&
            (format->check(value->text, value->length) || fail_value(check, step, value, "is no %s", format->name));
 }
 
