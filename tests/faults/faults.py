@@ -107,11 +107,13 @@ def cut(broker, times, long, result):
             reachable = time.monotonic()
             back.append(mark.wait(scaled(60)) - reachable)
             wait_until(lambda: proxy.connections() == 2, 10, "two connections again")
-            with contextlib.suppress(TimeoutError):  # one may be open while a file reaches the disk
+            with contextlib.suppress(TimeoutError):
                 wait_until(lambda: host.fds() <= before, 5)
-            descriptors.append(host.fds())
-            if descriptors[-1] > before:
-                result.measure(f"after cut {result.faults}: {', '.join(host.open_files())}")
+            # A health file on its way to the disk is no leak, and a disk that is busy takes seconds for it.
+            kept = [name for name in host.open_files() if not name.endswith(".json.new")]
+            descriptors.append(len(kept))
+            if len(kept) > before:
+                result.measure(f"after cut {result.faults}: {', '.join(kept)}")
         scene.wait_registered([host])
         result.limit("resumed after", back, 1.0)
         result.measure(f"{before} file descriptors before, {max(descriptors)} at most after")
