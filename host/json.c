@@ -24,8 +24,8 @@ struct tree {
 struct scan {
     const unsigned char *begin, *at, *end;
     struct fault *fault;
-    struct tree *tree; /* NULL: only checked */
-    bool nul;          /* there was a \u0000 in a string */
+    struct tree *tree;        /* NULL: only checked */
+    const unsigned char *nul; /* the last \u0000 in a string, or the beginning */
 };
 
 static bool refuse(struct scan *scan, const char *what)
@@ -60,7 +60,8 @@ static bool scan_escape(struct scan *scan)
         for (int i = 2; i < 6; i++)
             if (scan->end - scan->at <= i || !is_hex(scan->at[i]))
                 return refuse(scan, "\\u without four hex digits");
-        scan->nul |= memcmp(scan->at + 2, "0000", 4) == 0;
+        if (memcmp(scan->at + 2, "0000", 4) == 0)
+            scan->nul = scan->at;
         scan->at += 6;
         return true;
     }
@@ -287,10 +288,9 @@ static bool scan_key(struct scan *scan)
     if (*scan->at != '"')
         return refuse(scan, "no quoted name");
     const unsigned char *from = scan->at;
-    scan->nul = false;
     if (!scan_string(scan))
         return false;
-    if (scan->nul) { /* a name ends there for json-c, and would pass for another one */
+    if (scan->nul > from) { /* a name ends there for json-c, and would pass for another one */
         scan->at = from;
         return refuse(scan, "\\u0000 in a name");
     }
@@ -372,7 +372,7 @@ static bool scan_value(struct scan *scan)
 bool json_is_value(const char *text, size_t len, struct fault *fault)
 {
     const unsigned char *bytes = (const unsigned char *)text;
-    struct scan scan = {.begin = bytes, .at = bytes, .end = bytes + len, .fault = fault};
+    struct scan scan = {.begin = bytes, .at = bytes, .end = bytes + len, .nul = bytes, .fault = fault};
     return scan_value(&scan);
 }
 
@@ -394,7 +394,7 @@ struct json_object *json_parse(struct json_tokener *reader, const char *text, si
     tree.root = NULL;
     tree.name = NULL;
     tree.long_name = tree.plain = (struct text){0};
-    struct scan scan = {.begin = bytes, .at = bytes, .end = bytes + len, .fault = fault, .tree = &tree};
+    struct scan scan = {.begin = bytes, .at = bytes, .end = bytes + len, .nul = bytes, .fault = fault, .tree = &tree};
     if (!scan_value(&scan) || !begins_object(text, fault)) {
         json_object_put(tree.root);
         tree.root = NULL;
