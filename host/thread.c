@@ -39,16 +39,28 @@ bool thread_join(pthread_t thread, int64_t until_ms)
 }
 
 /* The directory has one link more for each. Without /proc nobody is seen. */
-unsigned long thread_count(void)
+static unsigned long count_now(void)
 {
     struct stat tasks;
     return stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > 2 ? tasks.st_nlink - 2 : 1;
 }
 
+static void *do_nothing(void *argument)
+{
+    return argument;
+}
+
+unsigned long thread_count(void)
+{
+    unsigned long count = count_now();
+    pthread_join(thread_start(do_nothing, NULL), NULL);
+    return thread_few(count) ? count : count_now();
+}
+
 bool thread_few(unsigned long count)
 {
-    const struct timespec moment = {.tv_nsec = 2000000};
-    for (int looks = 50; looks > 0 && thread_count() > count; looks--)
+    const struct timespec moment = {.tv_nsec = 100000};
+    for (int looks = 1000; looks > 0 && count_now() > count; looks--)
         nanosleep(&moment, NULL);
-    return thread_count() <= count;
+    return count_now() <= count;
 }

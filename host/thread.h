@@ -12,7 +12,7 @@
  * them there is no host. */
 pthread_t thread_start(void *(*run)(void *argument), void *argument);
 
-/* How many threads the process has. */
+/* How many threads the process has, with those that come with the first one that is started (ThreadSanitizer's). */
 unsigned long thread_count(void);
 
 /* True if soon there are no more than that. A thread that was joined may be counted for a moment longer. */

@@ -385,7 +385,7 @@ static void test_bounds(void **state)
         for (int tag = 0; tag < 100000; tag++)
             text_printf(&text, "%%TAG !a%d! x%s", tag, breaks[i]);
         text_puts(&text, "--- x\n");
-        assert_refused_soon(&text, "more than 16 %TAG directives");
+        assert_refused_soon(&text, "line 17, column 1: more than 16 %TAG directives");
     }
     assert_reads_as("%TAG !y! tag:yaml.org,2002:\n--- !y!str 1\n", "\"1\"");
 
