@@ -121,19 +121,11 @@ static bool channel_get(struct consumer *consumer, struct channel *channel, stru
     return connection_send(consumer->connection, channel->number, AMQP_BASIC_GET_METHOD, &get, fault);
 }
 
-static bool channel_open(struct consumer *consumer, struct channel *channel, struct fault *fault)
+/* On a channel that is open, or will be by then. */
+static bool channel_subscribe(struct consumer *consumer, struct channel *channel, struct fault *fault)
 {
-    amqp_channel_open_t open = {0};
     amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(channel->subscription->topic), .durable = 1};
-    enum subscription_kind kind = channel->subscription->kind;
-
-    channel_reset(channel);
-    channel->phase = OPENING;
-    channel->probing = kind == SUBSCRIBE_TOPIC && !channel->proven;
-    channel->draining = kind == SUBSCRIBE_ANSWER;
-    if (!connection_send(consumer->connection, channel->number, AMQP_CHANNEL_OPEN_METHOD, &open, fault))
-        return false;
-    if (kind != SUBSCRIBE_SHARED &&
+    if (channel->subscription->kind != SUBSCRIBE_SHARED &&
         !connection_send(consumer->connection, channel->number, AMQP_QUEUE_DECLARE_METHOD, &declare, fault))
         return false;
     if (channel->draining)
@@ -142,17 +134,25 @@ static bool channel_open(struct consumer *consumer, struct channel *channel, str
                            channel->probing ? 1 : consumer->options.prefetch, fault);
 }
 
+static bool channel_open(struct consumer *consumer, struct channel *channel, struct fault *fault)
+{
+    amqp_channel_open_t open = {0};
+    enum subscription_kind kind = channel->subscription->kind;
+
+    channel_reset(channel);
+    channel->phase = OPENING;
+    channel->probing = kind == SUBSCRIBE_TOPIC && !channel->proven;
+    channel->draining = kind == SUBSCRIBE_ANSWER;
+    return connection_send(consumer->connection, channel->number, AMQP_CHANNEL_OPEN_METHOD, &open, fault) &&
+           channel_subscribe(consumer, channel, fault);
+}
+
 /* The queue went away, and not the channel: what was handed out is handled to its end. */
 static bool channel_again(struct consumer *consumer, struct channel *channel, struct fault *fault)
 {
-    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(channel->subscription->topic), .durable = 1};
     channel->phase = OPENING;
     channel_set_up(consumer, channel, false);
-    if (channel->subscription->kind != SUBSCRIBE_SHARED &&
-        !connection_send(consumer->connection, channel->number, AMQP_QUEUE_DECLARE_METHOD, &declare, fault))
-        return false;
-    return channel_consume(consumer, channel, channel->probing ? "probe" : "all",
-                           channel->probing ? 1 : consumer->options.prefetch, fault);
+    return channel_subscribe(consumer, channel, fault);
 }
 
 static bool channel_close(struct consumer *consumer, struct channel *channel, struct fault *fault)

@@ -71,9 +71,8 @@ static void on_exit_of_process(void)
     if (inside != NULL)
         say("called exit()");
     else if (!atomic_load(&ending))
-        put("valawai-host: exit() was called in a thread that a plugin made; the host ends, and what was not "
-            "acknowledged is "
-            "back in its queue\n");
+        put("valawai-host: exit() was called in a thread that a plugin made; the host ends, and "
+            "what was not acknowledged is back in its queue\n");
     else
         return;
     _exit(1);

@@ -214,12 +214,9 @@ char **health_left_behind(struct health *health, size_t *count)
 {
     char **ids = NULL;
     *count = 0;
-    take_ids_of_file(health->path, &ids, count);
     take_ids_of_file(health->ledger, &ids, count);
-    size_t in_ledger = 0;
-    char **other = NULL;
-    take_ids_of_file(health->ledger, &other, &in_ledger);
-    free_ids(other, in_ledger);
+    size_t in_ledger = *count;
+    take_ids_of_file(health->path, &ids, count);
     health->kept = memory_text(""); /* whatever stood there, what is kept now is to be written, or the file removed */
     health_keep_ids(health, ids, *count);
     /* Where there is no room for a ledger, the health file becomes it, unless that would cost what the ledger has. */
