@@ -16,14 +16,6 @@ void list_put(struct list *list, struct node *node)
     list->last = node;
 }
 
-void list_put_first(struct list *list, struct node *node)
-{
-    node->next = list->head;
-    if (list->head == NULL)
-        list->last = node;
-    list->head = node;
-}
-
 void list_join(struct list *list, struct list *more)
 {
     if (more->head == NULL)

@@ -20,7 +20,6 @@ struct list {
 };
 
 void list_put(struct list *list, struct node *node);
-void list_put_first(struct list *list, struct node *node);
 void list_join(struct list *list, struct list *more); /* more is empty afterwards */
 struct node *list_take(struct list *list);            /* NULL: empty */
 void list_free(struct list *list);                    /* free()s every node */

@@ -842,6 +842,26 @@ static void publications_of_another_thread(void **state)
     sem_destroy(&released);
 }
 
+#ifndef HOST_ABORT_ON_MISUSE
+static int log_nothing(const struct valawai_message *message)
+{
+    const char *volatile no_text = NULL;
+    host->log(host, VALAWAI_INFO, "unit.c", 1, message->body, no_text, 0);
+    return VALAWAI_DONE;
+}
+
+static void a_record_without_a_text(void **state)
+{
+    UNUSED(state);
+    begin(1);
+    act = log_nothing;
+    put(0, "{}");
+    expect_outcome("{}", SETTLE_ACKNOWLEDGE, 0);
+    expect_log("the plugin misuses the host: log() without a text");
+    finish();
+}
+#endif
+
 /* ---- json ---- */
 
 static struct json_object *parsed[4];
@@ -1288,6 +1308,9 @@ int main(void)
         TEST(a_late_verdict_is_for_its_message_only),
         TEST(publications_that_are_refused),
         TEST(publications_of_another_thread),
+#ifndef HOST_ABORT_ON_MISUSE
+        TEST(a_record_without_a_text),
+#endif
         TEST(json_is_parsed_once),
         TEST(records_for_the_mov),
         TEST(records_of_any_bytes),

@@ -39,10 +39,10 @@ static void lists(void **state)
     assert_null(list_take(&list));
     list_join(&list, &more);
     assert_null(list.head);
+    list_put(&list, item(0, 1));
     list_put(&list, item(0, 2));
-    list_put_first(&list, item(0, 1));
     list_put(&list, item(0, 3));
-    list_put_first(&more, item(0, 4));
+    list_put(&more, item(0, 4));
     list_put(&more, item(0, 5));
     list_join(&list, &more);
     assert_null(more.head);
