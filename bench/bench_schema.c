@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "schema.h"
+#include "schema/schema.h"
 
 #define ROUNDS 20
 

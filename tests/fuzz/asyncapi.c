@@ -7,7 +7,7 @@
 #include <json-c/json.h>
 #include <string.h>
 
-#include "contract.h"
+#include "contract/contract.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {

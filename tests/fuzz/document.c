@@ -7,7 +7,7 @@
 #include <json-c/json.h>
 #include <string.h>
 
-#include "document.h"
+#include "document/document.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {

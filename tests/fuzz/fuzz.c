@@ -9,10 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "json.h"
-#include "log.h"
-#include "memory.h"
-#include "text.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/text.h"
 
 char *fuzz_string(const uint8_t *bytes, size_t len)
 {

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "health.h"
-#include "memory.h"
+#include "base/memory.h"
+#include "mov/health.h"
 
 static struct log *logs;
 static char *paths[2]; /* health file and ledger */

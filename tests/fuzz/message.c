@@ -9,8 +9,8 @@
 #include <semaphore.h>
 #include <string.h>
 
-#include "executor.h"
-#include "json.h"
+#include "base/json.h"
+#include "plugin/executor.h"
 
 #define RECEIVED "valawai/c1/echo/data/received_message"
 #define PUBLISHED "valawai/c1/echo/data/publish_message"

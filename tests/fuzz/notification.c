@@ -25,9 +25,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "json.h"
-#include "memory.h"
-#include "registration.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "mov/registration.h"
 
 #define DELIVERIES_MAX 256
 

@@ -8,7 +8,7 @@
 #include <json-c/json.h>
 #include <string.h>
 
-#include "schema.h"
+#include "schema/schema.h"
 
 /* For one call. A check that uses up the smaller budget of the fuzz targets takes some 20 ms with sanitizers. */
 #define SECONDS_MAX 3

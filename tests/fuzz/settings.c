@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "settings.h"
+#include "settings/settings.h"
 
 #define FILE_NAME "plugins.conf"
 

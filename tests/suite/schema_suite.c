@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "document.h"
-#include "schema.h"
+#include "document/document.h"
+#include "schema/schema.h"
 
 struct score {
     unsigned passed;

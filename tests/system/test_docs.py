@@ -286,3 +286,35 @@ def test_man_pages_are_good(kit, name, tmp_path):
         pytest.skip("neither mandoc nor groff is installed")
     done = subprocess.run(command, capture_output=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
+# --- the rooms --------------------------------------------------------------------------------------------------------
+
+
+def includes(root):
+    return subprocess.run([os.path.join(ROOT, ".ci", "includes.py"), str(root)], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def rooms(tmp_path):
+    shutil.copytree(os.path.join(ROOT, "host"), tmp_path / "host")
+    (tmp_path / "docs").mkdir()
+    shutil.copy(os.path.join(ROOT, "docs", "architecture.md"), tmp_path / "docs")
+    return tmp_path
+
+
+def test_a_room_includes_only_what_its_line_allows(rooms):
+    result = includes(rooms)
+    assert result.returncode == 0, result.stdout
+    (rooms / "host" / "base" / "wrong.c").write_text('#include "broker/wire.h"\n')
+    result = includes(rooms)
+    assert (result.returncode, result.stdout) == (1, "host/base/wrong.c:1: base/ may not include broker/wire.h\n")
+
+
+def test_each_room_has_a_line_and_each_line_a_room(rooms):
+    (rooms / "host" / "attic").mkdir()
+    shutil.rmtree(rooms / "host" / "cli")
+    result = includes(rooms)
+    assert result.returncode == 1
+    assert result.stdout.splitlines() == ["host/attic: no room in docs/architecture.md",
+                                          "host/cli: in docs/architecture.md, but not there"]

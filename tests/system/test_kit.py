@@ -12,7 +12,7 @@ import pytest
 from broker import scaled
 from host import BINARY, BUILD, ROOT, published, received
 
-NEW = os.path.join(ROOT, "host", "new")
+NEW = os.path.join(ROOT, "templates", "component")
 ENV = {key: value for key, value in os.environ.items() if key in ("PATH", "LD_LIBRARY_PATH") or key.endswith("SAN_OPTIONS")}
 
 

@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-#include "backoff.h"
+#include "base/backoff.h"
 
 static void doubles_up_to_the_last(void **state)
 {

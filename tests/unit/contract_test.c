@@ -18,8 +18,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "contract.h"
-#include "text.h"
+#include "base/text.h"
+#include "contract/contract.h"
 
 #ifndef CORPUS_DIR
 #define CORPUS_DIR "tests/corpus"

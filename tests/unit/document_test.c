@@ -15,8 +15,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "document.h"
-#include "text.h"
+#include "base/text.h"
+#include "document/document.h"
 
 static struct document *read_text(const char *text)
 {

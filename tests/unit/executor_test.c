@@ -14,11 +14,11 @@
 #include <unistd.h>
 #include <wchar.h>
 
-#include "backoff.h"
-#include "executor.h"
-#include "json.h"
-#include "memory.h"
-#include "text.h"
+#include "base/backoff.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "plugin/executor.h"
 
 /* A build that ends at a misuse would end this program. */
 #ifdef HOST_ABORT_ON_MISUSE

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Unit tests of the room `fault`: a reason is one line of UTF-8 that fits, whatever it quotes. */
-#include "fault.h"
+#include "base/fault.h"
 
 #include "support.h"
 

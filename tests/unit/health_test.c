@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "health.h"
+#include "mov/health.h"
 
 #define ID1 "5f00c1d000006543210f00a1"
 #define ID2 "5f00c1d000006543210F00A2"

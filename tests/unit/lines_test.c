@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Unit tests of the room `lines`: the same lines come out, into whatever pieces the text was cut on its way. */
-#include "lines.h"
+#include "base/lines.h"
 
 #include "support.h"
 

@@ -13,9 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backoff.h"
-#include "log.h"
-#include "text.h"
+#include "base/backoff.h"
+#include "base/log.h"
+#include "base/text.h"
 
 #define CLOCK "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2},[0-9]{3}"
 #define NOTHING 100 /* a level that no record has */

@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "notify.h"
+#include "run/notify.h"
 
 static char *directory, *path;
 static struct log *logs;

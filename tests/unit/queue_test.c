@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "backoff.h"
-#include "queue.h"
+#include "base/backoff.h"
+#include "base/queue.h"
 
 struct item {
     struct node node;

@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backoff.h"
-#include "json.h"
-#include "registration.h"
-#include "text.h"
+#include "base/backoff.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "mov/registration.h"
 
 #define MINUTE INT64_C(60000)
 #define QUERY_TOPIC "valawai/component/query"

@@ -16,9 +16,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "json.h"
-#include "schema.h"
-#include "text.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "schema/schema.h"
 
 struct loaded {
     struct document *document;

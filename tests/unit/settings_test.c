@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "settings.h"
+#include "settings/settings.h"
 
 /* The names of the wire contract and of plugins.conf, with what they mean: written down again, not taken from the
  * host, so that a change of the contract shows. */

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <wchar.h>
 
-#include "json.h"
-#include "text.h"
+#include "base/json.h"
+#include "base/text.h"
 
 static void grows(void **state)
 {

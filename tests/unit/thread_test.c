@@ -2,7 +2,7 @@
  *
  * Unit tests of the room `thread`: what runs in a thread has room for the deepest check, whatever `ulimit -s` says. The
  * program starts itself once more with a small one, because that is when the C library looks at it. */
-#include "thread.h"
+#include "base/thread.h"
 
 #include "support.h"
 
@@ -12,9 +12,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "json.h"
-#include "schema.h"
-#include "text.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "schema/schema.h"
 
 #define SMALL_STACK (256 << 10)
 

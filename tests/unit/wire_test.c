@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * wire: rabbitmq-c, which reads and writes these frames as well, is the judge. */
-#include "wire.h"
+#include "broker/wire.h"
 
 #include <stdlib.h>
 
-#include "connection.h"
-#include "memory.h"
+#include "base/memory.h"
+#include "broker/connection.h"
 #include "support.h"
 
 #define MOST 200000

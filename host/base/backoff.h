@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * backoff: how long to wait before the next attempt: doubling from a first delay up to a last one, each delay shortened
+ * at random by up to half, so that hosts that lost the same broker do not come back all at once. */
+#ifndef BASE_BACKOFF_H
+#define BASE_BACKOFF_H
+
+#include <stdint.h>
+
+struct backoff {
+    uint32_t first_ms, last_ms;
+    uint32_t next_ms; /* 0: start over */
+};
+
+uint32_t backoff_next(struct backoff *backoff); /* milliseconds */
+void backoff_reset(struct backoff *backoff);
+
+/* Milliseconds of the monotonic clock: all deadlines of the host are told in them. */
+int64_t clock_ms(void);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * log: records for the console (stderr) and for a rotating file, each from a level of its own, in the formats that
+ * VALAWAI components write. A record is one line whatever its text holds. Any thread may write.
+ *
+ * The log never stops the host: a file that cannot be written costs the file, and is said once on the console. */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum log_level { /* Python's logging: the numbers order them */
+                 LOG_DEBUG = 10,
+                 LOG_INFO = 20,
+                 LOG_WARNING = 30,
+                 LOG_ERROR = 40,
+                 LOG_CRITICAL = 50
+};
+
+struct log_options {
+    const char *directory; /* made if it is not there */
+    const char *file_name; /* in the directory; NULL or "": no file */
+    long console_level;
+    long file_level;
+    long max_bytes;    /* rotate before a record would pass it; 0: never */
+    long backup_count; /* name.1 is the newest; 0: never rotate */
+};
+
+struct log;
+
+/* The options' texts have to outlive the log. Never fails: see above. */
+struct log *log_open(const struct log_options *options);
+void log_close(struct log *log);
+
+bool log_wants(const struct log *log, enum log_level level);
+
+/* name: who speaks, "host" or a component. file: only its last part is shown. */
+void log_write(struct log *log, enum log_level level, const char *name, const char *file, int line, const char *format,
+               ...) __attribute__((format(printf, 6, 7)));
+
+/* The same for a text that is there already, and what follows it after ": " (NULL: nothing). */
+void log_put(struct log *log, enum log_level level, const char *name, const char *file, int line, const char *said,
+             const char *more, size_t len);
+
+/* The last words of a start that failed: `valawai-host: text` on stderr whatever the levels, and a CRITICAL record in
+ * the file only. log may be NULL. */
+void log_last_words(struct log *log, const char *text);
+
+/* Reads DEBUG, INFO, WARNING, ERROR, FATAL or CRITICAL. */
+bool log_level_read(const char *name, long *level) __attribute__((warn_unused_result));
+
+#define HOST_LOG(log, level, name, ...) log_write((log), (level), (name), __FILE__, __LINE__, __VA_ARGS__)
+#define log_debug(log, name, ...) HOST_LOG(log, LOG_DEBUG, name, __VA_ARGS__)
+#define log_info(log, name, ...) HOST_LOG(log, LOG_INFO, name, __VA_ARGS__)
+#define log_warning(log, name, ...) HOST_LOG(log, LOG_WARNING, name, __VA_ARGS__)
+#define log_error(log, name, ...) HOST_LOG(log, LOG_ERROR, name, __VA_ARGS__)
+
+#endif

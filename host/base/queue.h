@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * queue: the one structure that threads share. Many threads put in, one takes out, all that is there at once. The taker
+ * sleeps either in queue_wait() or in a poll() on queue_fd(); whoever puts in wakes a sleeper only. */
+#ifndef BASE_QUEUE_H
+#define BASE_QUEUE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The first member of what is put into lists and queues. */
+struct node {
+    struct node *next;
+};
+
+struct list {
+    struct node *head, *last;
+};
+
+void list_put(struct list *list, struct node *node);
+void list_join(struct list *list, struct list *more); /* more is empty afterwards */
+struct node *list_take(struct list *list);            /* NULL: empty */
+void list_free(struct list *list);                    /* free()s every node */
+
+struct queue {
+    pthread_mutex_t lock;
+    pthread_cond_t grown;
+    struct list list;
+    bool asleep; /* the taker, or about to be */
+    bool woken;  /* by queue_wake() */
+    int fd;      /* an eventfd, or -1 */
+};
+
+void queue_init(struct queue *queue, bool with_fd);
+void queue_destroy(struct queue *queue); /* free()s what is in it */
+
+void queue_put(struct queue *queue, struct node *node);
+void queue_join(struct queue *queue, struct list *list);
+void queue_wake(struct queue *queue); /* ends a sleep although nothing was put in */
+
+/* All that is there, at once; empty if nothing is. */
+struct list queue_take(struct queue *queue);
+
+/* Waits until something is there, queue_wake() is called or the monotonic clock shows until_ms, then takes all. */
+struct list queue_wait(struct queue *queue, int64_t until_ms);
+
+/* For takers that poll: false if there is something to take already; otherwise queue_fd() becomes readable as soon as
+ * there is. Each true has to be followed by queue_slept(). */
+bool queue_sleep(struct queue *queue);
+void queue_slept(struct queue *queue);
+
+#endif

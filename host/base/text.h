@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * text: a growing string, and the two ways in which the host quotes what it does not trust: on one line for a log, and
+ * as a JSON string. Both take any bytes. */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Starts zeroed; at is NULL until something is put in, and ends with '\0' afterwards. */
+struct text {
+    char *at;
+    size_t len;
+    size_t room;
+};
+
+void text_reserve(struct text *text, size_t more); /* room for so many bytes and a '\0' */
+
+static inline void text_put(struct text *text, const char *bytes, size_t len)
+{
+    if (text->room - text->len <= len)
+        text_reserve(text, len);
+    if (len > 0)
+        memcpy(text->at + text->len, bytes, len);
+    text->len += len;
+    text->at[text->len] = '\0';
+}
+
+static inline void text_puts(struct text *text, const char *string)
+{
+    text_put(text, string, strlen(string));
+}
+
+void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void text_vprintf(struct text *text, const char *format, va_list arguments) __attribute__((format(printf, 2, 0)));
+
+/* On one line: control characters, line separators and bytes that are not UTF-8 become \n, \t, \x1b, \u2028 … */
+void text_put_line(struct text *text, const char *bytes, size_t len);
+
+/* As a JSON string with its quotation marks; bytes that are not UTF-8 become U+FFFD. */
+void text_put_json(struct text *text, const char *bytes, size_t len);
+
+void text_clear(struct text *text); /* empties it, keeps the memory */
+void text_free(struct text *text);
+
+/* At most `most` of len bytes, not ending inside a UTF-8 character. */
+size_t text_cut(const char *bytes, size_t len, size_t most);
+
+enum text_end {
+    TEXT_LINE = 0x7f, /* a line of the log ends its plain part there: DEL */
+    TEXT_JSON = '"',  /* a JSON string there, and before a '\\' */
+};
+
+/* Where in 16 bytes the first is that is not plain; 16: nowhere. */
+static inline size_t text_plain_block(const signed char *at, signed char first, signed char second)
+{
+    typedef signed char block __attribute__((vector_size(16)));
+    block now;
+    uint64_t ends[2];
+    memcpy(&now, at, sizeof now);
+    now = (now < 0x20) | (now == first) | (now == second); /* less than 0x20 are those from 0x80 on, too */
+    memcpy(ends, &now, sizeof ends);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (ends[0] != 0)
+        return (size_t)__builtin_ctzll(ends[0]) / 8;
+    return ends[1] != 0 ? 8 + (size_t)__builtin_ctzll(ends[1]) / 8 : 16;
+#else
+    if (ends[0] != 0)
+        return (size_t)__builtin_clzll(ends[0]) / 8;
+    return ends[1] != 0 ? 8 + (size_t)__builtin_clzll(ends[1]) / 8 : 16;
+#endif
+}
+
+/* How many bytes, from the first on, are plain: ASCII, no control characters, and not `end` either. Such is most of
+ * what messages are made of, so they are looked at sixteen at a time. */
+static inline size_t text_plain(const void *bytes, size_t len, enum text_end end)
+{
+    const signed char *at = bytes, first = (signed char)end, second = (signed char)(end == TEXT_JSON ? '\\' : end);
+    size_t i = 0;
+    for (; len - i >= 16; i += 16) {
+        size_t plain = text_plain_block(at + i, first, second);
+        if (plain < 16)
+            return i + plain;
+    }
+    if (len >= 16) /* the last sixteen: those that were looked at already are plain */
+        return len - 16 + text_plain_block(at + len - 16, first, second);
+    while (i < len && at[i] >= 0x20 && at[i] != first && at[i] != second)
+        i++;
+    return i;
+}
+
+/* How many of the bytes are the byte order mark that some editors put before a text: 3 or 0. */
+size_t text_mark(const char *bytes, size_t len);
+
+/* How many bytes the UTF-8 character at bytes has (1–4), or 0 if it is none. */
+size_t utf8_length(const unsigned char *bytes, size_t len);
+
+#endif

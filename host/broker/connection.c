@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "broker/connection.h"
+
+#if __has_include(<rabbitmq-c/tcp_socket.h>)
+#include <rabbitmq-c/ssl_socket.h>
+#include <rabbitmq-c/tcp_socket.h>
+#else
+#include <amqp_ssl_socket.h>
+#include <amqp_tcp_socket.h>
+#endif
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "broker/wire.h"
+
+#define FRAME_MAX 131072  /* smaller ones can leave the last frame of a body corked for 200 ms */
+#define FLUSH_BYTES 65536 /* that wait to be sent: with so many there is nothing to gain by waiting for more */
+#define CONNECT_SECONDS 5
+#define RECONNECT_MS 1500 /* to a peer that was there: another attempt finds it sooner than TCP's own repetitions */
+#define PATIENCE_MS 1800  /* a heartbeat: the broker sends one every half, so more than three are missing */
+#define CLOSE_SECONDS 1   /* a dead peer must not hold up the end */
+#define HELD_MS 200       /* a connection that lasted so long was of use */
+
+struct connection {
+    const struct broker *broker;
+    const char *purpose; /* shown in the broker's list of connections */
+    amqp_connection_state_t state;
+    size_t next; /* endpoint to try */
+    char peer[300];
+    bool has_been_open;
+    int64_t opened_at, tend_at;
+    struct text out;            /* publications that wait to be sent */
+    pthread_mutex_t break_lock; /* fd, so that nobody breaks a descriptor that has become somebody else's */
+    int fd;
+};
+
+struct broker broker_of(const struct settings *settings)
+{
+    return (struct broker){
+        .endpoints = settings->broker.endpoints,
+        .endpoint_count = settings->broker.endpoint_count,
+        .tls = settings->broker.tls,
+        .tls_ca = settings->broker.tls_ca,
+        .tls_certificate = settings->broker.tls_certificate,
+        .tls_key = settings->broker.tls_key,
+        .username = settings->broker.username,
+        .password = settings->broker.password,
+        .virtual_host = settings->broker.virtual_host,
+        .heartbeat = (int)settings->broker.heartbeat,
+        .max_retries = (int)settings->broker.max_retries,
+        .retry_sleep = (int)settings->broker.retry_sleep,
+        .reconnect_ms = (int)settings->broker.reconnect_max * 1000,
+    };
+}
+
+struct connection *connection_new(const struct broker *broker, const char *purpose)
+{
+    struct connection *connection = memory_new(sizeof *connection);
+    connection->broker = broker;
+    connection->purpose = purpose;
+    connection->fd = -1;
+    pthread_mutex_init(&connection->break_lock, NULL);
+    unsigned chance = 0;
+    if (getrandom(&chance, sizeof chance, GRND_NONBLOCK) == sizeof chance)
+        connection->next = chance % broker->endpoint_count; /* so that hosts spread over the nodes */
+    return connection;
+}
+
+void connection_free(struct connection *connection)
+{
+    if (connection == NULL)
+        return;
+    connection_drop(connection);
+    pthread_mutex_destroy(&connection->break_lock);
+    text_free(&connection->out);
+    free(connection);
+}
+
+bool connection_is_open(const struct connection *connection)
+{
+    return connection->state != NULL;
+}
+
+int connection_fd(const struct connection *connection)
+{
+    return connection->fd;
+}
+
+static void set_fd(struct connection *connection, int fd)
+{
+    pthread_mutex_lock(&connection->break_lock);
+    connection->fd = fd;
+    pthread_mutex_unlock(&connection->break_lock);
+}
+
+void connection_break(struct connection *connection)
+{
+    pthread_mutex_lock(&connection->break_lock);
+    if (connection->fd >= 0)
+        shutdown(connection->fd, SHUT_RDWR);
+    pthread_mutex_unlock(&connection->break_lock);
+}
+
+static bool tcp_state(struct connection *connection, struct tcp_info *info)
+{
+    socklen_t size = sizeof *info;
+    bool known = false;
+    pthread_mutex_lock(&connection->break_lock);
+    if (connection->fd >= 0)
+        known = getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, info, &size) == 0;
+    pthread_mutex_unlock(&connection->break_lock);
+    return known;
+}
+
+int64_t connection_tend(struct connection *connection, int64_t now, struct fault *fault)
+{
+    int64_t patience = (int64_t)connection->broker->heartbeat * PATIENCE_MS;
+    struct tcp_info info = {0};
+    if (now < connection->tend_at)
+        return connection->tend_at;
+    if (tcp_state(connection, &info) && info.tcpi_last_data_recv >= patience) {
+        fault_set(fault, "the broker has been silent for %.1f s (heartbeat %d s)", info.tcpi_last_data_recv / 1000.0,
+                  connection->broker->heartbeat);
+        return -1;
+    }
+    connection->tend_at = now + patience - info.tcpi_last_data_recv;
+    return connection->tend_at;
+}
+
+bool connection_peer_is_gone(struct connection *connection, unsigned silent_ms)
+{
+    struct tcp_info info = {0};
+    return tcp_state(connection, &info) && info.tcpi_retransmits > 0 && info.tcpi_last_ack_recv >= silent_ms;
+}
+
+static bool lost(struct fault *fault, const char *doing, int status)
+{
+    return fault_set(fault, "%s: %s", doing, amqp_error_string2(status));
+}
+
+static const char *close_text(const amqp_connection_close_t *close, char *text, size_t size)
+{
+    snprintf(text, size, "%d %.*s", close->reply_code, (int)close->reply_text.len, (char *)close->reply_text.bytes);
+    return text;
+}
+
+static enum opened log_in(struct connection *connection, struct fault *fault)
+{
+    const struct broker *broker = connection->broker;
+    static const char *const wanted[] = {"consumer_cancel_notify", "connection.blocked", "authentication_failure_close",
+                                         "publisher_confirms", "basic.nack"};
+    amqp_table_entry_t capabilities[sizeof wanted / sizeof *wanted];
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        capabilities[i] = (amqp_table_entry_t){
+            .key = amqp_cstring_bytes(wanted[i]),
+            .value = {.kind = AMQP_FIELD_KIND_BOOLEAN, .value = {.boolean = 1}},
+        };
+    amqp_table_entry_t properties[] = {
+        {.key = amqp_cstring_bytes("product"),
+         .value = {.kind = AMQP_FIELD_KIND_UTF8, .value = {.bytes = amqp_cstring_bytes("valawai-host")}}},
+        {.key = amqp_cstring_bytes("version"),
+         .value = {.kind = AMQP_FIELD_KIND_UTF8, .value = {.bytes = amqp_cstring_bytes(HOST_VERSION)}}},
+        {.key = amqp_cstring_bytes("connection_name"),
+         .value = {.kind = AMQP_FIELD_KIND_UTF8, .value = {.bytes = amqp_cstring_bytes(connection->purpose)}}},
+        {.key = amqp_cstring_bytes("capabilities"),
+         .value = {.kind = AMQP_FIELD_KIND_TABLE,
+                   .value = {.table = {.num_entries = sizeof wanted / sizeof *wanted, .entries = capabilities}}}},
+    };
+    amqp_table_t table = {.num_entries = sizeof properties / sizeof *properties, .entries = properties};
+    amqp_rpc_reply_t reply =
+        amqp_login_with_properties(connection->state, broker->virtual_host, 0, FRAME_MAX, broker->heartbeat, &table,
+                                   AMQP_SASL_METHOD_PLAIN, broker->username, broker->password);
+    switch (reply.reply_type) {
+    case AMQP_RESPONSE_NORMAL:
+        return OPENED;
+    case AMQP_RESPONSE_SERVER_EXCEPTION:
+        if (reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD) {
+            const amqp_connection_close_t *close = reply.reply.decoded;
+            char text[256];
+            bool ours = close->reply_code == AMQP_ACCESS_REFUSED || close->reply_code == AMQP_NOT_ALLOWED;
+            fault_set(fault, "the broker answers \"%s\"%s", close_text(close, text, sizeof text),
+                      ours ? "; check the user name, the password and the virtual host" : "");
+            return ours ? OPEN_REFUSED : OPEN_FAILED;
+        }
+        fault_set(fault, "log in: unexpected answer 0x%08x", reply.reply.id);
+        return OPEN_FAILED;
+    default:
+        lost(fault, "log in", reply.library_error);
+        return OPEN_FAILED;
+    }
+}
+
+/* Who names a certificate wants no connection in plain text. */
+static bool is_tls_meant(const struct broker *broker, struct fault *fault)
+{
+    if (broker->tls_key != NULL && broker->tls_certificate == NULL)
+        return fault_set(fault, "a key for TLS is named (RABBITMQ_TLS_KEY), and no certificate");
+    if (broker->tls_certificate != NULL && !broker->tls)
+        return fault_set(fault, "a certificate for TLS is named, but TLS is not on: set RABBITMQ_TLS=true");
+    return true;
+}
+
+static bool is_readable(const char *path, struct fault *fault)
+{
+    return access(path, R_OK) == 0 || fault_set(fault, "%s: %s", path, strerror(errno));
+}
+
+static amqp_socket_t *make_socket(struct connection *connection, struct fault *fault)
+{
+    const struct broker *broker = connection->broker;
+    const char *key = broker->tls_key == NULL ? broker->tls_certificate : broker->tls_key;
+    if (!is_tls_meant(broker, fault))
+        return NULL;
+    if (!broker->tls)
+        return memory_got(amqp_tcp_socket_new(connection->state));
+    if (!is_readable(broker->tls_ca, fault) ||
+        (key != NULL && (!is_readable(broker->tls_certificate, fault) || !is_readable(key, fault))))
+        return NULL;
+    amqp_socket_t *socket = memory_got(amqp_ssl_socket_new(connection->state));
+    amqp_ssl_socket_set_verify_peer(socket, 1);
+    amqp_ssl_socket_set_verify_hostname(socket, 1);
+    amqp_ssl_socket_set_ssl_versions(socket, AMQP_TLSv1_2, AMQP_TLSvLATEST);
+    if (amqp_ssl_socket_set_cacert(socket, broker->tls_ca) != AMQP_STATUS_OK) {
+        fault_set(fault, "%s: there are no certificates in it that can be used (RABBITMQ_TLS_CA)", broker->tls_ca);
+        return NULL;
+    }
+    if (key != NULL && amqp_ssl_socket_set_key(socket, broker->tls_certificate, key) != AMQP_STATUS_OK) {
+        fault_set(fault, "cannot use the certificate %s with the key %s", broker->tls_certificate, key);
+        return NULL;
+    }
+    return socket;
+}
+
+static enum opened open_endpoint(struct connection *connection, const struct endpoint *endpoint, struct fault *fault)
+{
+    const struct broker *broker = connection->broker;
+    enum opened opened = OPEN_FAILED;
+    bool again = connection->has_been_open && !broker->tls;
+    struct timeval reach = {.tv_sec = CONNECT_SECONDS};
+    if (again)
+        reach = (struct timeval){.tv_sec = RECONNECT_MS / 1000, .tv_usec = RECONNECT_MS % 1000 * 1000L};
+    struct timeval patience = {.tv_sec = CONNECT_SECONDS}, goodbye = {.tv_sec = CLOSE_SECONDS};
+
+    snprintf(connection->peer, sizeof connection->peer, "%.256s:%d", endpoint->host, endpoint->port);
+    connection->state = memory_got(amqp_new_connection());
+    amqp_set_handshake_timeout(connection->state, &patience);
+    amqp_socket_t *socket = make_socket(connection, fault);
+    if (socket == NULL) {
+        opened = OPEN_REFUSED;
+        goto out;
+    }
+    int status = amqp_socket_open_noblock(socket, endpoint->host, endpoint->port, &reach);
+    if (status != AMQP_STATUS_OK) {
+        bool wrong = status == AMQP_STATUS_SSL_PEER_VERIFY_FAILED || status == AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED;
+        if (wrong) {
+            opened = OPEN_REFUSED;
+            fault_set(fault, "connect: %s; check RABBITMQ_TLS_CA and the broker's name", amqp_error_string2(status));
+        } else if (status == AMQP_STATUS_SOCKET_ERROR) {
+            fault_set(fault, "no connection: is it running there, and listening?");
+        } else {
+            lost(fault, "connect", status);
+        }
+        goto out;
+    }
+    set_fd(connection, amqp_get_sockfd(connection->state));
+    opened = log_in(connection, fault);
+    amqp_set_rpc_timeout(connection->state, &goodbye); /* the one RPC that is left is connection.close */
+    connection->has_been_open = connection->has_been_open || opened == OPENED;
+    connection->opened_at = clock_ms();
+    connection->tend_at = 0;
+out:
+    if (opened != OPENED) {
+        connection_drop(connection);
+        fault_prefix(fault, "broker %s%s as user %s, virtual host %s", connection->peer, broker->tls ? " with TLS" : "",
+                     broker->username, broker->virtual_host);
+    }
+    return opened;
+}
+
+enum opened connection_open(struct connection *connection, struct fault *fault)
+{
+    enum opened opened = OPEN_FAILED;
+    for (size_t i = 0; i < connection->broker->endpoint_count && opened == OPEN_FAILED; i++) {
+        opened = open_endpoint(connection, &connection->broker->endpoints[connection->next], fault);
+        connection->next = (connection->next + 1) % connection->broker->endpoint_count;
+    }
+    return opened;
+}
+
+struct backoff connection_backoff(const struct broker *broker)
+{
+    return (struct backoff){.first_ms = 100, .last_ms = (uint32_t)broker->reconnect_ms / 2};
+}
+
+uint32_t connection_pause(const struct connection *connection, struct backoff *backoff)
+{
+    if (clock_ms() - connection->opened_at < HELD_MS)
+        return backoff_next(backoff);
+    backoff_reset(backoff);
+    return 0;
+}
+
+const char *connection_peer(const struct connection *connection)
+{
+    return connection->peer;
+}
+
+void connection_drop(struct connection *connection)
+{
+    set_fd(connection, -1);
+    text_clear(&connection->out);
+    if (connection->state != NULL)
+        amqp_destroy_connection(connection->state);
+    connection->state = NULL;
+}
+
+void connection_close(struct connection *connection)
+{
+    if (connection->state != NULL)
+        amqp_connection_close(connection->state, AMQP_REPLY_SUCCESS);
+    connection_drop(connection);
+}
+
+enum frame connection_frame(struct connection *connection, amqp_frame_t *frame, struct fault *fault)
+{
+    struct timeval now = {0};
+    for (;;) {
+        int status = amqp_simple_wait_frame_noblock(connection->state, frame, &now);
+        if (status == AMQP_STATUS_TIMEOUT)
+            return FRAME_NONE;
+        if (status != AMQP_STATUS_OK) {
+            lost(fault, "read", status);
+            return FRAME_LOST;
+        }
+        if (frame->frame_type == AMQP_FRAME_HEARTBEAT)
+            continue;
+        if (frame->frame_type != AMQP_FRAME_METHOD || frame->payload.method.id != AMQP_CONNECTION_CLOSE_METHOD)
+            return FRAME_GOT;
+        char text[256];
+        fault_set(fault, "the broker closed the connection: %s",
+                  close_text(frame->payload.method.decoded, text, sizeof text));
+        amqp_connection_close_ok_t ok = {0};
+        amqp_send_method(connection->state, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &ok);
+        return FRAME_LOST;
+    }
+}
+
+bool connection_has_frames(struct connection *connection)
+{
+    /* TLS may hold back what poll() does not see */
+    return connection->broker->tls || amqp_frames_enqueued(connection->state) || amqp_data_in_buffer(connection->state);
+}
+
+void connection_release(struct connection *connection)
+{
+    amqp_maybe_release_buffers(connection->state);
+}
+
+bool connection_send(struct connection *connection, amqp_channel_t channel, amqp_method_number_t id, void *method,
+                     struct fault *fault)
+{
+    if (connection->out.len > 0 && !connection_flush(connection, fault))
+        return false;
+    int status = amqp_send_method(connection->state, channel, id, method);
+    return status == AMQP_STATUS_OK || lost(fault, "send", status);
+}
+
+/* Waits for a broker that does not read; connection_break() ends that. */
+bool connection_flush(struct connection *connection, struct fault *fault)
+{
+    size_t sent = 0;
+    while (sent < connection->out.len) {
+        ssize_t now = send(connection->fd, connection->out.at + sent, connection->out.len - sent, MSG_NOSIGNAL);
+        struct pollfd room = {.fd = connection->fd, .events = POLLOUT};
+        if (now >= 0)
+            sent += (size_t)now;
+        else if (errno == EAGAIN || errno == EWOULDBLOCK)
+            poll(&room, 1, -1);
+        else if (errno != EINTR)
+            return fault_set(fault, "publish: %s", strerror(errno));
+    }
+    text_clear(&connection->out);
+    return true;
+}
+
+static bool publish_by_library(struct connection *connection, amqp_channel_t channel, const char *topic,
+                               amqp_bytes_t body, bool persistent, bool mandatory, struct fault *fault)
+{
+    amqp_basic_properties_t properties = {
+        ._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG,
+        .content_type = amqp_cstring_bytes("application/json"),
+        .delivery_mode = persistent ? AMQP_DELIVERY_PERSISTENT : AMQP_DELIVERY_NONPERSISTENT,
+    };
+    int status = amqp_basic_publish(connection->state, channel, amqp_empty_bytes, amqp_cstring_bytes(topic), mandatory,
+                                    0, &properties, body);
+    return status == AMQP_STATUS_OK || lost(fault, "publish", status);
+}
+
+/* The library keeps nothing back on a connection without TLS, so what is written past it comes between its own frames,
+ * never into one. A TLS session is the library's alone. */
+bool connection_publish(struct connection *connection, amqp_channel_t channel, const char *topic, const void *body,
+                        size_t len, bool persistent, bool mandatory, struct fault *fault)
+{
+    const char *at = body;
+    size_t most = (size_t)amqp_get_frame_max(connection->state) - WIRE_FRAME_COST;
+    if (connection->broker->tls)
+        return publish_by_library(connection, channel, topic,
+                                  (amqp_bytes_t){.len = len, .bytes = (void *)(uintptr_t)body}, persistent, mandatory,
+                                  fault);
+    wire_publish(&connection->out, channel, topic, persistent, mandatory, len);
+    for (size_t left = len, part; left > 0; left -= part, at += part) {
+        part = left < most ? left : most;
+        wire_body(&connection->out, channel, at, part);
+        if (connection->out.len >= FLUSH_BYTES && !connection_flush(connection, fault))
+            return false;
+    }
+    return true;
+}
+
+bool connection_channel_closed(struct connection *connection, const amqp_frame_t *frame, int *code, struct fault *why)
+{
+    const amqp_channel_close_t *close = frame->payload.method.decoded;
+    if (code != NULL)
+        *code = close->reply_code;
+    fault_set(why, "%d %.*s", close->reply_code, (int)close->reply_text.len, (char *)close->reply_text.bytes);
+    amqp_channel_close_ok_t ok = {0};
+    return connection_send(connection, frame->channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok, NULL);
+}

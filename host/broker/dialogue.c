@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "broker/dialogue.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/backoff.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "broker/connection.h"
+
+#define CHANNEL 1
+#define WINDOW 32768     /* unconfirmed publications: a broker that writes to its disk confirms in bursts */
+#define ANSWER_MS 10000  /* a broker that takes longer for a declare has forgotten us */
+#define IDLE_MS 1000     /* a heartbeat wants to be served */
+#define TRACE_MAX 100000 /* copies that wait for us: a reader that stands still is not to fill the broker */
+#define TRACE_PREFETCH 1000
+#define TRACE_EXCHANGE "amq.rabbitmq.trace"
+
+struct dialogue {
+    struct broker broker;
+    struct connection *connection;
+    const char *virtual_host;
+    bool answered; /* the question in hand: one at a time, so any -ok is its answer */
+    int closed_by; /* the reply code of a channel.close */
+    uint32_t consumers;
+    bool blocked;
+
+    /* The publications after floor, each in the slot number % WINDOW. */
+    uint64_t floor, published;
+    size_t unconfirmed;
+    bool confirmed[WINDOW];
+
+    const char *topic; /* what is listened to */
+    char *queue;       /* that was declared last */
+    bool tracing, probed, traced;
+    bool incoming;
+    bool is_copy, is_wanted; /* of what is incoming */
+    uint64_t tag, size;
+    struct text body;
+};
+
+/* ---- what the broker says ---- */
+
+static void confirm(struct dialogue *dialogue, uint64_t number, bool multiple)
+{
+    if (number > dialogue->published)
+        return;
+    for (uint64_t each = multiple ? dialogue->floor + 1 : number; each <= number; each++) {
+        bool *slot = &dialogue->confirmed[each % WINDOW];
+        if (each > dialogue->floor && !*slot) {
+            *slot = true;
+            dialogue->unconfirmed--;
+        }
+    }
+    while (dialogue->floor < dialogue->published && dialogue->confirmed[(dialogue->floor + 1) % WINDOW])
+        dialogue->confirmed[++dialogue->floor % WINDOW] = false;
+}
+
+static bool is(amqp_bytes_t bytes, const char *text)
+{
+    return bytes.len == strlen(text) && memcmp(bytes.bytes, text, bytes.len) == 0;
+}
+
+/* A copy of the firehose says in its headers where the message went. */
+static bool was_routed_to(const amqp_basic_properties_t *properties, const char *topic)
+{
+    if (!(properties->_flags & AMQP_BASIC_HEADERS_FLAG))
+        return false;
+    for (int i = 0; i < properties->headers.num_entries; i++) {
+        const amqp_table_entry_t *entry = &properties->headers.entries[i];
+        if (!is(entry->key, "routing_keys") || entry->value.kind != AMQP_FIELD_KIND_ARRAY)
+            continue;
+        for (int k = 0; k < entry->value.value.array.num_entries; k++) {
+            const amqp_field_value_t *key = &entry->value.value.array.entries[k];
+            if (key->kind == AMQP_FIELD_KIND_UTF8 && is(key->value.bytes, topic))
+                return true;
+        }
+    }
+    return false;
+}
+
+static void on_deliver(struct dialogue *dialogue, const amqp_basic_deliver_t *deliver)
+{
+    dialogue->incoming = true;
+    dialogue->is_copy = is(deliver->exchange, TRACE_EXCHANGE);
+    dialogue->is_wanted = !dialogue->tracing;
+    dialogue->tag = deliver->delivery_tag;
+    text_clear(&dialogue->body);
+}
+
+static void on_header(struct dialogue *dialogue, const amqp_frame_t *frame)
+{
+    dialogue->size = frame->payload.properties.body_size;
+    if (!dialogue->tracing)
+        return;
+    const amqp_basic_properties_t *properties = frame->payload.properties.decoded;
+    if (!dialogue->is_copy)
+        dialogue->probed = true; /* it was published after the copies of it, if there are any */
+    else if (!dialogue->probed && was_routed_to(properties, dialogue->queue))
+        dialogue->traced = true;
+    else
+        dialogue->is_wanted = was_routed_to(properties, dialogue->topic);
+}
+
+static bool on_channel_close(struct dialogue *dialogue, const amqp_frame_t *frame, struct fault *fault)
+{
+    struct fault why;
+    if (!connection_channel_closed(dialogue->connection, frame, &dialogue->closed_by, &why))
+        return fault_set(fault, "send failed");
+    return fault_set(fault, "the broker answers \"%s\"", why.text);
+}
+
+static bool on_method(struct dialogue *dialogue, const amqp_frame_t *frame, struct fault *fault)
+{
+    void *decoded = frame->payload.method.decoded;
+    switch (frame->payload.method.id) {
+    case AMQP_BASIC_DELIVER_METHOD:
+        on_deliver(dialogue, decoded);
+        return true;
+    case AMQP_BASIC_ACK_METHOD: {
+        const amqp_basic_ack_t *ack = decoded;
+        confirm(dialogue, ack->delivery_tag, ack->multiple);
+        return true;
+    }
+    case AMQP_BASIC_NACK_METHOD:
+        return fault_set(fault, "the broker cannot keep the message: its queue is full, or has no node that works");
+    case AMQP_BASIC_RETURN_METHOD: {
+        const amqp_basic_return_t *back = decoded;
+        return fault_set(fault,
+                         "%.*s: nobody has declared this topic, so the message came back; a component declares its "
+                         "topics when it starts: does one run?",
+                         (int)back->routing_key.len, (char *)back->routing_key.bytes);
+    }
+    case AMQP_BASIC_CANCEL_METHOD:
+        return fault_set(fault, "%s: its queue was deleted, or its node is gone", dialogue->topic);
+    case AMQP_CONNECTION_BLOCKED_METHOD:
+        dialogue->blocked = true;
+        return true;
+    case AMQP_CONNECTION_UNBLOCKED_METHOD:
+        dialogue->blocked = false;
+        return true;
+    case AMQP_CHANNEL_CLOSE_METHOD:
+        return on_channel_close(dialogue, frame, fault);
+    case AMQP_QUEUE_DECLARE_OK_METHOD: {
+        const amqp_queue_declare_ok_t *ok = decoded;
+        dialogue->consumers = ok->consumer_count;
+        free(dialogue->queue);
+        dialogue->queue = memory_format("%.*s", (int)ok->queue.len, (char *)ok->queue.bytes);
+        break;
+    }
+    default:
+        break;
+    }
+    dialogue->answered = true;
+    return true;
+}
+
+/* complete: the last byte of a message was in this frame. */
+static bool on_frame(struct dialogue *dialogue, const amqp_frame_t *frame, bool *complete, struct fault *fault)
+{
+    *complete = false;
+    if (frame->frame_type == AMQP_FRAME_METHOD)
+        return on_method(dialogue, frame, fault);
+    if (!dialogue->incoming)
+        return true;
+    if (frame->frame_type == AMQP_FRAME_HEADER)
+        on_header(dialogue, frame);
+    else
+        text_put(&dialogue->body, frame->payload.body_fragment.bytes, frame->payload.body_fragment.len);
+    *complete = dialogue->body.len >= dialogue->size;
+    dialogue->incoming = !*complete;
+    return true;
+}
+
+static enum frame next_frame(struct dialogue *dialogue, bool *complete, struct fault *fault)
+{
+    amqp_frame_t frame;
+    enum frame got = connection_frame(dialogue->connection, &frame, fault);
+    *complete = false;
+    return got == FRAME_GOT && !on_frame(dialogue, &frame, complete, fault) ? FRAME_LOST : got;
+}
+
+enum dialogue_event dialogue_next(struct dialogue *dialogue, struct dialogue_message *message, struct fault *fault)
+{
+    bool complete = false;
+    enum frame got = FRAME_GOT;
+    while (got == FRAME_GOT && !complete)
+        got = next_frame(dialogue, &complete, fault);
+    if (got == FRAME_LOST)
+        return DIALOGUE_FAILED;
+    connection_release(dialogue->connection);
+    if (complete)
+        *message = (struct dialogue_message){
+            .body = dialogue->body.at == NULL ? "" : dialogue->body.at,
+            .len = dialogue->body.len,
+            .tag = dialogue->tag,
+            .wanted = dialogue->is_wanted,
+        };
+    return complete ? DIALOGUE_MESSAGE : DIALOGUE_NOTHING;
+}
+
+bool dialogue_wait(struct dialogue *dialogue, struct pollfd *fds, nfds_t count, struct fault *fault)
+{
+    int64_t now = clock_ms();
+    int64_t tend_at = connection_tend(dialogue->connection, now, fault);
+    if (tend_at < 0 || !connection_flush(dialogue->connection, fault))
+        return false;
+    fds[0] = (struct pollfd){.fd = connection_fd(dialogue->connection), .events = POLLIN};
+    if (poll(fds, count, (int)(tend_at - now < IDLE_MS ? tend_at - now : IDLE_MS)) < 0 && errno != EINTR)
+        return fault_set(fault, "poll: %s", strerror(errno));
+    return true;
+}
+
+/* ---- questions ---- */
+
+/* Reads one frame after the other, so that what follows the answer is left for dialogue_next(). */
+static bool await(struct dialogue *dialogue, const bool *done, struct fault *fault)
+{
+    int64_t deadline = clock_ms() + ANSWER_MS;
+    while (!*done) {
+        bool complete = false;
+        struct pollfd fd;
+        switch (next_frame(dialogue, &complete, fault)) {
+        case FRAME_LOST:
+            return false;
+        case FRAME_GOT:
+            break;
+        case FRAME_NONE:
+            connection_release(dialogue->connection);
+            if (clock_ms() >= deadline)
+                return fault_set(fault, "the broker has not answered within %d s", ANSWER_MS / 1000);
+            if (!dialogue_wait(dialogue, &fd, 1, fault))
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool ask(struct dialogue *dialogue, amqp_method_number_t id, void *method, struct fault *fault)
+{
+    dialogue->answered = false;
+    return connection_send(dialogue->connection, CHANNEL, id, method, fault) &&
+           await(dialogue, &dialogue->answered, fault);
+}
+
+bool dialogue_find(struct dialogue *dialogue, const char *topic, uint32_t *consumers, struct fault *fault)
+{
+    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(topic), .passive = 1};
+    bool found = ask(dialogue, AMQP_QUEUE_DECLARE_METHOD, &declare, fault);
+    if (!found && dialogue->closed_by == AMQP_NOT_FOUND)
+        return fault_set(fault,
+                         "%s: there is no such queue in virtual host %s; a component declares its topics when it "
+                         "starts: does one run?",
+                         topic, dialogue->virtual_host);
+    if (!found)
+        return fault_prefix(fault, "%s", topic);
+    if (consumers != NULL)
+        *consumers = dialogue->consumers;
+    return true;
+}
+
+bool dialogue_confirm(struct dialogue *dialogue, struct fault *fault)
+{
+    amqp_confirm_select_t select = {0};
+    return ask(dialogue, AMQP_CONFIRM_SELECT_METHOD, &select, fault);
+}
+
+bool dialogue_consume(struct dialogue *dialogue, const char *topic, uint16_t prefetch, struct fault *fault)
+{
+    amqp_basic_qos_t qos = {.prefetch_count = prefetch};
+    amqp_basic_consume_t consume = {.queue = amqp_cstring_bytes(topic)};
+    dialogue->topic = topic;
+    return ask(dialogue, AMQP_BASIC_QOS_METHOD, &qos, fault) &&
+           ask(dialogue, AMQP_BASIC_CONSUME_METHOD, &consume, fault);
+}
+
+/* A message to our own queue: if tracing is on, its copy comes before it. Whatever else comes before it is not shown:
+ * it was published before we said so. */
+static bool probe(struct dialogue *dialogue, struct fault *fault)
+{
+    if (!connection_publish(dialogue->connection, CHANNEL, dialogue->queue, "{}", 2, false, false, fault) ||
+        !await(dialogue, &dialogue->probed, fault))
+        return false;
+    return dialogue->traced || fault_set(fault,
+                                         "tracing is off at %s; `rabbitmqctl trace_on -p %s` on that node turns it on, "
+                                         "and trace_off off again",
+                                         connection_peer(dialogue->connection), dialogue->virtual_host);
+}
+
+bool dialogue_trace(struct dialogue *dialogue, const char *topic, struct fault *fault)
+{
+    amqp_table_entry_t most = {.key = amqp_cstring_bytes("x-max-length"),
+                               .value = {.kind = AMQP_FIELD_KIND_I32, .value = {.i32 = TRACE_MAX}}};
+    amqp_queue_declare_t declare = {.exclusive = 1, .auto_delete = 1, .arguments = {1, &most}};
+    amqp_queue_bind_t bind = {
+        .exchange = amqp_cstring_bytes(TRACE_EXCHANGE),
+        .routing_key = amqp_cstring_bytes("publish."), /* … and the name of the default exchange, which is empty */
+    };
+    if (!ask(dialogue, AMQP_QUEUE_DECLARE_METHOD, &declare, fault))
+        return false;
+    bind.queue = amqp_cstring_bytes(dialogue->queue);
+    if (!ask(dialogue, AMQP_QUEUE_BIND_METHOD, &bind, fault))
+        return false;
+    dialogue->tracing = true;
+    if (!dialogue_consume(dialogue, dialogue->queue, TRACE_PREFETCH, fault))
+        return false;
+    dialogue->topic = topic;
+    return probe(dialogue, fault);
+}
+
+bool dialogue_acknowledge(struct dialogue *dialogue, uint64_t tag, struct fault *fault)
+{
+    amqp_basic_ack_t ack = {.delivery_tag = tag, .multiple = 1};
+    return connection_send(dialogue->connection, CHANNEL, AMQP_BASIC_ACK_METHOD, &ack, fault);
+}
+
+/* ---- sending ---- */
+
+bool dialogue_has_room(const struct dialogue *dialogue)
+{
+    return !dialogue->blocked && dialogue->published - dialogue->floor < WINDOW;
+}
+
+bool dialogue_is_blocked(const struct dialogue *dialogue)
+{
+    return dialogue->blocked;
+}
+
+size_t dialogue_unconfirmed(const struct dialogue *dialogue)
+{
+    return dialogue->unconfirmed;
+}
+
+bool dialogue_publish(struct dialogue *dialogue, const char *topic, const char *body, size_t len, struct fault *fault)
+{
+    dialogue->published++;
+    dialogue->unconfirmed++;
+    return connection_publish(dialogue->connection, CHANNEL, topic, body, len, true, true, fault);
+}
+
+/* ---- beginning and end ---- */
+
+struct dialogue *dialogue_open(const struct settings *settings, const char *purpose, struct fault *fault)
+{
+    struct dialogue *dialogue = memory_new(sizeof *dialogue);
+    amqp_channel_open_t open = {0};
+    dialogue->broker = broker_of(settings);
+    dialogue->virtual_host = settings->broker.virtual_host;
+    dialogue->connection = connection_new(&dialogue->broker, purpose);
+    if (connection_open(dialogue->connection, fault) == OPENED && ask(dialogue, AMQP_CHANNEL_OPEN_METHOD, &open, fault))
+        return dialogue;
+    dialogue_close(dialogue);
+    return NULL;
+}
+
+void dialogue_close(struct dialogue *dialogue)
+{
+    if (dialogue == NULL)
+        return;
+    if (connection_is_open(dialogue->connection))
+        connection_close(dialogue->connection);
+    connection_free(dialogue->connection);
+    free(dialogue->queue);
+    text_free(&dialogue->body);
+    free(dialogue);
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * dialogue: a short talk with the broker by one thread, for the verbs that send and listen: one connection, one AMQP
+ * channel, no second attempt. What goes wrong ends it, with a fault that a person can read. */
+#ifndef BROKER_DIALOGUE_H
+#define BROKER_DIALOGUE_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/fault.h"
+#include "settings/settings.h"
+
+struct dialogue;
+
+/* Logs in. The settings have to outlive the dialogue. */
+struct dialogue *dialogue_open(const struct settings *settings, const char *purpose, struct fault *fault)
+    __attribute__((warn_unused_result));
+void dialogue_close(struct dialogue *dialogue); /* NULL too; what was not acknowledged goes back to its queue */
+
+/* False if there is no queue for the topic. consumers, which may be NULL: how many it has. */
+bool dialogue_find(struct dialogue *dialogue, const char *topic, uint32_t *consumers, struct fault *fault)
+    __attribute__((warn_unused_result));
+
+/* ---- sending ---- */
+
+/* From here on the broker confirms what it gets. */
+bool dialogue_confirm(struct dialogue *dialogue, struct fault *fault) __attribute__((warn_unused_result));
+
+/* False while too many are unconfirmed, or the broker has an alarm. */
+bool dialogue_has_room(const struct dialogue *dialogue);
+bool dialogue_is_blocked(const struct dialogue *dialogue);
+size_t dialogue_unconfirmed(const struct dialogue *dialogue);
+
+/* Persistent and mandatory; leaves with dialogue_wait() at the latest. One that comes back, because the topic has no
+ * queue, is a fault of dialogue_next(). */
+bool dialogue_publish(struct dialogue *dialogue, const char *topic, const char *body, size_t len, struct fault *fault)
+    __attribute__((warn_unused_result));
+
+/* ---- receiving ---- */
+
+/* Takes the messages of a topic, as any consumer of it. */
+bool dialogue_consume(struct dialogue *dialogue, const char *topic, uint16_t prefetch, struct fault *fault)
+    __attribute__((warn_unused_result));
+
+/* Looks at what is published on a topic and takes nothing: copies come from RabbitMQ's firehose into a queue of our
+ * own. False, too, if tracing is off at the broker. */
+bool dialogue_trace(struct dialogue *dialogue, const char *topic, struct fault *fault)
+    __attribute__((warn_unused_result));
+
+/* This message and all before it. */
+bool dialogue_acknowledge(struct dialogue *dialogue, uint64_t tag, struct fault *fault)
+    __attribute__((warn_unused_result));
+
+/* ---- both ---- */
+
+struct dialogue_message {
+    const char *body; /* valid until the next call; ends with '\0' */
+    size_t len;
+    uint64_t tag;
+    bool wanted; /* false: a copy of a message on another topic, which wants nothing but its acknowledgement */
+};
+
+enum dialogue_event { DIALOGUE_NOTHING, DIALOGUE_MESSAGE, DIALOGUE_FAILED };
+
+/* Takes in what the broker has said. Does not wait. */
+enum dialogue_event dialogue_next(struct dialogue *dialogue, struct dialogue_message *message, struct fault *fault)
+    __attribute__((warn_unused_result));
+
+/* Waits until the broker says something, one of the others is ready, or a heartbeat wants to be looked after. The first
+ * of the descriptors is the dialogue's to fill in. */
+bool dialogue_wait(struct dialogue *dialogue, struct pollfd *fds, nfds_t count, struct fault *fault)
+    __attribute__((warn_unused_result));
+
+#endif

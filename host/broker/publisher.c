@@ -1,0 +1,837 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "broker/publisher.h"
+
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/backoff.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "base/thread.h"
+
+#define DATA_CHANNEL 1    /* publications and their confirms */
+#define DECLARE_CHANNEL 2 /* declares: what the broker objects to closes this one only */
+#define RECORD_CHANNEL 3  /* records for the MOV, which nobody has to confirm */
+#define IDLE_MS 1000
+#define LOOK_EVERY 32             /* publications between two looks at what the broker says … */
+#define LOOK_EVERY_BYTES 262144   /* … or so many bytes: an alarm is to be seen before the socket is full */
+#define RECORDS_MAX 4096          /* records for the MOV that may wait … */
+#define RECORDS_MAX_BYTES 8388608 /* … and their bytes */
+#define RECORDS_KEPT_BYTES 262144 /* of memory, from one time to the next */
+#define RECORD_TOPIC "valawai/log/add"
+
+/* A queue that components publish to. Declared when the connection is new, and again when something comes back. */
+struct outlet {
+    char *topic;
+    bool wanted; /* to be declared */
+    bool complained;
+    int64_t retry_at;
+    struct backoff backoff;
+};
+
+struct publisher {
+    struct publisher_options options;
+    struct connection *connection;
+    pthread_t thread;
+    atomic_bool stopping;
+    atomic_int_fast64_t sending_since; /* clock_ms() when a send began; 0: not in one */
+
+    struct queue outbox; /* its descriptor is the wake-up for everything */
+
+    pthread_mutex_t lock; /* down to closed */
+    pthread_cond_t room;
+    size_t held_bytes, held; /* publications between publisher_send() and their outcome */
+    struct text records;     /* the bodies, each after its length: no allocation that changes threads */
+    size_t record_count, records_lost;
+    bool closed;
+
+    /* The thread's own: */
+    struct text sending; /* what was in records */
+    bool has_been_connected, ready, blocked;
+    struct list waiting; /* taken from the outbox, or to be published again */
+    struct list parked;  /* unroutable or refused for now, until retry_at */
+    struct list settled; /* outcomes to report */
+
+    /* Unconfirmed publications by their sequence number; NULL for what is confirmed. */
+    struct publication **unconfirmed;
+    size_t window; /* a power of two */
+    uint64_t first, next;
+    size_t unconfirmed_count;
+
+    /* The broker closed the channel because of one publication (too large for it). Which one is found by sending those
+     * one at a time. */
+    size_t suspects;
+
+    struct outlet *outlets;
+    size_t outlet_count;
+    struct outlet *declaring;
+    enum { DECLARE_CLOSED, DECLARE_OPEN } declare_channel;
+
+    struct { /* a message that comes back */
+        bool active;
+        char topic[256];
+        size_t size;
+        char *body;
+        size_t got;
+    } returned;
+};
+
+/* ---- outcomes ---- */
+
+static void unhold(struct publisher *publisher, size_t count, size_t bytes)
+{
+    pthread_mutex_lock(&publisher->lock);
+    publisher->held -= count;
+    publisher->held_bytes -= bytes;
+    pthread_cond_broadcast(&publisher->room);
+    pthread_mutex_unlock(&publisher->lock);
+}
+
+static void report(struct publisher *publisher)
+{
+    if (publisher->settled.head == NULL)
+        return;
+    size_t count = 0, bytes = 0;
+    pthread_mutex_lock(&publisher->lock);
+    for (struct node *node = publisher->settled.head; node != NULL; node = node->next) {
+        const struct publication *publication = (struct publication *)node;
+        count++;
+        bytes += publication->len;
+        if (publication->account != NULL)
+            publication->account->held--;
+    }
+    pthread_mutex_unlock(&publisher->lock);
+    publisher->options.events->settled(publisher->options.context, &publisher->settled);
+    unhold(publisher, count, bytes); /* after the report: who drains may rely on it */
+}
+
+static void settle(struct publisher *publisher, struct publication *publication, enum outcome outcome)
+{
+    publication->outcome = outcome;
+    list_put(&publisher->settled, &publication->node);
+}
+
+/* ---- unconfirmed publications ---- */
+
+static struct publication **slot(struct publisher *publisher, uint64_t sequence)
+{
+    return &publisher->unconfirmed[sequence & (publisher->window - 1)];
+}
+
+static void window_grow(struct publisher *publisher)
+{
+    size_t old_window = publisher->window;
+    struct publication **old = publisher->unconfirmed;
+    publisher->window = old_window == 0 ? 1024 : old_window * 2;
+    publisher->unconfirmed = memory_new(publisher->window * sizeof(struct publication *));
+    for (uint64_t sequence = publisher->first; sequence < publisher->next; sequence++)
+        *slot(publisher, sequence) = old[sequence & (old_window - 1)];
+    free(old);
+}
+
+static void unconfirmed_put(struct publisher *publisher, struct publication *publication)
+{
+    if (publisher->next - publisher->first == publisher->window)
+        window_grow(publisher);
+    *slot(publisher, publisher->next++) = publication;
+    publisher->unconfirmed_count++;
+}
+
+static void park(struct publisher *publisher, struct publication *publication, int64_t delay)
+{
+    publication->retry_at = clock_ms() + delay;
+    publication->returned = false;
+    list_put(&publisher->parked, &publication->node);
+}
+
+static struct outlet *outlet_find(struct publisher *publisher, const char *topic)
+{
+    for (size_t i = 0; i < publisher->outlet_count; i++)
+        if (strcmp(publisher->outlets[i].topic, topic) == 0)
+            return &publisher->outlets[i];
+    return NULL;
+}
+
+static void on_unroutable(struct publisher *publisher, struct publication *publication)
+{
+    if (!publication->waits) {
+        settle(publisher, publication, OUTCOME_UNROUTABLE);
+        return;
+    }
+    struct outlet *outlet = outlet_find(publisher, publication->topic);
+    if (outlet != NULL)
+        outlet->wanted = true;
+    /* Sooner, when the queue has been declared; the MOV's own are not ours to declare. */
+    park(publisher, publication, outlet != NULL ? 30000 : 1000);
+}
+
+static void confirm_one(struct publisher *publisher, uint64_t sequence, bool positive)
+{
+    struct publication *publication = *slot(publisher, sequence);
+    if (publication == NULL)
+        return;
+    *slot(publisher, sequence) = NULL;
+    publisher->unconfirmed_count--;
+    if (publisher->suspects > 0)
+        publisher->suspects--;
+    if (publication->returned)
+        on_unroutable(publisher, publication);
+    else if (positive)
+        settle(publisher, publication, OUTCOME_CONFIRMED);
+    else
+        park(publisher, publication, 200); /* a queue that could not keep it, or is full: not for us to lose it */
+}
+
+static void confirm(struct publisher *publisher, uint64_t sequence, bool multiple, bool positive)
+{
+    if (sequence >= publisher->next)
+        return;
+    for (uint64_t each = multiple ? publisher->first : sequence; each <= sequence; each++)
+        if (each >= publisher->first)
+            confirm_one(publisher, each, positive);
+    while (publisher->first < publisher->next && *slot(publisher, publisher->first) == NULL &&
+           publisher->first <= sequence)
+        publisher->first++;
+}
+
+/* ---- messages that come back ---- */
+
+static void return_match(struct publisher *publisher)
+{
+    for (uint64_t sequence = publisher->first; sequence < publisher->next; sequence++) {
+        struct publication *publication = *slot(publisher, sequence);
+        /* Two that are equal to the last byte may be taken for each other: one of them is published again. */
+        if (publication != NULL && !publication->returned && publication->len == publisher->returned.size &&
+            strcmp(publication->topic, publisher->returned.topic) == 0 &&
+            memcmp(publication->body, publisher->returned.body, publication->len) == 0) {
+            publication->returned = true;
+            break;
+        }
+    }
+    free(publisher->returned.body);
+    publisher->returned.body = NULL;
+    publisher->returned.active = false;
+}
+
+static void return_begin(struct publisher *publisher, const amqp_basic_return_t *what)
+{
+    free(publisher->returned.body);
+    publisher->returned.body = NULL;
+    publisher->returned.active = true;
+    size_t len = what->routing_key.len < 255 ? what->routing_key.len : 255;
+    memcpy(publisher->returned.topic, what->routing_key.bytes, len);
+    publisher->returned.topic[len] = '\0';
+}
+
+static void return_header(struct publisher *publisher, uint64_t size)
+{
+    publisher->returned.size = size;
+    publisher->returned.got = 0;
+    publisher->returned.body = memory_take(size + 1);
+    if (size == 0)
+        return_match(publisher);
+}
+
+static void return_body(struct publisher *publisher, amqp_bytes_t part)
+{
+    size_t left = publisher->returned.size - publisher->returned.got;
+    size_t len = part.len < left ? part.len : left;
+    memcpy(publisher->returned.body + publisher->returned.got, part.bytes, len);
+    publisher->returned.got += len;
+    if (publisher->returned.got == publisher->returned.size)
+        return_match(publisher);
+}
+
+/* ---- declaring the queues ---- */
+
+static bool declare_next(struct publisher *publisher, struct fault *fault)
+{
+    if (publisher->declaring != NULL)
+        return true;
+    int64_t now = clock_ms();
+    for (size_t i = 0; i < publisher->outlet_count; i++) {
+        struct outlet *outlet = &publisher->outlets[i];
+        if (!outlet->wanted || now < outlet->retry_at)
+            continue;
+        amqp_channel_open_t open = {0};
+        if (publisher->declare_channel == DECLARE_CLOSED &&
+            !connection_send(publisher->connection, DECLARE_CHANNEL, AMQP_CHANNEL_OPEN_METHOD, &open, fault))
+            return false;
+        publisher->declare_channel = DECLARE_OPEN;
+        publisher->declaring = outlet;
+        amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(outlet->topic), .durable = 1};
+        return connection_send(publisher->connection, DECLARE_CHANNEL, AMQP_QUEUE_DECLARE_METHOD, &declare, fault);
+    }
+    return true;
+}
+
+static void parked_release(struct publisher *publisher, const char *topic)
+{
+    int64_t now = clock_ms();
+    for (struct node *node = publisher->parked.head; node != NULL; node = node->next) {
+        struct publication *publication = (struct publication *)node;
+        if (strcmp(publication->topic, topic) == 0)
+            publication->retry_at = now;
+    }
+}
+
+static void on_declared(struct publisher *publisher)
+{
+    struct outlet *outlet = publisher->declaring;
+    publisher->declaring = NULL;
+    if (outlet == NULL)
+        return;
+    outlet->wanted = false;
+    outlet->complained = false;
+    backoff_reset(&outlet->backoff);
+    parked_release(publisher, outlet->topic);
+}
+
+static void on_declare_refused(struct publisher *publisher, const char *why)
+{
+    struct outlet *outlet = publisher->declaring;
+    publisher->declare_channel = DECLARE_CLOSED;
+    publisher->declaring = NULL;
+    if (outlet == NULL)
+        return;
+    outlet->retry_at = clock_ms() + backoff_next(&outlet->backoff);
+    if (!outlet->complained)
+        log_error(publisher->options.log, "host", "%s: its queue cannot be declared: %s; publications to it wait",
+                  outlet->topic, why);
+    outlet->complained = true;
+    parked_release(publisher, outlet->topic); /* the queue may be there all the same, with other arguments than ours */
+}
+
+/* ---- what the broker sends ---- */
+
+static bool on_channel_close(struct publisher *publisher, const amqp_frame_t *frame, struct fault *fault)
+{
+    struct fault why;
+    int code = 0;
+    if (!connection_channel_closed(publisher->connection, frame, &code, &why))
+        return fault_set(fault, "send failed");
+    if (frame->channel == DECLARE_CHANNEL) {
+        on_declare_refused(publisher, why.text);
+        return true;
+    }
+    if (frame->channel == RECORD_CHANNEL) { /* of no publication's doing */
+        amqp_channel_open_t open = {0};
+        log_debug(publisher->options.log, "host", "the broker refuses a record for the MOV: %s", why.text);
+        return connection_send(publisher->connection, RECORD_CHANNEL, AMQP_CHANNEL_OPEN_METHOD, &open, fault);
+    }
+    if (code == AMQP_PRECONDITION_FAILED && publisher->unconfirmed_count > 0) {
+        struct publication *only = *slot(publisher, publisher->next - 1);
+        if (publisher->unconfirmed_count == 1 && only != NULL) {
+            log_error(publisher->options.log, "host", "%s: the broker refuses a publication of %zu bytes: %s",
+                      only->topic, only->len, why.text);
+            *slot(publisher, publisher->next - 1) = NULL;
+            publisher->unconfirmed_count = 0;
+            publisher->suspects -= publisher->suspects > 0;
+            settle(publisher, only, OUTCOME_REFUSED);
+        } else {
+            publisher->suspects = publisher->unconfirmed_count;
+        }
+    }
+    return fault_set(fault, "the broker closed the AMQP channel: %s", why.text);
+}
+
+static bool on_frame(struct publisher *publisher, const amqp_frame_t *frame, struct fault *fault)
+{
+    if (frame->frame_type == AMQP_FRAME_HEADER && publisher->returned.active)
+        return_header(publisher, frame->payload.properties.body_size);
+    else if (frame->frame_type == AMQP_FRAME_BODY && publisher->returned.body != NULL)
+        return_body(publisher, frame->payload.body_fragment);
+    if (frame->frame_type != AMQP_FRAME_METHOD)
+        return true;
+
+    switch (frame->payload.method.id) {
+    case AMQP_BASIC_ACK_METHOD: {
+        const amqp_basic_ack_t *ack = frame->payload.method.decoded;
+        confirm(publisher, ack->delivery_tag, ack->multiple, true);
+        return true;
+    }
+    case AMQP_BASIC_NACK_METHOD: {
+        const amqp_basic_nack_t *nack = frame->payload.method.decoded;
+        confirm(publisher, nack->delivery_tag, nack->multiple, false);
+        return true;
+    }
+    case AMQP_BASIC_RETURN_METHOD:
+        return_begin(publisher, frame->payload.method.decoded);
+        return true;
+    case AMQP_QUEUE_DECLARE_OK_METHOD:
+        on_declared(publisher);
+        return true;
+    case AMQP_CONNECTION_BLOCKED_METHOD: {
+        const amqp_connection_blocked_t *blocked = frame->payload.method.decoded;
+        publisher->blocked = true;
+        log_warning(publisher->options.log, "host",
+                    "the broker raised an alarm (%.*s): publications wait until it is over", (int)blocked->reason.len,
+                    (char *)blocked->reason.bytes);
+        return true;
+    }
+    case AMQP_CONNECTION_UNBLOCKED_METHOD:
+        publisher->blocked = false;
+        log_info(publisher->options.log, "host", "the broker's alarm is over");
+        return true;
+    case AMQP_CHANNEL_CLOSE_METHOD:
+        return on_channel_close(publisher, frame, fault);
+    default:
+        return true;
+    }
+}
+
+static bool read_frames(struct publisher *publisher, struct fault *fault)
+{
+    unsigned kept = 0;
+    bool alive = true;
+    do {
+        amqp_frame_t frame;
+        enum frame got = connection_frame(publisher->connection, &frame, fault);
+        if (got == FRAME_NONE)
+            break;
+        alive = got == FRAME_GOT && on_frame(publisher, &frame, fault);
+        if (++kept % 64 == 0)
+            connection_release(publisher->connection);
+    } while (alive && connection_has_frames(publisher->connection));
+    connection_release(publisher->connection);
+    report(publisher);
+    return alive;
+}
+
+/* ---- sending ---- */
+
+static bool send_one(struct publisher *publisher, const struct publication *publication, struct fault *fault)
+{
+    return connection_publish(publisher->connection, DATA_CHANNEL, publication->topic, publication->body,
+                              publication->len, publication->persistent, true, fault);
+}
+
+static bool cause_is_gone(const struct publication *publication)
+{
+    return publication->cause != NULL && delivery_is_stale(publication->cause);
+}
+
+/* All that waits, with looks at what the broker says in between; stops early when it raises an alarm. */
+static bool send_waiting(struct publisher *publisher, struct fault *fault)
+{
+    size_t sent = 0, bytes = 0;
+    while (!publisher->blocked && (publisher->suspects == 0 || publisher->unconfirmed_count == 0)) {
+        struct publication *publication = (struct publication *)list_take(&publisher->waiting);
+        if (publication == NULL) {
+            if (publisher->unconfirmed_count == 0)
+                publisher->suspects = 0; /* the rest of them went another way */
+            return true;
+        }
+        if (cause_is_gone(publication)) {
+            settle(publisher, publication, OUTCOME_CONFIRMED); /* nobody waits for it: the cause comes again */
+            continue;
+        }
+        unconfirmed_put(publisher, publication); /* first: also when the send fails half-way it is unconfirmed */
+        if (!send_one(publisher, publication, fault))
+            return false;
+        bytes += publication->len;
+        if ((++sent % LOOK_EVERY == 0 || bytes >= LOOK_EVERY_BYTES)) {
+            bytes = 0;
+            if (!connection_flush(publisher->connection, fault) || !read_frames(publisher, fault))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* True if there are some; they are in sending then. */
+static bool take_records(struct publisher *publisher, size_t *lost)
+{
+    struct text empty = publisher->sending;
+    text_clear(&empty);
+    pthread_mutex_lock(&publisher->lock);
+    bool some = publisher->record_count > 0;
+    *lost = publisher->records_lost;
+    publisher->sending = publisher->records;
+    publisher->records = empty;
+    publisher->record_count = publisher->records_lost = 0;
+    if (some)
+        pthread_cond_broadcast(&publisher->room);
+    pthread_mutex_unlock(&publisher->lock);
+    return some;
+}
+
+static bool send_records(struct publisher *publisher, struct fault *fault)
+{
+    size_t lost = 0, len;
+    bool alive = true, some = take_records(publisher, &lost);
+    if (lost > 0)
+        log_debug(publisher->options.log, "host", "%zu record(s) for the MOV were dropped: the broker did not keep up",
+                  lost);
+    for (const char *at = publisher->sending.at, *end = at + publisher->sending.len; some && alive && at < end;
+         at += len) {
+        memcpy(&len, at, sizeof len);
+        at += sizeof len;
+        alive = connection_publish(publisher->connection, RECORD_CHANNEL, RECORD_TOPIC, at, len, false, false, fault);
+    }
+    if (publisher->sending.room > RECORDS_KEPT_BYTES)
+        text_free(&publisher->sending);
+    return alive;
+}
+
+static void parked_due(struct publisher *publisher, int64_t now)
+{
+    struct list parked = publisher->parked;
+    publisher->parked = (struct list){0};
+    for (struct node *node; (node = list_take(&parked)) != NULL;) {
+        bool due = now >= ((struct publication *)node)->retry_at;
+        list_put(due ? &publisher->waiting : &publisher->parked, node);
+    }
+}
+
+static void take_outbox(struct publisher *publisher)
+{
+    struct list fresh = queue_take(&publisher->outbox);
+    list_join(&publisher->waiting, &fresh);
+    if (publisher->parked.head != NULL)
+        parked_due(publisher, clock_ms());
+}
+
+static bool send_all(struct publisher *publisher, struct fault *fault)
+{
+    if (!publisher->ready || publisher->blocked)
+        return true;
+    atomic_store(&publisher->sending_since, clock_ms());
+    bool sent = send_waiting(publisher, fault);
+    if (sent && !publisher->blocked && publisher->suspects == 0)
+        sent = send_records(publisher, fault);
+    sent = sent && connection_flush(publisher->connection, fault);
+    atomic_store(&publisher->sending_since, 0);
+    report(publisher);
+    return sent;
+}
+
+/* ---- the thread ---- */
+
+static bool has_records(struct publisher *publisher)
+{
+    pthread_mutex_lock(&publisher->lock);
+    bool has = publisher->record_count > 0;
+    pthread_mutex_unlock(&publisher->lock);
+    return has;
+}
+
+/* False: woken by the outbox only, and there is nothing to read. */
+static bool sleep_until(struct publisher *publisher, int64_t deadline)
+{
+    if (!queue_sleep(&publisher->outbox))
+        return true;
+    bool open = connection_is_open(publisher->connection);
+    struct pollfd fds[] = {
+        {.fd = publisher->outbox.fd, .events = POLLIN},
+        {.fd = open ? connection_fd(publisher->connection) : -1, .events = POLLIN},
+    };
+    int64_t delay = deadline - clock_ms();
+    int ready = poll(fds, 2, delay < 0 ? 0 : (int)delay);
+    queue_slept(&publisher->outbox);
+    return ready <= 0 || fds[1].revents != 0;
+}
+
+static int64_t next_deadline(const struct publisher *publisher, int64_t now, int64_t tend_at)
+{
+    int64_t next = now + IDLE_MS < tend_at ? now + IDLE_MS : tend_at;
+    for (struct node *node = publisher->parked.head; node != NULL; node = node->next)
+        if (((struct publication *)node)->retry_at < next)
+            next = ((struct publication *)node)->retry_at;
+    for (size_t i = 0; i < publisher->outlet_count; i++)
+        if (publisher->outlets[i].wanted && publisher->outlets[i].retry_at < next)
+            next = publisher->outlets[i].retry_at;
+    return next < now ? now : next;
+}
+
+/* Unconfirmed publications go back to the head of what waits, in their order. */
+static void unconfirmed_return(struct publisher *publisher)
+{
+    struct list again = {0};
+    for (uint64_t sequence = publisher->first; sequence < publisher->next; sequence++) {
+        struct publication *publication = *slot(publisher, sequence);
+        if (publication != NULL) {
+            publication->returned = false;
+            list_put(&again, &publication->node);
+        }
+    }
+    list_join(&again, &publisher->waiting);
+    publisher->waiting = again;
+    publisher->first = publisher->next = 1;
+    publisher->unconfirmed_count = 0;
+}
+
+static void connection_lost(struct publisher *publisher, const char *why)
+{
+    log_warning(publisher->options.log, "host", "lost the publishing connection to %s: %s",
+                connection_peer(publisher->connection), why);
+    connection_drop(publisher->connection);
+    atomic_store(&publisher->sending_since, 0);
+    unconfirmed_return(publisher);
+    publisher->ready = publisher->blocked = false;
+    publisher->declaring = NULL;
+    publisher->declare_channel = DECLARE_CLOSED;
+    publisher->returned.active = false;
+    publisher->options.events->connected(publisher->options.context, false);
+}
+
+static bool channels_open(struct publisher *publisher, struct fault *fault)
+{
+    amqp_channel_open_t open = {0};
+    amqp_confirm_select_t select = {0};
+    publisher->first = publisher->next = 1;
+    for (size_t i = 0; i < publisher->outlet_count; i++) {
+        publisher->outlets[i].wanted = true;
+        publisher->outlets[i].retry_at = 0;
+    }
+    return connection_send(publisher->connection, DATA_CHANNEL, AMQP_CHANNEL_OPEN_METHOD, &open, fault) &&
+           connection_send(publisher->connection, DATA_CHANNEL, AMQP_CONFIRM_SELECT_METHOD, &select, fault) &&
+           connection_send(publisher->connection, RECORD_CHANNEL, AMQP_CHANNEL_OPEN_METHOD, &open, fault);
+}
+
+/* Ready as soon as every queue was declared, or could not be. */
+static void look_ready(struct publisher *publisher)
+{
+    if (publisher->ready || publisher->declaring != NULL)
+        return;
+    for (size_t i = 0; i < publisher->outlet_count; i++)
+        if (publisher->outlets[i].wanted && publisher->outlets[i].retry_at == 0)
+            return;
+    publisher->ready = true;
+    publisher->options.events->connected(publisher->options.context, true);
+}
+
+static void serve(struct publisher *publisher)
+{
+    struct fault fault = {"?"};
+    bool alive = channels_open(publisher, &fault), look = true;
+    while (alive) {
+        if (atomic_load(&publisher->stopping)) {
+            connection_close(publisher->connection);
+            return;
+        }
+        alive = declare_next(publisher, &fault);
+        take_outbox(publisher);
+        alive = alive && send_all(publisher, &fault) && (!look || read_frames(publisher, &fault));
+        if (!alive)
+            break;
+        look = true;
+        look_ready(publisher);
+        bool held_back =
+            publisher->blocked || !publisher->ready || (publisher->suspects > 0 && publisher->unconfirmed_count > 0);
+        bool more = publisher->waiting.head != NULL || has_records(publisher);
+        int64_t now = clock_ms();
+        int64_t tend_at = connection_tend(publisher->connection, now, &fault);
+        alive = tend_at >= 0;
+        if (alive && (!more || held_back))
+            look = sleep_until(publisher, next_deadline(publisher, now, tend_at));
+    }
+    connection_lost(publisher, fault.text);
+    report(publisher);
+}
+
+/* Without a connection. */
+static void rest(struct publisher *publisher, int64_t until_ms)
+{
+    while (!atomic_load(&publisher->stopping) && clock_ms() < until_ms) {
+        sleep_until(publisher, until_ms);
+        take_outbox(publisher);
+    }
+}
+
+static void connect_once(struct publisher *publisher, long attempt, struct backoff *backoff)
+{
+    struct fault fault;
+    int64_t began = clock_ms();
+    if (connection_open(publisher->connection, &fault) == OPENED) {
+        publisher->has_been_connected = true;
+        return;
+    }
+    if (attempt == 1 || attempt % 60 == 0)
+        log_warning(publisher->options.log, "host", "publishing connection: %s; attempt %ld, trying on", fault.text,
+                    attempt);
+    rest(publisher, began + backoff_next(backoff)); /* the attempt itself was a pause, too */
+}
+
+static void *publisher_run(void *argument)
+{
+    struct publisher *publisher = argument;
+    struct backoff backoff = connection_backoff(&publisher->options.broker);
+    long attempt = 0;
+    while (!atomic_load(&publisher->stopping)) {
+        connect_once(publisher, ++attempt, &backoff);
+        if (connection_is_open(publisher->connection)) {
+            attempt = 0;
+            serve(publisher);
+            rest(publisher, clock_ms() + connection_pause(publisher->connection, &backoff));
+        }
+    }
+    return NULL;
+}
+
+struct publisher *publisher_new(const struct publisher_options *options)
+{
+    struct publisher *publisher = memory_new(sizeof *publisher);
+    publisher->options = *options;
+    publisher->connection = connection_new(&publisher->options.broker, "valawai-host publishes");
+    publisher->first = publisher->next = 1;
+    queue_init(&publisher->outbox, true);
+    pthread_mutex_init(&publisher->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&publisher->room, &attributes);
+    pthread_condattr_destroy(&attributes);
+    publisher->outlets = memory_new((options->topic_count + 1) * sizeof *publisher->outlets);
+    for (size_t i = 0; i < options->topic_count; i++) {
+        if (outlet_find(publisher, options->topics[i]) != NULL)
+            continue;
+        publisher->outlets[publisher->outlet_count++] =
+            (struct outlet){.topic = memory_text(options->topics[i]), .backoff = {.first_ms = 1000, .last_ms = 30000}};
+    }
+    return publisher;
+}
+
+void publisher_start(struct publisher *publisher)
+{
+    publisher->thread = thread_start(publisher_run, publisher);
+}
+
+static void hold(struct publisher *publisher, const struct list *publications, bool wait, bool *closed)
+{
+    size_t count = 0, bytes = 0;
+    struct account *account = ((struct publication *)publications->head)->account;
+    for (struct node *node = publications->head; node != NULL; node = node->next) {
+        count++;
+        bytes += ((struct publication *)node)->len;
+    }
+    pthread_mutex_lock(&publisher->lock);
+    /* Who has nothing in the outbox need not wait: it may be another plugin's that nobody takes. */
+    while (wait && !publisher->closed && account != NULL && account->held > 0 &&
+           publisher->held_bytes + bytes > publisher->options.outbox_max_bytes)
+        pthread_cond_wait(&publisher->room, &publisher->lock);
+    *closed = wait && publisher->closed;
+    if (!*closed) {
+        publisher->held += count;
+        publisher->held_bytes += bytes;
+        if (account != NULL)
+            account->held += count;
+    }
+    pthread_mutex_unlock(&publisher->lock);
+}
+
+bool publisher_send(struct publisher *publisher, struct list *publications)
+{
+    bool closed = false;
+    hold(publisher, publications, true, &closed);
+    if (closed)
+        return false;
+    queue_join(&publisher->outbox, publications);
+    return true;
+}
+
+void publisher_send_urgent(struct publisher *publisher, struct publication *publication)
+{
+    bool closed = false;
+    struct list one = {0};
+    list_put(&one, &publication->node);
+    hold(publisher, &one, false, &closed);
+    queue_join(&publisher->outbox, &one);
+}
+
+void publisher_send_record(struct publisher *publisher, const char *body, size_t len, bool at_once)
+{
+    pthread_mutex_lock(&publisher->lock);
+    bool keep = publisher->record_count < RECORDS_MAX && publisher->records.len + len <= RECORDS_MAX_BYTES;
+    if (keep) {
+        text_put(&publisher->records, (const char *)&len, sizeof len);
+        text_put(&publisher->records, body, len);
+        publisher->record_count++;
+    } else {
+        publisher->records_lost++;
+    }
+    pthread_mutex_unlock(&publisher->lock);
+    if (keep && at_once)
+        queue_wake(&publisher->outbox);
+}
+
+void publisher_flush_records(struct publisher *publisher)
+{
+    if (has_records(publisher))
+        queue_wake(&publisher->outbox);
+}
+
+void publisher_tend(struct publisher *publisher, bool alive)
+{
+    int64_t since = atomic_load(&publisher->sending_since);
+    int64_t patience = (int64_t)publisher->options.broker.heartbeat * 2000;
+    if (since != 0 && clock_ms() - since > patience &&
+        (!alive || connection_peer_is_gone(publisher->connection, (unsigned)patience)))
+        connection_break(publisher->connection);
+}
+
+void publisher_close(struct publisher *publisher)
+{
+    pthread_mutex_lock(&publisher->lock);
+    publisher->closed = true;
+    pthread_cond_broadcast(&publisher->room);
+    pthread_mutex_unlock(&publisher->lock);
+}
+
+bool publisher_drain(struct publisher *publisher, int64_t until_ms)
+{
+    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    pthread_mutex_lock(&publisher->lock);
+    while ((publisher->held > 0 || publisher->record_count > 0) &&
+           pthread_cond_timedwait(&publisher->room, &publisher->lock, &until) == 0)
+        ;
+    bool drained = publisher->held == 0; /* records are best effort */
+    pthread_mutex_unlock(&publisher->lock);
+    return drained;
+}
+
+bool publisher_stop(struct publisher *publisher, int64_t until_ms)
+{
+    atomic_store(&publisher->stopping, true);
+    if (atomic_load(&publisher->sending_since) != 0)
+        connection_break(publisher->connection); /* nothing that is still to be sent matters any more */
+    queue_wake(&publisher->outbox);
+    return thread_join(publisher->thread, until_ms);
+}
+
+/* With the deliveries that nobody else will settle any more. */
+static void publications_free(struct list *publications)
+{
+    for (struct node *node; (node = list_take(publications)) != NULL; free(node)) {
+        struct delivery *cause = ((struct publication *)node)->cause;
+        if (cause != NULL && --cause->unconfirmed == 0)
+            free(cause);
+    }
+}
+
+void publisher_free(struct publisher *publisher)
+{
+    if (publisher == NULL)
+        return;
+    struct list outbox = queue_take(&publisher->outbox);
+    unconfirmed_return(publisher);
+    publications_free(&outbox);
+    publications_free(&publisher->waiting);
+    publications_free(&publisher->parked);
+    publications_free(&publisher->settled);
+    text_free(&publisher->records);
+    text_free(&publisher->sending);
+    for (size_t i = 0; i < publisher->outlet_count; i++)
+        free(publisher->outlets[i].topic);
+    free(publisher->outlets);
+    free(publisher->unconfirmed);
+    free(publisher->returned.body);
+    connection_free(publisher->connection);
+    queue_destroy(&publisher->outbox);
+    pthread_cond_destroy(&publisher->room);
+    pthread_mutex_destroy(&publisher->lock);
+    free(publisher);
+}

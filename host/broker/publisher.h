@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * publisher: the connection that sends, with its thread and the outbox in front of it. Every publication is confirmed
+ * by the broker before it is reported; what a lost connection left unconfirmed is published again, unless its cause is
+ * stale: then the broker hands the cause out again, and the handling makes it anew.
+ *
+ * The events are called on the publisher's thread and must not block. */
+#ifndef BROKER_PUBLISHER_H
+#define BROKER_PUBLISHER_H
+
+#include "base/log.h"
+#include "broker/connection.h"
+#include "message/message.h"
+
+struct publisher_events {
+    void (*connected)(void *context, bool up);
+    void (*settled)(void *context, struct list *publications); /* their outcome is known; empties the list */
+};
+
+struct publisher_options {
+    struct broker broker;
+    struct log *log;
+    size_t outbox_max_bytes;
+    const char *const *topics; /* queues to declare, because components publish there */
+    size_t topic_count;
+    const struct publisher_events *events;
+    void *context;
+};
+
+struct publisher;
+
+struct publisher *publisher_new(const struct publisher_options *options);
+void publisher_start(struct publisher *publisher);
+
+/* [any thread] Publishes all of the list, which is empty afterwards. Waits while the outbox is full. False, with the
+ * list as it was, if the publisher is closing. */
+bool publisher_send(struct publisher *publisher, struct list *publications) __attribute__((warn_unused_result));
+
+/* [any thread] The same for what nobody may wait for: past outbox and bound. */
+void publisher_send_urgent(struct publisher *publisher, struct publication *publication);
+
+/* [any thread] A record for the MOV: best effort, dropped rather than kept when the broker does not keep up. Not
+ * at once, it leaves with the next publication, by publisher_flush_records(), or within a second. */
+void publisher_send_record(struct publisher *publisher, const char *body, size_t len, bool at_once);
+void publisher_flush_records(struct publisher *publisher);
+
+/* [any thread] Lets go of a connection that is stuck in a send, when there is reason to think that it is dead: nothing
+ * answers, or alive is false because the broker does not answer elsewhere either. To be called every second or so. */
+void publisher_tend(struct publisher *publisher, bool alive);
+
+/* [any thread] Nothing more is taken by publisher_send(). */
+void publisher_close(struct publisher *publisher);
+
+/* [any thread] Waits until all that was sent is settled. */
+bool publisher_drain(struct publisher *publisher, int64_t until_ms) __attribute__((warn_unused_result));
+
+/* [any thread] Ends the thread; what is not settled is reported to nobody. */
+bool publisher_stop(struct publisher *publisher, int64_t until_ms) __attribute__((warn_unused_result));
+void publisher_free(struct publisher *publisher);
+
+#endif

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * valawai-host check: what a plugin or an AsyncAPI document says of itself, and all that is wrong with it. A plugin
+ * goes the way that it goes when it is loaded. */
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "cli/verbs.h"
+#include "plugin/plugin.h"
+
+static void print_topics(const struct contract *contract, enum contract_direction direction, const char *what)
+{
+    for (size_t i = 0; i < contract_topics(contract); i++) {
+        const struct contract_topic *topic = contract_topic(contract, i);
+        char summary[200] = "";
+        if (!topic_has(topic, direction))
+            continue;
+        topic_summary(topic, direction, summary, sizeof summary);
+        printf("  %-10s %s %s\n", what, topic_name(topic), summary);
+    }
+}
+
+/* True without errors; with strict also without warnings. */
+static bool print_contract(const struct contract *contract, const char *version, bool strict)
+{
+    bool good = true;
+    if (contract_name(contract) != NULL)
+        printf("  %-10s %s (%s) %s\n", "component", contract_name(contract), contract_type(contract),
+               version != NULL ? version : "");
+    print_topics(contract, CONTRACT_SUBSCRIBE, "receives");
+    print_topics(contract, CONTRACT_PUBLISH, "publishes");
+    for (size_t i = 0; i < contract_findings(contract); i++) {
+        const struct finding *finding = contract_finding(contract, i);
+        bool error = finding->kind == FINDING_ERROR;
+        good = good && !error && !strict;
+        printf("  %-10s ", error ? "error" : "warning");
+        if (finding->place.line > 0)
+            printf("line %u, column %u: ", finding->place.line, finding->place.column);
+        printf("%s\n", finding->text);
+    }
+    if (contract_findings_are_cut(contract))
+        printf("  %-10s only the first %zu findings are shown\n", "cut", contract_findings(contract));
+    return good && contract_errors(contract) == 0;
+}
+
+static bool check_plugin(const char *path, bool strict)
+{
+    struct plugin *plugin = NULL;
+    struct fault fault;
+    if (!plugin_inspect(path, &plugin, &fault)) {
+        printf("  %-10s %s\n", "error", fault.text);
+        return false;
+    }
+    printf("  %-10s %u.%u\n", "ABI", plugin->entry.abi_major, plugin->entry.abi_minor);
+    bool good = print_contract(plugin->contract, plugin->entry.version, strict);
+    if (contract_errors(plugin->contract) == 0 && !plugin_judge(plugin, &fault)) {
+        printf("  %-10s %s\n", "error", fault.text);
+        good = false;
+    }
+    const char *version = contract_version(plugin->contract);
+    if (version != NULL && strcmp(version, plugin->entry.version) != 0) {
+        printf("  %-10s the plugin is version %s, its AsyncAPI document says %s\n", "warning", plugin->entry.version,
+               version);
+        good = good && !strict;
+    }
+    plugin_free(plugin);
+    return good;
+}
+
+static bool check_document(const char *path, bool strict)
+{
+    struct text text = {0};
+    struct fault fault;
+    bool good = false;
+    if (file_read_text(path, DOCUMENT_TEXT_MAX, &text, &fault)) {
+        struct contract *contract = contract_read(text.at, text.len);
+        good = print_contract(contract, contract_version(contract), strict);
+        contract_free(contract);
+    } else {
+        printf("  %-10s %s\n", "error", fault.text);
+    }
+    text_free(&text);
+    return good;
+}
+
+static bool is_plugin(const char *path)
+{
+    char magic[4] = "";
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool elf = fd >= 0 && read(fd, magic, sizeof magic) == sizeof magic && memcmp(magic, "\177ELF", 4) == 0;
+    if (fd >= 0)
+        close(fd);
+    size_t len = strlen(path);
+    return elf || (len > 3 && strcmp(path + len - 3, ".so") == 0);
+}
+
+int verb_check(int argc, char **argv)
+{
+    static const struct option options[] = {{"strict", no_argument, NULL, LONG_ONLY}, {0}};
+    bool strict = false, all_good = true;
+    opterr = 0;
+    for (int option; (option = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
+        if (option != LONG_ONLY)
+            return usage_option("check", option, options, argv);
+        strict = true;
+    }
+    if (optind == argc)
+        return usage("check: a plugin or an AsyncAPI document is wanted", NULL);
+    for (int i = optind; i < argc; i++) {
+        printf("%s\n", argv[i]);
+        bool good = is_plugin(argv[i]) ? check_plugin(argv[i], strict) : check_document(argv[i], strict);
+        printf("  %s\n", good ? "good" : "not good");
+        all_good = all_good && good;
+    }
+    return finish(all_good);
+}

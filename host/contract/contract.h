@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * contract: what a component says of itself in its AsyncAPI document: its name and version, its topics, and what the
+ * messages on them look like. Reading it finds everything that is wrong with the document, or unwise; everything is
+ * kept in a list, so that it can be told at once. An error is what the MOV would refuse, or pass over in silence, or
+ * what cannot be enforced. */
+#ifndef CONTRACT_CONTRACT_H
+#define CONTRACT_CONTRACT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "document/document.h"
+
+struct contract; /* read-only once it is read: any thread may use it */
+struct contract_topic;
+struct json_object;
+
+/* As the document has it, seen from the component: it subscribes to what it receives. */
+enum contract_direction { CONTRACT_SUBSCRIBE, CONTRACT_PUBLISH };
+
+enum finding_kind { FINDING_ERROR, FINDING_WARNING };
+
+struct finding {
+    enum finding_kind kind;
+    struct place place; /* 0, 0: of the whole document */
+    const char *text;   /* one line */
+};
+
+/* Reads a document, YAML or JSON. Never NULL; whether it is any good, the findings tell. */
+struct contract *contract_read(const char *text, size_t length);
+
+/* The built-in contract of whoever publishes to the queues of the MOV (register, log/add …): its topics are theirs. */
+struct contract *contract_of_mov(void);
+
+void contract_free(struct contract *contract);
+
+/* --- findings, in the order of the text --- */
+
+size_t contract_errors(const struct contract *contract);
+size_t contract_findings(const struct contract *contract);
+const struct finding *contract_finding(const struct contract *contract, size_t index);
+bool contract_findings_are_cut(const struct contract *contract); /* there were more than are kept */
+
+/* --- the component; every string is owned by the contract, and NULL if the document does not say --- */
+
+const char *contract_name(const struct contract *contract);    /* "c1_echo" */
+const char *contract_type(const struct contract *contract);    /* "C1" */
+const char *contract_version(const struct contract *contract); /* "1.0.0" */
+const char *contract_title(const struct contract *contract);
+const char *contract_registered(const struct contract *contract); /* the topic of the MOV's notification */
+
+/* --- topics --- */
+
+size_t contract_topics(const struct contract *contract);
+const struct contract_topic *contract_topic(const struct contract *contract, size_t index);
+const struct contract_topic *contract_find(const struct contract *contract, const char *name); /* NULL: not declared */
+
+const char *topic_name(const struct contract_topic *topic);
+bool topic_has(const struct contract_topic *topic, enum contract_direction direction);
+
+/* What a message looks like, in one line: `{content*: string, tags: [string]}`, required properties with a star. */
+void topic_summary(const struct contract_topic *topic, enum contract_direction direction, char *summary, size_t size);
+
+/* Whether a message is as the topic declares it, for a direction that the topic has; the reason as of schema_check().
+ * Allocates nothing for a right one. [any thread] */
+bool topic_check(const struct contract_topic *topic, enum contract_direction direction, struct json_object *message,
+                 char *reason, size_t size) __attribute__((warn_unused_result));
+
+/* Whether a message that was received on the one may be published on the other, because both have the same schema. */
+bool topic_passes_on(const struct contract_topic *from, const struct contract_topic *to);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * message: what travels round the ring. A delivery is a received message with what is needed to settle it; a
+ * publication is one on its way out. Each has one owner at a time: who hands it on must not look at it again. */
+#ifndef MESSAGE_MESSAGE_H
+#define MESSAGE_MESSAGE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/queue.h"
+
+enum subscription_kind {
+    /* A plugin's topic: declared, consumed. At first messages come one at a time while they are redelivered ones, so
+     * that a message that kills the host does not take its neighbours along each time. */
+    SUBSCRIBE_TOPIC,
+    /* The topic on which the MOV answers: first every message that lies there is delivered, marked as a leftover, then
+     * one new message at a time. */
+    SUBSCRIBE_ANSWER,
+    /* A queue of somebody else's, shared with others: not declared. */
+    SUBSCRIBE_SHARED,
+};
+
+struct subscription {
+    const char *topic;
+    enum subscription_kind kind;
+    void *owner;                /* whatever the events' receiver wants to find again */
+    atomic_bool wanted;         /* consumer_want() */
+    atomic_bool sweep;          /* of a SUBSCRIBE_ANSWER: only leftovers, then unwanted again */
+    atomic_uint busy;           /* so many of its messages are with the plugin */
+    atomic_bool up;             /* consumes, as far as we know */
+    atomic_uint_fast32_t epoch; /* one more for each AMQP channel it had */
+    struct channel *channel;    /* the consumer's */
+};
+
+/* What becomes of a delivery at the broker. */
+enum settlement {
+    SETTLE_ACKNOWLEDGE,
+    SETTLE_REJECT,  /* not put back: a dead-letter policy catches it */
+    SETTLE_PUT_BACK /* to its place in the queue */
+};
+
+struct delivery {
+    struct node node;
+    struct subscription *from;
+    uint64_t tag;
+    uint32_t epoch; /* of the subscription's AMQP channel: a tag means nothing on another one */
+    bool redelivered;
+    bool leftover;    /* lay in the queue before the subscription began (only where it asks to be told) */
+    uint64_t refused; /* over the size limit, and not read: how many bytes it had; otherwise 0 */
+
+    uint32_t attempt;     /* calls of the handler, this one counted */
+    uint32_t unconfirmed; /* publications that wait for their confirmation; the publisher's thread counts down */
+    enum settlement settlement;
+
+    size_t len;
+    char body[]; /* len bytes and a '\0' */
+};
+
+/* True if the broker has taken the delivery back, because its AMQP channel is gone: it will come again. */
+static inline bool delivery_is_stale(const struct delivery *delivery)
+{
+    return delivery->epoch != atomic_load_explicit(&delivery->from->epoch, memory_order_acquire);
+}
+
+enum outcome {
+    OUTCOME_CONFIRMED,
+    OUTCOME_UNROUTABLE, /* only for those that do not wait for their queue */
+    OUTCOME_REFUSED,    /* the broker will never take it */
+};
+
+/* What one plugin has in the publisher's outbox; under the publisher's lock. */
+struct account {
+    size_t held;
+};
+
+struct publication {
+    struct node node;
+    struct account *account; /* NULL: the host's own */
+    struct delivery *cause;  /* waits for this one's confirmation; NULL: nobody does */
+    bool persistent;
+    bool waits;  /* unroutable: its queue is declared and it is published again until it arrives */
+    bool report; /* tell the outcome (of those without a cause) */
+    bool returned;
+    int kind; /* the reporter's */
+    void *owner;
+    uint64_t sequence; /* the publisher's: its number on the AMQP channel */
+    int64_t retry_at;  /* the publisher's */
+    enum outcome outcome;
+
+    char *topic; /* in the same allocation, behind the body */
+    size_t len;
+    char body[];
+};
+
+struct delivery *delivery_new(size_t len);
+struct publication *publication_new(const char *topic, const char *body, size_t len);
+
+#endif

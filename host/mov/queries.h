@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * queries: questions to the MOV about components and connections. The MOV answers on queues that everybody shares, so
+ * they are consumed only while an answer is awaited, and what is another's is put back.
+ *
+ * All functions belong to the control thread. */
+#ifndef MOV_QUERIES_H
+#define MOV_QUERIES_H
+
+#include "broker/consumer.h"
+#include "broker/publisher.h"
+
+enum query_about { QUERY_COMPONENTS, QUERY_CONNECTIONS };
+
+struct json_object;
+
+/* What is asked. The asker's until queries_ask(), then the room's until answered has been called. */
+struct query {
+    enum query_about about;
+    int64_t patience_ms; /* from asking on */
+
+    /* The page (body, len, and read), or without an answer NULL. May ask again. */
+    void (*answered)(void *context, struct query *query, const char *body, size_t len, struct json_object *page);
+    void *context;
+
+    struct query *next; /* the room's, as are: */
+    unsigned long number;
+    int64_t until;
+    bool sent;
+    char *body; /* of the question, a JSON object with room for the id in front */
+};
+
+struct queries;
+
+/* publisher and consumer have to outlive it; pages: the subscriptions of the two shared queues, in the order of
+ * enum query_about. */
+struct queries *queries_new(struct publisher *publisher);
+void queries_use(struct queries *queries, struct consumer *consumer, struct subscription *const pages[2]);
+void queries_free(struct queries *queries);
+
+/* members: a JSON object without an id. */
+void queries_ask(struct queries *queries, struct query *query, const char *members);
+
+/* The question is dropped; answered will not be called. An answer that still comes is taken and thrown away. */
+void queries_cancel(struct queries *queries, struct query *query);
+
+/* What happened. */
+void queries_paged(struct queries *queries, struct delivery *delivery);
+void queries_connected(struct queries *queries, bool publishing);
+
+/* Does what is due; returns when there is something to do again. */
+int64_t queries_tend(struct queries *queries, int64_t now);
+
+#endif

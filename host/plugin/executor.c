@@ -1,0 +1,672 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "plugin/executor.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/backoff.h"
+#include "base/memory.h"
+#include "base/thread.h"
+#include "plugin/guard.h"
+
+/* The messages of one topic. While one of them waits for another try, those behind it wait too: the order is kept. */
+struct lane {
+    const struct valawai_topic *topic;
+    const struct contract_topic *declared;
+    struct list waiting;
+    int64_t until; /* nothing of it is handled before; 0: not held up */
+    struct backoff backoff;
+    struct list late; /* handlings whose message the broker took back before their verdict was there */
+};
+
+/* A thread that calls handlers: the executor's own, or one of several. */
+struct worker {
+    struct executor *executor;
+    pthread_t thread;
+
+    /* For whoever looks from outside whether a call takes long: */
+    atomic_int_fast64_t busy_since;
+    _Atomic(const char *) busy_with;
+    int64_t warned_of;
+};
+
+struct executor {
+    struct executor_options options;
+    struct queue inbox;
+    struct list ready; /* taken from the inbox, in the order of arrival */
+    struct lane *lanes;
+    void *self; /* the plugin's */
+
+    pthread_t thread;
+    bool started_thread;
+    sem_t begun;             /* start has been called … */
+    atomic_int start_answer; /* … and this is what it said */
+    atomic_bool closing;
+    atomic_int_fast64_t close_until;
+
+    struct worker own, *workers; /* workers: of a plugin that has several threads */
+    struct handling *spare;      /* for the next message, so that most need no allocation */
+    struct handling *under_way;  /* those that other threads have, or that wait for their answer */
+    int64_t timer_at;
+    int64_t open_warned_of;
+
+    /* What the workers take from. */
+    pthread_mutex_t work_lock;
+    pthread_cond_t work_there;
+    struct list work;
+    bool work_ended;
+};
+
+static const struct plugin *plugin_of(const struct executor *executor)
+{
+    return executor->options.plugin;
+}
+
+static bool is_closing(const struct executor *executor)
+{
+    return atomic_load_explicit(&executor->closing, memory_order_acquire);
+}
+
+/* ---- one message ---- */
+
+static int call(struct worker *worker, struct handling *handling)
+{
+    struct delivery *delivery = handling->delivery;
+    const struct valawai_topic *topic = handling->lane->topic;
+    struct valawai_message message = {
+        .size = sizeof message,
+        .flags = delivery->redelivered ? VALAWAI_REDELIVERED : 0,
+        .topic = topic->name,
+        .body = delivery->body,
+        .len = delivery->len,
+        .attempt = ++delivery->attempt,
+    };
+    atomic_store_explicit(&worker->busy_with, topic->name, memory_order_relaxed);
+    atomic_store_explicit(&worker->busy_since, clock_ms(), memory_order_relaxed);
+    guard_enter(plugin_of(worker->executor)->file, "the handler of", topic->name);
+    services_begin(handling);
+    int verdict = topic->handle(worker->executor->self, &message);
+    services_end();
+    guard_leave();
+    atomic_store_explicit(&worker->busy_since, 0, memory_order_relaxed);
+    return verdict;
+}
+
+/* False: the message is not as the AsyncAPI document declares it, and the handler is not to see it. */
+static bool as_declared(struct executor *executor, struct handling *handling)
+{
+    const struct lane *lane = handling->lane;
+    enum validate validate = executor->options.services->validate;
+    char reason[384];
+    if (validate == VALIDATE_OFF)
+        return true;
+    if (topic_check(lane->declared, CONTRACT_SUBSCRIBE, services_json(handling), reason, sizeof reason)) {
+        handling->fits = lane->declared;
+        return true;
+    }
+    if (validate == VALIDATE_WARN) {
+        log_warning(executor->options.log, plugin_of(executor)->name,
+                    "%s: a message is not as the AsyncAPI document declares it: %s", lane->topic->name, reason);
+        return true;
+    }
+    handling_explain(handling, "not as the AsyncAPI document declares it: %s", reason);
+    return false;
+}
+
+/* Sets the verdict. False: the plugin will settle it later, and it may be somebody else's by now. */
+static bool judge(struct worker *worker, struct handling *handling)
+{
+    struct fault fault;
+    const struct delivery *delivery = handling->delivery;
+    handling->verdict = VALAWAI_WRONG;
+    if (delivery->refused > 0) {
+        handling_explain(handling, "%llu bytes are more than message_max_bytes allows",
+                         (unsigned long long)delivery->refused);
+        return true;
+    }
+    if (!services_read(handling, &fault)) {
+        handling_explain(handling, "%s", fault.text);
+        return true;
+    }
+    if (!as_declared(worker->executor, handling))
+        return true;
+    int verdict = call(worker, handling);
+    if (verdict == VALAWAI_LATER)
+        return !services_leave(handling);
+    if (handling->shared)
+        services_revoke(handling);
+    if (handling->settled)
+        return true;
+    handling->verdict = is_verdict(verdict) ? verdict : VALAWAI_FAILED;
+    if (!is_verdict(verdict))
+        handling_explain(handling, "the handler returned %d, which is no verdict", verdict);
+    return true;
+}
+
+static void reject(struct executor *executor, struct delivery *delivery, const char *why, const char *detail)
+{
+    char text[1024];
+    snprintf(text, sizeof text, "rejected a message of %s: %s%s%s", delivery->from->topic, why,
+             detail != NULL ? ": " : "", detail != NULL ? detail : "");
+    services_record(executor->options.services, VALAWAI_ERROR, plugin_of(executor)->file, 0,
+                    delivery->refused > 0 ? NULL : delivery->body, text);
+    delivery->settlement = SETTLE_REJECT;
+}
+
+/* To its place in the order of the topic. What is stale is not handled any more, wherever it stands. */
+static void lane_put_back(struct lane *lane, struct delivery *delivery)
+{
+    struct list others = {0};
+    struct node *node;
+    while ((node = lane->waiting.head) != NULL &&
+           (delivery_is_stale((struct delivery *)node) || ((struct delivery *)node)->tag < delivery->tag))
+        list_put(&others, list_take(&lane->waiting));
+    list_put(&others, &delivery->node);
+    list_join(&others, &lane->waiting);
+    lane->waiting = others;
+}
+
+/* True if the message waits for another try. */
+static bool try_again(struct executor *executor, struct handling *handling)
+{
+    struct lane *lane = handling->lane;
+    struct delivery *delivery = handling->delivery;
+    const char *reason = handling->reason;
+    if (delivery->attempt >= executor->options.attempts)
+        return false;
+    /* Several answers of one time (tickets) are one attempt of the topic. */
+    int64_t now = clock_ms();
+    bool held = lane->until > now;
+    uint32_t delay = held ? (uint32_t)(lane->until - now) : backoff_next(&lane->backoff);
+    log_warning(executor->options.log, plugin_of(executor)->name,
+                "%s: attempt %u of %u to handle a message failed%s%s; again in %u ms", lane->topic->name,
+                delivery->attempt, executor->options.attempts, reason != NULL ? ": " : "", reason != NULL ? reason : "",
+                delay);
+    lane->until = now + delay;
+    lane_put_back(lane, delivery);
+    return true;
+}
+
+/* The verdict is there; what becomes of the message? The handling is empty afterwards. */
+static void conclude(struct executor *executor, struct handling *handling)
+{
+    struct delivery *delivery = handling->delivery;
+    struct list publications = {0};
+    if (handling->verdict == VALAWAI_DONE)
+        list_join(&publications, &handling->publications);
+    if (handling->verdict == VALAWAI_RETRY && try_again(executor, handling)) {
+        handling_clear(handling);
+        return;
+    }
+    if (handling->lane->until == 0)
+        backoff_reset(&handling->lane->backoff);
+    delivery->settlement = SETTLE_ACKNOWLEDGE;
+    if (handling->verdict == VALAWAI_WRONG)
+        reject(executor, delivery, "the message is wrong", handling->reason);
+    else if (handling->verdict == VALAWAI_RETRY)
+        reject(executor, delivery, "no attempt succeeded", handling->reason);
+    else if (handling->verdict == VALAWAI_FAILED)
+        reject(executor, delivery, "the plugin could not handle it", handling->reason);
+    handling_clear(handling);
+    executor->options.events->handled(executor->options.context, delivery, &publications);
+}
+
+static void handling_drop(struct handling *handling)
+{
+    if (handling == NULL)
+        return;
+    free(handling->again);
+    free(handling->delivery);
+    handling_free(handling);
+}
+
+/* ---- messages that the broker took back ----
+ *
+ * A connection that is lost, or a consumer that took longer than the broker's consumer_timeout: the broker hands the
+ * message out again. Handled again it would be done twice, take as long again, and be taken back again. So what the
+ * plugin has in hand already is not given to it a second time, and what it said of it the first time counts. */
+
+static bool is_same(const struct delivery *one, const struct delivery *other)
+{
+    return one->len == other->len && memcmp(one->body, other->body, one->len) == 0;
+}
+
+static void drop_late(struct lane *lane)
+{
+    for (struct node *node; (node = list_take(&lane->late)) != NULL;)
+        handling_drop((struct handling *)node);
+}
+
+/* The verdict that came too late for the same message, taken out of the list; NULL: none. */
+static struct handling *take_late(struct lane *lane, const struct delivery *delivery)
+{
+    struct handling *found = NULL;
+    struct list others = {0};
+    for (struct node *node; (node = list_take(&lane->late)) != NULL;) {
+        struct handling *late = (struct handling *)node;
+        if (found == NULL && is_same(late->delivery, delivery))
+            found = late;
+        else
+            list_put(&others, node);
+    }
+    lane->late = others;
+    return found;
+}
+
+static struct handling *find_under_way(struct executor *executor, const struct lane *lane,
+                                       const struct delivery *delivery)
+{
+    for (struct handling *handling = executor->under_way; handling != NULL; handling = handling->later) {
+        const struct delivery *known = handling->again != NULL ? handling->again : handling->delivery;
+        if (handling->lane == lane && delivery_is_stale(known) && is_same(handling->delivery, delivery))
+            return handling;
+    }
+    return NULL;
+}
+
+/* True if the message needs no call: it had one, which has a verdict or is to have it. */
+static bool was_called(struct executor *executor, struct lane *lane, struct delivery *delivery)
+{
+    if (!delivery->redelivered) {
+        drop_late(lane); /* redelivered messages come first: the others went elsewhere */
+        return false;
+    }
+    struct handling *handling = find_under_way(executor, lane, delivery);
+    if (handling != NULL) {
+        free(handling->again);
+        handling->again = delivery;
+        return true;
+    }
+    handling = take_late(lane, delivery);
+    if (handling == NULL)
+        return false;
+    delivery->attempt = handling->delivery->attempt;
+    free(handling->delivery);
+    handling->delivery = delivery;
+    conclude(executor, handling);
+    handling_free(handling);
+    return true;
+}
+
+/* ---- several of them ---- */
+
+static void set_out(struct executor *executor, struct handling *handling)
+{
+    handling->later = executor->under_way;
+    handling->earlier = NULL;
+    if (executor->under_way != NULL)
+        executor->under_way->earlier = handling;
+    executor->under_way = handling;
+    atomic_fetch_add(&handling->delivery->from->busy, 1);
+}
+
+static void come_back(struct executor *executor, struct handling *handling)
+{
+    if (handling->earlier != NULL)
+        handling->earlier->later = handling->later;
+    else
+        executor->under_way = handling->later;
+    if (handling->later != NULL)
+        handling->later->earlier = handling->earlier;
+    atomic_fetch_sub(&handling->delivery->from->busy, 1);
+}
+
+/* The verdict is there, and the handling is nobody else's any more. True if it can be used again. */
+static bool answered(struct executor *executor, struct handling *handling)
+{
+    if (handling->again != NULL) {
+        handling->again->attempt = handling->delivery->attempt;
+        free(handling->delivery);
+        handling->delivery = handling->again;
+        handling->again = NULL;
+    }
+    if (delivery_is_stale(handling->delivery)) {
+        list_put(&handling->lane->late, &handling->notice.node);
+        return false;
+    }
+    conclude(executor, handling);
+    return true;
+}
+
+static void take_notices(struct executor *executor)
+{
+    struct services *services = executor->options.services;
+    atomic_store(&services->noticed, false);
+    struct list notices = queue_take(&services->notices);
+    for (struct node *node; (node = list_take(&notices)) != NULL;) {
+        struct notice *notice = (struct notice *)node;
+        if (notice->kind == NOTICE_ANSWERED) {
+            struct handling *handling = (struct handling *)node;
+            come_back(executor, handling);
+            if (answered(executor, handling))
+                handling_free(handling);
+        } else {
+            guard_enter(plugin_of(executor)->file, "a callback", "");
+            services_notify(services, notice, executor->self);
+            guard_leave();
+        }
+    }
+    executor->timer_at = timers_next(&services->timers);
+}
+
+static void see_to_notices(struct executor *executor)
+{
+    if (atomic_load(&executor->options.services->noticed))
+        take_notices(executor);
+}
+
+static struct handling *handling_for(struct executor *executor, struct lane *lane, struct delivery *delivery)
+{
+    struct handling *handling = executor->spare != NULL ? executor->spare : memory_new(sizeof *handling);
+    executor->spare = NULL;
+    handling->notice.kind = NOTICE_ANSWERED; /* a spare is clear, but for the room that its texts keep */
+    handling->services = executor->options.services;
+    handling->delivery = delivery;
+    handling->lane = lane;
+    return handling;
+}
+
+static void give_work(struct executor *executor, struct handling *handling)
+{
+    pthread_mutex_lock(&executor->work_lock);
+    list_put(&executor->work, &handling->notice.node);
+    pthread_cond_signal(&executor->work_there);
+    pthread_mutex_unlock(&executor->work_lock);
+}
+
+static void handle(struct executor *executor, struct lane *lane, struct delivery *delivery)
+{
+    if (delivery_is_stale(delivery)) { /* it comes again: handled now, it would be handled twice */
+        free(delivery);
+        return;
+    }
+    if (was_called(executor, lane, delivery))
+        return;
+    struct handling *handling = handling_for(executor, lane, delivery);
+    set_out(executor, handling);
+    if (executor->workers != NULL) {
+        give_work(executor, handling);
+        return;
+    }
+    bool is_answered = judge(&executor->own, handling);
+    see_to_notices(executor); /* what was settled meanwhile goes first: that is the order of settle() */
+    if (!is_answered)
+        return;
+    come_back(executor, handling);
+    if (answered(executor, handling))
+        executor->spare = handling;
+}
+
+static void *worker_run(void *argument)
+{
+    struct worker *worker = argument;
+    struct executor *executor = worker->executor;
+    guard_thread();
+    pthread_mutex_lock(&executor->work_lock);
+    for (;;) {
+        struct handling *handling;
+        while (!executor->work_ended && executor->work.head == NULL)
+            pthread_cond_wait(&executor->work_there, &executor->work_lock);
+        if (executor->work_ended)
+            break;
+        handling = (struct handling *)list_take(&executor->work);
+        pthread_mutex_unlock(&executor->work_lock);
+        if (judge(worker, handling))
+            services_answered(handling);
+        pthread_mutex_lock(&executor->work_lock);
+    }
+    pthread_mutex_unlock(&executor->work_lock);
+    return NULL;
+}
+
+static void start_workers(struct executor *executor)
+{
+    for (unsigned i = 0; executor->workers != NULL && i < executor->options.threads; i++) {
+        executor->workers[i].executor = executor;
+        executor->workers[i].thread = thread_start(worker_run, &executor->workers[i]);
+    }
+}
+
+/* Lets the calls in hand end. What no worker has begun is the broker's. */
+static void end_workers(struct executor *executor)
+{
+    pthread_mutex_lock(&executor->work_lock);
+    executor->work_ended = true;
+    for (struct node *node; (node = list_take(&executor->work)) != NULL;) {
+        come_back(executor, (struct handling *)node);
+        handling_drop((struct handling *)node);
+    }
+    pthread_cond_broadcast(&executor->work_there);
+    pthread_mutex_unlock(&executor->work_lock);
+    for (unsigned i = 0; executor->workers != NULL && i < executor->options.threads; i++)
+        pthread_join(executor->workers[i].thread, NULL);
+}
+
+/* ---- the thread ---- */
+
+static struct lane *lane_of(struct executor *executor, const struct delivery *delivery)
+{
+    const struct valawai_topic *topic = delivery->from->owner;
+    return &executor->lanes[topic - plugin_of(executor)->entry.topics];
+}
+
+static void ring_timers(struct executor *executor)
+{
+    struct timers *timers = &executor->options.services->timers;
+    struct timer timer;
+    int64_t now = clock_ms(); /* what becomes due meanwhile waits for a message in between */
+    while (!is_closing(executor) && timers_take(timers, now, &timer)) {
+        guard_enter(plugin_of(executor)->file, "a timer", "");
+        timer.ring(executor->self, timer.context);
+        guard_leave();
+    }
+    executor->timer_at = timers_next(timers);
+}
+
+/* What does not wait for the messages that are ready: between any two of them. */
+static void see_to(struct executor *executor)
+{
+    see_to_notices(executor);
+    if (executor->timer_at != TIMERS_NEVER && clock_ms() >= executor->timer_at)
+        ring_timers(executor);
+}
+
+/* Lanes whose wait is over go first: theirs are the oldest messages. */
+static int64_t handle_waiting(struct executor *executor)
+{
+    int64_t next = INT64_MAX;
+    for (size_t i = 0; i < plugin_of(executor)->topic_count; i++) {
+        struct lane *lane = &executor->lanes[i];
+        if (lane->until != 0 && clock_ms() >= lane->until) {
+            lane->until = 0;
+            struct node *node;
+            while (lane->until == 0 && !is_closing(executor) && (node = list_take(&lane->waiting)) != NULL)
+                handle(executor, lane, (struct delivery *)node);
+        }
+        if (lane->until != 0 && lane->until < next)
+            next = lane->until;
+    }
+    return next;
+}
+
+static void handle_ready(struct executor *executor)
+{
+    struct node *node;
+    see_to(executor);
+    while (!is_closing(executor) && (node = list_take(&executor->ready)) != NULL) {
+        struct lane *lane = lane_of(executor, (struct delivery *)node);
+        if (lane->until != 0)
+            list_put(&lane->waiting, node);
+        else
+            handle(executor, lane, (struct delivery *)node);
+        see_to(executor);
+    }
+}
+
+/* What the plugin has in hand is settled as long as there is time; what is left then goes back to its queue. */
+static void finish(struct executor *executor)
+{
+    struct services *services = executor->options.services;
+    const struct valawai_plugin *entry = &plugin_of(executor)->entry;
+    end_workers(executor);
+    take_notices(executor);
+    while (executor->under_way != NULL && clock_ms() < atomic_load(&executor->close_until)) {
+        struct list dropped = queue_wait(&executor->inbox, atomic_load(&executor->close_until));
+        list_free(&dropped);
+        take_notices(executor);
+    }
+    services_end_running(services);
+    services_end_questions(services, executor->self);
+    guard_enter(plugin_of(executor)->file, "stop", "");
+    if (entry->stop != NULL)
+        entry->stop(executor->self);
+    guard_leave();
+    services_end_tickets(services);
+    take_notices(executor); /* stop may have waited for the last of them */
+    services_flush(services);
+}
+
+static void *executor_run(void *argument)
+{
+    struct executor *executor = argument;
+    const struct valawai_plugin *entry = &plugin_of(executor)->entry;
+    struct services *services = executor->options.services;
+
+    guard_thread();
+    services->given = true;
+    guard_enter(plugin_of(executor)->file, "start", "");
+    if (entry->start != NULL)
+        executor->start_answer = entry->start(&services->table, &executor->self);
+    guard_leave();
+    atomic_store(&services->running, executor->start_answer == 0);
+    sem_post(&executor->begun);
+    if (executor->start_answer != 0)
+        return NULL;
+
+    start_workers(executor);
+    take_notices(executor);
+    while (!is_closing(executor)) {
+        int64_t next = handle_waiting(executor);
+        services_flush(services);
+        executor->ready = queue_wait(&executor->inbox, next < executor->timer_at ? next : executor->timer_at);
+        handle_ready(executor);
+    }
+    finish(executor);
+    return NULL;
+}
+
+struct executor *executor_new(const struct executor_options *options)
+{
+    struct executor *executor = memory_new(sizeof *executor);
+    executor->options = *options;
+    executor->own.executor = executor;
+    executor->timer_at = TIMERS_NEVER;
+    queue_init(&executor->inbox, false);
+    options->services->waking = &executor->inbox;
+    sem_init(&executor->begun, 0, 0);
+    pthread_mutex_init(&executor->work_lock, NULL);
+    pthread_cond_init(&executor->work_there, NULL);
+    if (options->threads > 1)
+        executor->workers = memory_new(options->threads * sizeof *executor->workers);
+    executor->lanes = memory_new((options->plugin->topic_count + 1) * sizeof *executor->lanes);
+    for (size_t i = 0; i < options->plugin->topic_count; i++)
+        executor->lanes[i] =
+            (struct lane){.topic = &options->plugin->entry.topics[i],
+                          .declared = contract_find(options->plugin->contract, options->plugin->entry.topics[i].name),
+                          .backoff = {.first_ms = 200, .last_ms = 30000}};
+    return executor;
+}
+
+void executor_start(struct executor *executor)
+{
+    executor->thread = thread_start(executor_run, executor);
+    executor->started_thread = true;
+}
+
+enum started executor_started(struct executor *executor, int wait_ms, struct fault *fault)
+{
+    int64_t until_ms = clock_ms() + wait_ms;
+    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    if (sem_clockwait(&executor->begun, CLOCK_MONOTONIC, &until) != 0)
+        return STARTING;
+    if (executor->start_answer == 0)
+        return STARTED;
+    fault_set(fault, "%s: the plugin's start failed: it returned %d", plugin_of(executor)->path,
+              executor->start_answer);
+    return START_FAILED;
+}
+
+void executor_put(struct executor *executor, struct list *deliveries)
+{
+    queue_join(&executor->inbox, deliveries);
+}
+
+static void watch(struct executor *executor, struct worker *worker, int64_t now)
+{
+    int64_t since = atomic_load_explicit(&worker->busy_since, memory_order_relaxed);
+    if (since == 0 || since == worker->warned_of || now - since < executor->options.slow_ms)
+        return;
+    worker->warned_of = since;
+    log_warning(executor->options.log, plugin_of(executor)->name,
+                "%s: a handler has been busy with one message for %lld s", atomic_load(&worker->busy_with),
+                (long long)(now - since) / 1000);
+}
+
+void executor_tend(struct executor *executor, int64_t now)
+{
+    int64_t since = 0;
+    const char *topic = NULL;
+    watch(executor, &executor->own, now);
+    for (unsigned i = 0; executor->workers != NULL && i < executor->options.threads; i++)
+        watch(executor, &executor->workers[i], now);
+    size_t open = services_open(executor->options.services, &since, &topic);
+    if (open == 0 || since == executor->open_warned_of || now - since < executor->options.slow_ms)
+        return;
+    executor->open_warned_of = since;
+    log_warning(executor->options.log, plugin_of(executor)->name,
+                "%s: a message has waited %lld s for its answer (settle() of its ticket); %zu wait in all", topic,
+                (long long)(now - since) / 1000, open);
+}
+
+void executor_close(struct executor *executor, int64_t until_ms)
+{
+    atomic_store(&executor->close_until, until_ms);
+    atomic_store(&executor->closing, true);
+    queue_wake(&executor->inbox);
+}
+
+bool executor_join(struct executor *executor, int64_t until_ms)
+{
+    if (!executor->started_thread)
+        return true;
+    executor->started_thread = !thread_join(executor->thread, until_ms);
+    return !executor->started_thread;
+}
+
+void executor_free(struct executor *executor)
+{
+    if (executor == NULL)
+        return;
+    list_free(&executor->ready);
+    for (size_t i = 0; i < plugin_of(executor)->topic_count; i++) {
+        list_free(&executor->lanes[i].waiting);
+        drop_late(&executor->lanes[i]);
+    }
+    for (struct handling *handling = executor->under_way, *next; handling != NULL; handling = next) {
+        next = handling->later;
+        handling_drop(handling);
+    }
+    handling_free(executor->spare);
+    free(executor->workers);
+    free(executor->lanes);
+    executor->options.services->waking = NULL;
+    sem_destroy(&executor->begun);
+    pthread_cond_destroy(&executor->work_there);
+    pthread_mutex_destroy(&executor->work_lock);
+    queue_destroy(&executor->inbox);
+    free(executor);
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "plugin/guard.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STACK_SIZE 16384
+
+/* Each thread's own; read in a signal handler of the same thread. */
+static _Thread_local const char *inside, *doing_what, *of_what;
+static _Thread_local char stack[STACK_SIZE];
+
+static atomic_bool installed, ending; /* by us */
+static pthread_key_t thread_key;
+
+static void put(const char *text)
+{
+    (void)!write(STDERR_FILENO, text, strlen(text));
+}
+
+static void say(const char *what)
+{
+    put("valawai-host: plugin ");
+    put(inside);
+    put(": ");
+    put(what);
+    put(" in ");
+    put(doing_what);
+    if (of_what[0] != '\0')
+        put(" ");
+    put(of_what);
+    put("; the host ends, and what was not acknowledged is back in its queue\n");
+}
+
+static const char *name_of(int signal)
+{
+    switch (signal) {
+    case SIGSEGV:
+        return "crashed (SIGSEGV)";
+    case SIGBUS:
+        return "crashed (SIGBUS)";
+    case SIGFPE:
+        return "crashed (SIGFPE)";
+    case SIGILL:
+        return "crashed (SIGILL)";
+    default:
+        return "aborted (SIGABRT: an assertion, or an exception that left a callback)";
+    }
+}
+
+/* The disposition is the default one again by now: what happens next is what would have happened without us. */
+static void on_fatal(int number)
+{
+    if (inside != NULL) {
+        say(name_of(number));
+    } else {
+        put("valawai-host: ");
+        put(name_of(number));
+        put(" outside of the plugins' callbacks: in a thread that a plugin made, or in the host itself\n");
+    }
+    raise(number);
+}
+
+static void on_exit_of_process(void)
+{
+    if (inside != NULL)
+        say("called exit()");
+    else if (!atomic_load(&ending))
+        put("valawai-host: exit() was called in a thread that a plugin made; the host ends, and "
+            "what was not acknowledged is back in its queue\n");
+    else
+        return;
+    _exit(1);
+}
+
+/* The thread of a callback ends within the callback. */
+static void on_end_of_thread(void *unused)
+{
+    (void)unused;
+    if (inside == NULL)
+        return;
+    say("ended the host's thread (pthread_exit)");
+    _exit(1);
+}
+
+void guard_install(void)
+{
+    if (atomic_exchange(&installed, true))
+        return;
+    pthread_key_create(&thread_key, on_end_of_thread);
+    static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) {
+        struct sigaction old, ours = {.sa_handler = on_fatal, .sa_flags = SA_RESETHAND | SA_ONSTACK | SA_NODEFER};
+        if (sigaction(fatal[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+            sigaction(fatal[i], &ours, NULL);
+    }
+    atexit(on_exit_of_process);
+    at_quick_exit(on_exit_of_process);
+}
+
+void guard_end(void)
+{
+    atomic_store(&ending, true);
+}
+
+void guard_thread(void)
+{
+    stack_t ours = {.ss_sp = stack, .ss_size = sizeof stack}, old;
+    if (sigaltstack(NULL, &old) == 0 && (old.ss_flags & SS_DISABLE) != 0)
+        sigaltstack(&ours, NULL);
+    if (atomic_load(&installed))
+        pthread_setspecific(thread_key, stack);
+}
+
+void guard_enter(const char *plugin, const char *doing, const char *of)
+{
+    doing_what = doing;
+    of_what = of;
+    inside = plugin;
+}
+
+void guard_leave(void)
+{
+    inside = NULL;
+}

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "plugin/plugin.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <dlfcn.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <link.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+
+/* What every plugin has to have: the members of ABI 1.0 up to the table of topics. */
+#define SIZE_MIN (offsetof(struct valawai_plugin, topics) + sizeof(void *))
+
+static bool elf_header(int fd, ElfW(Ehdr) * header)
+{
+    return pread(fd, header, sizeof *header, 0) == sizeof *header && memcmp(header->e_ident, ELFMAG, SELFMAG) == 0;
+}
+
+/* dlopen says "No such file" of another machine's objects and runs into SIGBUS with truncated ones, so look first. */
+static bool check_elf(int fd, off_t size, struct fault *fault)
+{
+    ElfW(Ehdr) header = {0}, ours = {0};
+    if (!elf_header(fd, &header))
+        return fault_set(fault, "not a shared object (no ELF header)");
+    int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    bool known = self >= 0 && elf_header(self, &ours);
+    if (self >= 0)
+        close(self);
+    if (known && (header.e_ident[EI_CLASS] != ours.e_ident[EI_CLASS] ||
+                  header.e_ident[EI_DATA] != ours.e_ident[EI_DATA] || header.e_machine != ours.e_machine))
+        return fault_set(fault, "built for another machine (ELF machine %u, this host is %u)", header.e_machine,
+                         ours.e_machine);
+    if (header.e_type != ET_DYN)
+        return fault_set(fault, "not a shared object (ELF type %u)", header.e_type);
+    if (header.e_shoff > (size_t)size || (size_t)header.e_shnum * header.e_shentsize > (size_t)size - header.e_shoff)
+        return fault_set(fault, "truncated"); /* the table of sections stands at the end */
+    for (unsigned i = 0; i < header.e_phnum; i++) {
+        ElfW(Phdr) segment;
+        off_t at = (off_t)header.e_phoff + (off_t)i * header.e_phentsize;
+        if (pread(fd, &segment, sizeof segment, at) != sizeof segment || segment.p_filesz > (size_t)size ||
+            segment.p_offset > (size_t)size - segment.p_filesz)
+            return fault_set(fault, "truncated");
+    }
+    return true;
+}
+
+static bool check_file(const char *path, struct fault *fault)
+{
+    bool good = false;
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return fault_set(fault, "%s", strerror(errno));
+    if (fstat(fd, &status) != 0)
+        fault_set(fault, "%s", strerror(errno));
+    else if (S_ISDIR(status.st_mode))
+        fault_set(fault, "is a directory, not a plugin");
+    else if (!S_ISREG(status.st_mode))
+        fault_set(fault, "is not a regular file");
+    else if (status.st_uid != 0 && status.st_uid != geteuid())
+        fault_set(fault, "belongs to user %u; only root's plugins and one's own are loaded: chown it",
+                  (unsigned)status.st_uid);
+    else if (status.st_mode & S_IWOTH)
+        fault_set(fault, "can be written by everybody; chmod o-w it");
+    else
+        good = check_elf(fd, status.st_size, fault);
+    close(fd);
+    return good;
+}
+
+/* json-c and jansson share names; with both in one process a plugin would call the wrong one. */
+static bool check_json_library(void *handle, struct fault *fault)
+{
+    void *theirs = dlsym(handle, "json_object_get");
+    Dl_info info;
+    if (theirs == NULL || theirs == (void *)(uintptr_t)json_object_get)
+        return true;
+    return fault_set(fault, "brings %s, which defines json_object_get as json-c does; use json-c",
+                     dladdr(theirs, &info) != 0 ? info.dli_fname : "a library");
+}
+
+static bool is_version(const char *version)
+{
+    for (int part = 0; part < 3; part++) {
+        if (!isdigit((unsigned char)*version))
+            return false;
+        while (isdigit((unsigned char)*version))
+            version++;
+        if (*version++ != (part < 2 ? '.' : '\0'))
+            return false;
+    }
+    return true;
+}
+
+static bool take_entry(struct plugin *plugin, const struct valawai_plugin *entry, struct fault *fault)
+{
+    if (entry->magic != VALAWAI_PLUGIN_MAGIC)
+        return fault_set(fault, VALAWAI_PLUGIN_SYMBOL " has the magic number %08x, not %08x", entry->magic,
+                         VALAWAI_PLUGIN_MAGIC);
+    if (entry->abi_major != VALAWAI_ABI_MAJOR)
+        return fault_set(fault, "ABI major %u, this host speaks %u", entry->abi_major, VALAWAI_ABI_MAJOR);
+    if (entry->size < SIZE_MIN)
+        return fault_set(fault, "its descriptor has %u bytes; at least %zu are wanted", entry->size, SIZE_MIN);
+    memcpy(&plugin->entry, entry, entry->size < sizeof plugin->entry ? entry->size : sizeof plugin->entry);
+    return true;
+}
+
+/* The first error of the document; `valawai-host check` tells the others. */
+static bool check_contract(struct plugin *plugin, struct fault *fault)
+{
+    const struct contract *contract = plugin->contract;
+    for (size_t i = 0; i < contract_findings(contract); i++) {
+        const struct finding *finding = contract_finding(contract, i);
+        if (finding->kind != FINDING_ERROR)
+            continue;
+        if (finding->place.line == 0)
+            return fault_set(fault, "AsyncAPI document: %s", finding->text);
+        return fault_set(fault, "AsyncAPI document, line %u, column %u: %s", finding->place.line, finding->place.column,
+                         finding->text);
+    }
+    plugin->name = contract_name(contract);
+    plugin->type = contract_type(contract);
+    plugin->registered = contract_registered(contract);
+    return true;
+}
+
+static bool has_handler(const struct plugin *plugin, const char *name)
+{
+    for (size_t i = 0; i < plugin->topic_count; i++)
+        if (strcmp(plugin->entry.topics[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static bool check_topics(struct plugin *plugin, struct fault *fault)
+{
+    for (const struct valawai_topic *topic = plugin->entry.topics; topic != NULL && topic->name != NULL; topic++) {
+        const struct contract_topic *declared = contract_find(plugin->contract, topic->name);
+        if (topic->handle == NULL)
+            return fault_set(fault, "topic %s has no handler", topic->name);
+        if (strcmp(topic->name, plugin->registered) == 0)
+            return fault_set(fault, "topic %s is the host's to handle", topic->name);
+        if (declared == NULL || !topic_has(declared, CONTRACT_SUBSCRIBE))
+            return fault_set(fault, "topic %s is not a `subscribe` channel of its AsyncAPI document", topic->name);
+        if (has_handler(plugin, topic->name))
+            return fault_set(fault, "topic %s stands twice in its table", topic->name);
+        plugin->topic_count++;
+    }
+    for (size_t i = 0; i < contract_topics(plugin->contract); i++) {
+        const struct contract_topic *declared = contract_topic(plugin->contract, i);
+        const char *name = topic_name(declared);
+        if (topic_has(declared, CONTRACT_SUBSCRIBE) && strcmp(name, plugin->registered) != 0 &&
+            !has_handler(plugin, name))
+            return fault_set(fault, "its AsyncAPI document subscribes to %s, and no handler takes it", name);
+    }
+    return true;
+}
+
+bool plugin_inspect(const char *path, struct plugin **result, struct fault *fault)
+{
+    bool opened = false;
+    void *handle = NULL;
+    struct plugin *plugin = memory_new(sizeof *plugin);
+
+    plugin->path = realpath(path, NULL); /* dlopen would search the library path for a bare name */
+    if (plugin->path == NULL) {
+        fault_set(fault, "%s", strerror(errno));
+        goto out;
+    }
+    plugin->file = strrchr(plugin->path, '/') + 1;
+    if (!check_file(plugin->path, fault))
+        goto out;
+    handle = dlopen(plugin->path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    if (handle == NULL) {
+        fault_set(fault, "%s", dlerror());
+        goto out;
+    }
+    const struct valawai_plugin *entry = dlsym(handle, VALAWAI_PLUGIN_SYMBOL);
+    if (entry == NULL) {
+        fault_set(fault, "exports no " VALAWAI_PLUGIN_SYMBOL "; it is not a plugin of this host");
+        goto out;
+    }
+    if (!take_entry(plugin, entry, fault) || !check_json_library(handle, fault))
+        goto out;
+    if (plugin->entry.version == NULL || !is_version(plugin->entry.version)) {
+        fault_set(fault, "version \"%s\" is not x.y.z", plugin->entry.version == NULL ? "" : plugin->entry.version);
+        goto out;
+    }
+    if (plugin->entry.asyncapi == NULL || plugin->entry.asyncapi[0] == '\0') {
+        fault_set(fault, "brings no AsyncAPI document");
+        goto out;
+    }
+    plugin->contract = contract_read(plugin->entry.asyncapi, strlen(plugin->entry.asyncapi));
+    opened = true;
+out:
+    if (handle != NULL)
+        dlclose(handle); /* counts down only: RTLD_NODELETE */
+    if (opened)
+        *result = plugin;
+    else
+        plugin_free(plugin);
+    return opened || fault_prefix(fault, "%s", path);
+}
+
+bool plugin_judge(struct plugin *plugin, struct fault *fault)
+{
+    plugin->topic_count = 0;
+    return check_contract(plugin, fault) && check_topics(plugin, fault);
+}
+
+bool plugin_open(const char *path, struct plugin **result, struct fault *fault)
+{
+    struct plugin *plugin = NULL;
+    if (!plugin_inspect(path, &plugin, fault))
+        return false;
+    if (!plugin_judge(plugin, fault)) {
+        plugin_free(plugin);
+        return fault_prefix(fault, "%s", path);
+    }
+    *result = plugin;
+    return true;
+}
+
+void plugin_free(struct plugin *plugin)
+{
+    if (plugin == NULL)
+        return;
+    contract_free(plugin->contract);
+    free(plugin->path);
+    free(plugin);
+}
+
+static bool is_loaded(const struct plugins *plugins, const char *path)
+{
+    char *real = realpath(path, NULL);
+    bool loaded = false;
+    for (size_t i = 0; real != NULL && i < plugins->count; i++)
+        loaded = loaded || strcmp(plugins->at[i]->path, real) == 0;
+    free(real);
+    return loaded;
+}
+
+static bool check_against(const struct plugins *plugins, const struct plugin *plugin, const char *path,
+                          struct fault *fault)
+{
+    for (size_t i = 0; i < plugins->count; i++) {
+        const struct plugin *other = plugins->at[i];
+        if (strcmp(other->name, plugin->name) == 0)
+            return fault_set(fault, "%s: is component %s, which %s is already", path, plugin->name, other->path);
+        for (size_t t = 0; t < plugin->topic_count; t++)
+            for (size_t o = 0; o < other->topic_count; o++)
+                if (strcmp(plugin->entry.topics[t].name, other->entry.topics[o].name) == 0)
+                    return fault_set(fault, "%s: handles topic %s, which %s handles already", path,
+                                     plugin->entry.topics[t].name, other->path);
+    }
+    return true;
+}
+
+static bool add(const struct settings *settings, struct plugins *plugins, const char *path, struct fault *fault)
+{
+    struct plugin *plugin = NULL;
+    if (is_loaded(plugins, path))
+        return fault_set(fault, "%s: is named twice", path);
+    if (!plugin_open(path, &plugin, fault) || plugin == NULL)
+        return false;
+    if (!check_against(plugins, plugin, path, fault)) {
+        plugin_free(plugin);
+        return false;
+    }
+    plugin->section = settings_section(settings, path);
+    if (plugin->section != NULL && plugin->section->threads > 1 && !(plugin->entry.flags & VALAWAI_THREAD_SAFE)) {
+        fault_set(fault,
+                  "%s: plugins.conf gives it %ld threads, and it does not say that it is safe for several "
+                  "(VALAWAI_THREAD_SAFE)",
+                  path, plugin->section->threads);
+        plugin_free(plugin);
+        return false;
+    }
+    plugins->at = memory_resize(plugins->at, (plugins->count + 1) * sizeof(struct plugin *));
+    plugins->at[plugins->count++] = plugin;
+    return true;
+}
+
+static int is_shared_object(const struct dirent *entry)
+{
+    size_t len = strlen(entry->d_name);
+    return len > 3 && entry->d_name[0] != '.' && strcmp(entry->d_name + len - 3, ".so") == 0;
+}
+
+static bool add_directory(const struct settings *settings, struct plugins *plugins, struct fault *fault)
+{
+    const char *directory = settings->plugin_directory;
+    struct dirent **entries = NULL;
+    int count = scandir(directory, &entries, is_shared_object, alphasort);
+    if (count < 0)
+        return fault_set(fault, "plugin directory %s: %s; name a plugin on the command line or in plugins.conf",
+                         directory, strerror(errno));
+    bool added = true;
+    for (int i = 0; i < count; i++) {
+        char *path = memory_format("%s/%s", directory, entries[i]->d_name);
+        const struct plugin_section *section = settings_section(settings, path);
+        if (added && (section == NULL || section->enabled))
+            added = add(settings, plugins, path, fault);
+        free(path);
+        free(entries[i]);
+    }
+    free(entries);
+    if (added && plugins->count == 0)
+        return fault_set(fault, "plugin directory %s: no plugin (*.so) to load", directory);
+    return added;
+}
+
+bool plugins_open(const struct settings *settings, char *const *paths, size_t path_count, struct plugins *plugins,
+                  struct fault *fault)
+{
+    bool added = true, any = path_count > 0;
+    for (size_t i = 0; added && i < path_count; i++)
+        added = add(settings, plugins, paths[i], fault);
+    for (size_t i = 0; added && path_count == 0 && i < settings->section_count; i++) {
+        if (settings->sections[i].enabled) {
+            any = true;
+            added = add(settings, plugins, settings->sections[i].path, fault);
+        }
+    }
+    if (added && !any)
+        added = add_directory(settings, plugins, fault);
+    if (!added)
+        plugins_free(plugins);
+    return added;
+}
+
+void plugins_free(struct plugins *plugins)
+{
+    for (size_t i = 0; i < plugins->count; i++)
+        plugin_free(plugins->at[i]);
+    free(plugins->at);
+    *plugins = (struct plugins){0};
+}

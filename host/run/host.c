@@ -1,0 +1,575 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "run/host.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/backoff.h"
+#include "base/memory.h"
+#include "base/thread.h"
+#include "broker/consumer.h"
+#include "broker/publisher.h"
+#include "mov/health.h"
+#include "mov/queries.h"
+#include "mov/registration.h"
+#include "plugin/guard.h"
+#include "run/notify.h"
+#include "run/ring.h"
+
+/* What other threads tell the control thread. */
+struct event {
+    struct node node;
+    enum { RECEIVING, PUBLISHING, GAVE_UP, SUBSCRIBED, MOV, NOTIFIED, SETTLED, ASKED } kind;
+    bool up;
+    unsigned consumers;
+    struct subscription *subscription;
+    struct delivery *delivery;
+    struct publication *publication;
+    struct question *question;
+    struct fault why;
+};
+
+#define PLUGIN_QUERY_MS 10000 /* the MOV's time to answer a plugin's question */
+#define ANSWERS_MS 300        /* of the grace time, that are left when no more answers of a plugin's are waited for */
+
+struct host {
+    const struct settings *settings;
+    struct log *log;
+    struct consumer *consumer;
+    struct publisher *publisher;
+    struct registration *registration;
+    struct health *health;
+    struct notify *notify;
+    struct queries *queries;
+    struct ring *ring;
+    struct component *components;        /* for registration, one for each seat */
+    struct subscription *answers;        /* where the MOV answers them */
+    struct subscription pages[2];        /* where the MOV answers queries */
+    struct subscription **subscriptions; /* all of them */
+
+    struct queue events;
+    int64_t due; /* when there is something to do though nothing happens */
+    bool receiving, publishing, publisher_started;
+    size_t routes_up;
+    bool gave_up, stopping;
+    struct fault *fault;
+    int signals;           /* a signalfd */
+    unsigned long threads; /* of the process, before ours and the plugins' */
+};
+
+/* ---- RabbitMQ is the ring's transport ---- */
+
+static struct event *event_new(int kind)
+{
+    struct event *event = memory_new(sizeof *event);
+    event->kind = kind;
+    return event;
+}
+
+static void tell(struct host *host, struct event *event)
+{
+    queue_put(&host->events, &event->node);
+}
+
+/* [consumer's thread] */
+static void on_delivered(void *context, struct list *deliveries)
+{
+    struct host *host = context;
+    struct list ours = {0};
+    for (struct node *node; (node = list_take(deliveries)) != NULL;) {
+        struct delivery *delivery = (struct delivery *)node;
+        if (delivery->from->kind == SUBSCRIBE_TOPIC) {
+            list_put(&ours, node);
+            continue;
+        }
+        struct event *event = event_new(NOTIFIED);
+        event->delivery = delivery;
+        tell(host, event);
+    }
+    ring_deliver(host->ring, &ours);
+}
+
+/* [publisher's thread] */
+static void on_settled(void *context, struct list *publications)
+{
+    struct host *host = context;
+    struct list ours = {0};
+    for (struct node *node; (node = list_take(publications)) != NULL;) {
+        struct publication *publication = (struct publication *)node;
+        if (!publication->report) {
+            list_put(&ours, node);
+            continue;
+        }
+        struct event *event = event_new(SETTLED);
+        event->publication = publication;
+        tell(host, event);
+    }
+    ring_settled(host->ring, &ours);
+}
+
+static void carry_settle(void *context, struct list *deliveries)
+{
+    consumer_settle(((struct host *)context)->consumer, deliveries);
+}
+
+static bool carry_send(void *context, struct list *publications)
+{
+    return publisher_send(((struct host *)context)->publisher, publications);
+}
+
+static void carry_record(void *context, const char *body, size_t len, bool at_once)
+{
+    publisher_send_record(((struct host *)context)->publisher, body, len, at_once);
+}
+
+static void carry_flush(void *context)
+{
+    publisher_flush_records(((struct host *)context)->publisher);
+}
+
+/* [any thread] */
+static void on_asked(void *context, struct question *question)
+{
+    struct event *event = event_new(ASKED);
+    event->question = question;
+    tell(context, event);
+}
+
+/* ---- what the connections tell ---- */
+
+static void on_receiving(void *context, bool up)
+{
+    struct event *event = event_new(RECEIVING);
+    event->up = up;
+    tell(context, event);
+}
+
+static void on_publishing(void *context, bool up)
+{
+    struct event *event = event_new(PUBLISHING);
+    event->up = up;
+    tell(context, event);
+}
+
+static void on_gave_up(void *context, const char *why)
+{
+    struct event *event = event_new(GAVE_UP);
+    fault_set(&event->why, "%s", why);
+    tell(context, event);
+}
+
+static void on_subscribed(void *context, struct subscription *subscription, bool up)
+{
+    struct event *event = event_new(SUBSCRIBED);
+    event->subscription = subscription;
+    event->up = up;
+    tell(context, event);
+}
+
+static void on_watched(void *context, unsigned consumers)
+{
+    struct event *event = event_new(MOV);
+    event->consumers = consumers;
+    tell(context, event);
+}
+
+static const struct consumer_events consumer_events = {
+    .connected = on_receiving,
+    .gave_up = on_gave_up,
+    .delivered = on_delivered,
+    .subscribed = on_subscribed,
+    .watched = on_watched,
+};
+
+static const struct publisher_events publisher_events = {.connected = on_publishing, .settled = on_settled};
+
+/* ---- the control thread ---- */
+
+static void topic_changed(struct host *host, bool up)
+{
+    host->routes_up += up ? 1 : (size_t)-1;
+    size_t all = host->ring->route_count;
+    if (up && host->routes_up == all)
+        log_info(host->log, "host", "consuming %zu topic%s", all, all == 1 ? "" : "s");
+}
+
+/* A plugin's question, on its way to the MOV. */
+struct errand {
+    struct query query;
+    struct question *question;
+};
+
+static void on_page(void *context, struct query *query, const char *body, size_t len, struct json_object *page)
+{
+    struct errand *errand = (struct errand *)query;
+    (void)context, (void)page;
+    services_answer(errand->question, body, len);
+    free(errand);
+}
+
+static void ask(struct host *host, struct question *question)
+{
+    struct errand *errand = memory_new(sizeof *errand);
+    errand->query.about = question->what == VALAWAI_COMPONENTS ? QUERY_COMPONENTS : QUERY_CONNECTIONS;
+    errand->query.patience_ms = PLUGIN_QUERY_MS;
+    errand->query.answered = on_page;
+    errand->question = question;
+    queries_ask(host->queries, &errand->query, question->query);
+}
+
+static void handle_event(struct host *host, struct event *event)
+{
+    switch (event->kind) {
+    case RECEIVING:
+        host->receiving = event->up;
+        if (event->up && !host->publisher_started && !host->stopping) {
+            /* After the first connection, so that a broker that is not there is said, and waited for, once. */
+            host->publisher_started = true;
+            publisher_start(host->publisher);
+        }
+        registration_connected(host->registration, host->receiving, host->publishing);
+        break;
+    case PUBLISHING:
+        host->publishing = event->up;
+        queries_connected(host->queries, event->up);
+        registration_connected(host->registration, host->receiving, host->publishing);
+        break;
+    case GAVE_UP:
+        host->gave_up = true;
+        *host->fault = event->why;
+        break;
+    case SUBSCRIBED:
+        if (event->subscription->kind == SUBSCRIBE_TOPIC)
+            topic_changed(host, event->up);
+        else if (event->subscription->kind == SUBSCRIBE_ANSWER)
+            registration_subscribed(host->registration, event->subscription->owner, event->up);
+        break;
+    case MOV:
+        registration_mov(host->registration, event->consumers);
+        break;
+    case NOTIFIED:
+        if (event->delivery->from->kind == SUBSCRIBE_SHARED)
+            queries_paged(host->queries, event->delivery);
+        else
+            registration_notified(host->registration, event->delivery->from->owner, event->delivery);
+        break;
+    case SETTLED:
+        registration_settled(host->registration, event->publication);
+        break;
+    case ASKED:
+        ask(host, event->question);
+        break;
+    }
+    free(event);
+}
+
+/* For people, in one line: how far we are. */
+static void show_status(struct host *host, bool healthy)
+{
+    const char *plural = host->ring->route_count == 1 ? "" : "s";
+    char text[128];
+    if (!host->receiving || !host->publishing)
+        snprintf(text, sizeof text, "waiting for the broker");
+    else if (host->routes_up < host->ring->route_count)
+        snprintf(text, sizeof text, "consuming %zu of %zu topic%s", host->routes_up, host->ring->route_count, plural);
+    else
+        snprintf(text, sizeof text, "%s, consuming %zu topic%s", healthy ? "registered" : "waiting for the MOV",
+                 host->ring->route_count, plural);
+    notify_show(host->notify, healthy, text);
+}
+
+static void show_health(struct host *host)
+{
+    bool at_work = host->receiving && host->publishing && host->routes_up == host->ring->route_count && !host->stopping;
+    char *text = at_work ? registration_text(host->registration) : NULL;
+    health_show(host->health, text);
+    show_status(host, text != NULL);
+    free(text);
+}
+
+static void take_events(struct host *host)
+{
+    struct list events = queue_take(&host->events);
+    for (struct node *node; (node = list_take(&events)) != NULL;)
+        handle_event(host, (struct event *)node);
+}
+
+static void sleep_until(struct host *host, int64_t deadline)
+{
+    struct pollfd fds[] = {
+        {.fd = host->events.fd, .events = POLLIN},
+        {.fd = host->stopping ? -1 : host->signals, .events = POLLIN},
+    };
+    if (!queue_sleep(&host->events))
+        return;
+    int64_t now = clock_ms();
+    poll(fds, 2, deadline > now ? (int)(deadline - now) : 0);
+    queue_slept(&host->events);
+}
+
+/* Sleeps until something happens or is due, and sees to it. */
+static void turn(struct host *host, int64_t until_ms)
+{
+    sleep_until(host, host->due < until_ms ? host->due : until_ms);
+    take_events(host);
+    int64_t now = clock_ms();
+    int64_t due = registration_tend(host->registration, now), asked = queries_tend(host->queries, now);
+    host->due = due < asked ? due : asked;
+    show_health(host);
+    int64_t notify_due = notify_tend(host->notify, now);
+    host->due = notify_due < host->due ? notify_due : host->due;
+    if (host->publisher_started)
+        publisher_tend(host->publisher, host->receiving);
+    ring_tend(host->ring, now);
+}
+
+static bool asked_to_stop(void *context)
+{
+    const struct host *host = context;
+    struct signalfd_siginfo signal;
+    if (read(host->signals, &signal, sizeof signal) != sizeof signal)
+        return false;
+    bool interrupt = signal.ssi_signo == SIGINT, hangup = signal.ssi_signo == SIGHUP;
+    log_info(host->log, "host", "stopping on %s", interrupt ? "SIGINT" : hangup ? "SIGHUP" : "SIGTERM");
+    return true;
+}
+
+/* ---- starting and stopping, in order ---- */
+
+static void at_second_signal(int signal)
+{
+    (void)signal;
+    static const char words[] = "valawai-host: ended by a second signal\n";
+    (void)!write(STDERR_FILENO, words, sizeof words - 1);
+    _exit(1);
+}
+
+/* SIGHUP, by a terminal that is closed, unless whoever started us (nohup) had it ignored: blocked, it would come. */
+static void stop_signals(sigset_t *set)
+{
+    struct sigaction hangup;
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+        sigaddset(set, SIGHUP);
+}
+
+/* From here on the process can only be told to hurry. Not by SIGHUP: a terminal that is closed sends it more than once,
+ * by itself and by its shell. */
+static void expect_second_signal(void)
+{
+    sigset_t set;
+    struct sigaction action = {.sa_handler = at_second_signal};
+    stop_signals(&set);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    signal(SIGHUP, SIG_IGN);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static struct publisher *make_publisher(struct host *host, const struct plugins *plugins)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < plugins->count; i++)
+        count += contract_topics(plugins->at[i]->contract);
+    const char **topics = memory_new((count + 1) * sizeof *topics);
+    struct publisher_options options = {
+        .broker = broker_of(host->settings),
+        .log = host->log,
+        .outbox_max_bytes = (size_t)host->settings->host.outbox_max_bytes,
+        .topics = topics,
+        .events = &publisher_events,
+        .context = host,
+    };
+    for (size_t i = 0; i < plugins->count; i++) {
+        const struct contract *contract = plugins->at[i]->contract;
+        for (size_t t = 0; t < contract_topics(contract); t++)
+            if (topic_has(contract_topic(contract, t), CONTRACT_PUBLISH))
+                topics[options.topic_count++] = topic_name(contract_topic(contract, t));
+    }
+    struct publisher *publisher = publisher_new(&options);
+    free(topics);
+    return publisher;
+}
+
+static void subscribe(struct host *host, size_t *count, struct subscription *subscription)
+{
+    host->subscriptions[(*count)++] = subscription;
+}
+
+static void make_parts(struct host *host, const struct plugins *plugins)
+{
+    const struct settings *settings = host->settings;
+    host->notify = notify_new(host->log);
+    notify_show(host->notify, false, "starting the plugins");
+    host->publisher = make_publisher(host, plugins);
+    struct ring_options ring = {
+        .settings = settings,
+        .plugins = plugins,
+        .log = host->log,
+        .transport =
+            {.settle = carry_settle, .send = carry_send, .record = carry_record, .flush = carry_flush, .context = host},
+        .ask = on_asked,
+        .context = host,
+    };
+    host->ring = ring_new(&ring);
+
+    size_t seats = host->ring->seat_count, routes = host->ring->route_count, count = 0;
+    host->subscriptions = memory_new((seats + routes + 2) * sizeof(struct subscription *));
+    host->answers = memory_new((seats + 1) * sizeof *host->answers);
+    host->components = memory_new((seats + 1) * sizeof *host->components);
+    struct component **components = memory_new((seats + 1) * sizeof(struct component *));
+    for (size_t i = 0; i < seats; i++) {
+        const struct seat *seat = &host->ring->seats[i];
+        struct component *component = components[i] = &host->components[i];
+        *component =
+            (struct component){.plugin = seat->plugin, .services = seat->services, .answers = &host->answers[i]};
+        component->answers->topic = seat->plugin->registered;
+        component->answers->kind = SUBSCRIBE_ANSWER;
+        component->answers->owner = component;
+        subscribe(host, &count, component->answers);
+    }
+    for (size_t i = 0; i < routes; i++)
+        subscribe(host, &count, &host->ring->routes[i].subscription);
+    struct subscription *const pages[] = {&host->pages[QUERY_COMPONENTS], &host->pages[QUERY_CONNECTIONS]};
+    pages[QUERY_COMPONENTS]->topic = "valawai/component/page";
+    pages[QUERY_CONNECTIONS]->topic = "valawai/topology/page";
+    for (int i = 0; i < 2; i++) {
+        pages[i]->kind = SUBSCRIBE_SHARED;
+        subscribe(host, &count, pages[i]);
+    }
+
+    struct consumer_options options = {
+        .broker = broker_of(settings),
+        .log = host->log,
+        .prefetch = (uint16_t)settings->broker.prefetch,
+        .message_max_bytes = (uint64_t)settings->host.message_max_bytes,
+        .watched_queue = REGISTER_TOPIC,
+        .events = &consumer_events,
+        .context = host,
+    };
+    host->consumer = consumer_new(&options, host->subscriptions, count);
+    host->registration = registration_new(components, seats, host->publisher, host->health, host->log);
+    free(components);
+    host->queries = queries_new(host->publisher);
+    queries_use(host->queries, host->consumer, pages);
+    registration_use(host->registration, host->consumer, host->queries);
+}
+
+static bool stop_plugins(struct host *host, int64_t deadline)
+{
+    ring_close(host->ring, deadline - ANSWERS_MS);
+    bool joined = ring_join(host->ring, deadline);
+    if (!publisher_drain(host->publisher, host->publisher_started ? deadline : 0))
+        log_warning(host->log, "host",
+                    "the broker has not confirmed everything in time; it will hand those messages out again");
+    publisher_close(host->publisher);
+    if (joined)
+        return true;
+    joined = ring_join(host->ring, clock_ms() + 500); /* those that waited for room in the outbox */
+    if (!joined)
+        log_warning(host->log, "host", "a handler has not come back in time; its message goes back to its queue");
+    return joined;
+}
+
+static void unregister(struct host *host, int64_t deadline)
+{
+    registration_leave(host->registration);
+    host->due = 0;
+    while (host->publishing && !registration_left(host->registration) && clock_ms() < deadline)
+        turn(host, deadline);
+}
+
+/* Stops consuming, finishes what is in hand, puts the rest back, withdraws. True if every part came to its end. */
+static bool stop(struct host *host)
+{
+    int64_t deadline = clock_ms() + host->settings->host.grace_seconds * 1000;
+    host->stopping = true;
+    expect_second_signal();
+    notify_stopping(host->notify);
+    health_show(host->health, NULL);
+    for (size_t i = 0; i < host->ring->route_count; i++)
+        consumer_want(host->consumer, &host->ring->routes[i].subscription, false);
+    bool ended = stop_plugins(host, deadline);
+    unregister(host, deadline > clock_ms() + 1000 ? deadline : clock_ms() + 1000);
+    ended = consumer_stop(host->consumer, clock_ms() + 2000) && ended;
+    if (host->publisher_started)
+        ended = publisher_stop(host->publisher, clock_ms() + 2000) && ended;
+    return ended;
+}
+
+static void free_parts(struct host *host)
+{
+    /* Publications and deliveries that were not settled go with publisher and consumer. */
+    take_events(host);
+    publisher_free(host->publisher);
+    consumer_free(host->consumer);
+    registration_free(host->registration);
+    health_free(host->health);
+    notify_free(host->notify);
+    queries_free(host->queries);
+    ring_free(host->ring);
+    free(host->components);
+    free(host->answers);
+    free(host->subscriptions);
+    queue_destroy(&host->events);
+    if (host->signals >= 0)
+        close(host->signals);
+}
+
+bool host_run(const struct settings *settings, const struct plugins *plugins, struct log *log, struct fault *fault)
+{
+    struct host host = {.settings = settings, .log = log, .fault = fault, .signals = -1, .threads = thread_count()};
+    sigset_t set;
+
+    host.health = health_new(settings->log_directory, settings->health_file_name, log);
+    if (!health_lock(host.health, fault)) {
+        health_free(host.health);
+        return false;
+    }
+
+    signal(SIGPIPE, SIG_IGN);
+    stop_signals(&set);
+    pthread_sigmask(SIG_BLOCK, &set, NULL); /* before the first thread: they inherit it */
+    host.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    queue_init(&host.events, true);
+    make_parts(&host, plugins);
+
+    enum started started = ring_start(host.ring, asked_to_stop, &host, fault);
+    bool ended = true;
+    if (started == STARTED) {
+        consumer_start(host.consumer);
+        while (!host.gave_up && !asked_to_stop(&host))
+            turn(&host, INT64_MAX);
+        ended = stop(&host);
+    } else {
+        if (started == STARTING) /* the first signal came meanwhile */
+            expect_second_signal();
+        int64_t deadline = clock_ms() + settings->host.grace_seconds * 1000;
+        ring_close(host.ring, deadline - ANSWERS_MS);
+        ended = ring_join(host.ring, deadline);
+    }
+    bool as_asked = started != START_FAILED && !host.gave_up;
+    if (as_asked)
+        log_info(log, "host", "stopped");
+    if (ended && thread_few(host.threads)) {
+        free_parts(&host);
+        return as_asked;
+    }
+    /* What still runs uses what would be freed. */
+    if (ended)
+        log_warning(log, "host", PLUGIN_LEFT_THREADS);
+    if (!as_asked)
+        log_last_words(log, fault->text);
+    if (!ended)
+        _exit(as_asked ? 0 : 1);
+    guard_end();
+    exit(as_asked ? 0 : 1);
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "run/ring.h"
+
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "plugin/guard.h"
+
+/* ---- the arrows ---- */
+
+/* receive -> route */
+void ring_deliver(struct ring *ring, struct list *deliveries)
+{
+    (void)ring;
+    struct executor *executor = NULL;
+    struct list batch = {0}; /* neighbours that go the same way are handed over at once */
+    for (struct node *node; (node = list_take(deliveries)) != NULL;) {
+        const struct delivery *delivery = (const struct delivery *)node;
+        const struct route *route = (const struct route *)delivery->from;
+        if (route->executor != executor && executor != NULL)
+            executor_put(executor, &batch);
+        executor = route->executor;
+        list_put(&batch, node);
+    }
+    if (executor != NULL)
+        executor_put(executor, &batch);
+}
+
+/* handle -> publish, or at once -> settle [executor's thread] */
+static void on_handled(void *context, struct delivery *delivery, struct list *publications)
+{
+    const struct ring *ring = context;
+    const struct transport *transport = &ring->options.transport;
+    if (publications->head == NULL) {
+        struct list done = {0};
+        list_put(&done, &delivery->node);
+        transport->settle(transport->context, &done);
+        return;
+    }
+    for (struct node *node = publications->head; node != NULL; node = node->next) {
+        ((struct publication *)node)->cause = delivery;
+        delivery->unconfirmed++;
+    }
+    if (!transport->send(transport->context, publications)) { /* closing: the delivery goes back to its queue */
+        list_free(publications);
+        free(delivery);
+    }
+}
+
+/* confirm -> settle */
+void ring_settled(struct ring *ring, struct list *publications)
+{
+    const struct transport *transport = &ring->options.transport;
+    struct list done = {0};
+    for (struct node *node; (node = list_take(publications)) != NULL;) {
+        struct publication *publication = (struct publication *)node;
+        struct delivery *cause = publication->cause;
+        if (cause != NULL && publication->outcome != OUTCOME_CONFIRMED)
+            cause->settlement = SETTLE_REJECT;
+        if (cause != NULL && --cause->unconfirmed == 0)
+            list_put(&done, &cause->node);
+        free(publication);
+    }
+    if (done.head != NULL)
+        transport->settle(transport->context, &done);
+}
+
+static const struct executor_events executor_events = {.handled = on_handled};
+
+/* ---- beginning and end ---- */
+
+/* What is only unwise does not keep a plugin from running, but is said. */
+static void tell_warnings(struct log *log, const struct plugin *plugin)
+{
+    for (size_t i = 0; i < contract_findings(plugin->contract); i++) {
+        const struct finding *finding = contract_finding(plugin->contract, i);
+        log_warning(log, plugin->name, "%s: AsyncAPI document, line %u: %s", plugin->file, finding->place.line,
+                    finding->text);
+    }
+}
+
+static void seat_make(struct ring *ring, struct seat *seat, const struct plugin *plugin)
+{
+    const struct settings *settings = ring->options.settings;
+    struct log *log = ring->options.log;
+    tell_warnings(log, plugin);
+    struct services_options services = {
+        .plugin = plugin,
+        .mov = ring->mov,
+        .log = log,
+        .transport = &ring->options.transport,
+        .message_max_bytes = (size_t)settings->host.message_max_bytes,
+        .ask = ring->options.ask,
+        .context = ring->options.context,
+    };
+    seat->plugin = plugin;
+    seat->services = services_new(&services);
+    struct executor_options options = {
+        .plugin = plugin,
+        .services = seat->services,
+        .log = log,
+        .attempts = (uint32_t)settings->host.attempts,
+        .slow_ms = settings->host.slow_seconds * 1000,
+        .threads = plugin->section == NULL ? 1 : (unsigned)plugin->section->threads,
+        .events = &executor_events,
+        .context = ring,
+    };
+    seat->executor = executor_new(&options);
+    for (size_t i = 0; i < plugin->topic_count; i++) {
+        struct route *route = &ring->routes[ring->route_count++];
+        route->executor = seat->executor;
+        route->subscription.topic = plugin->entry.topics[i].name;
+        route->subscription.kind = SUBSCRIBE_TOPIC;
+        route->subscription.owner = (void *)(uintptr_t)&plugin->entry.topics[i];
+        atomic_init(&route->subscription.wanted, true);
+    }
+}
+
+struct ring *ring_new(const struct ring_options *options)
+{
+    const struct plugins *plugins = options->plugins;
+    struct ring *ring = memory_new(sizeof *ring);
+    size_t topics = 0;
+    for (size_t i = 0; i < plugins->count; i++)
+        topics += plugins->at[i]->topic_count;
+    ring->options = *options;
+    ring->mov = contract_of_mov();
+    ring->seats = memory_new((plugins->count + 1) * sizeof *ring->seats);
+    ring->routes = memory_new((topics + 1) * sizeof *ring->routes);
+    for (size_t i = 0; i < plugins->count; i++)
+        seat_make(ring, &ring->seats[ring->seat_count++], plugins->at[i]);
+    return ring;
+}
+
+void ring_free(struct ring *ring)
+{
+    if (ring == NULL)
+        return;
+    guard_end();
+    for (size_t i = 0; i < ring->seat_count; i++) {
+        executor_free(ring->seats[i].executor);
+        services_free(ring->seats[i].services);
+    }
+    contract_free(ring->mov);
+    free(ring->seats);
+    free(ring->routes);
+    free(ring);
+}
+
+enum started ring_start(struct ring *ring, bool (*stop)(void *context), void *context, struct fault *fault)
+{
+    enum started started = STARTED;
+    guard_install();
+    for (size_t i = 0; i < ring->seat_count && started == STARTED; i++) {
+        executor_start(ring->seats[i].executor);
+        do
+            started = executor_started(ring->seats[i].executor, 100, fault);
+        while (started == STARTING && !stop(context));
+    }
+    return started;
+}
+
+void ring_tend(struct ring *ring, int64_t now)
+{
+    for (size_t i = 0; i < ring->seat_count; i++)
+        executor_tend(ring->seats[i].executor, now);
+}
+
+void ring_close(struct ring *ring, int64_t until_ms)
+{
+    for (size_t i = 0; i < ring->seat_count; i++)
+        executor_close(ring->seats[i].executor, until_ms);
+}
+
+bool ring_join(struct ring *ring, int64_t until_ms)
+{
+    bool all = true;
+    for (size_t i = 0; i < ring->seat_count; i++)
+        all = executor_join(ring->seats[i].executor, until_ms) && all;
+    return all;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * ring: receive -> route -> handle -> publish -> confirm -> settle, for whatever transport carries the messages.
+ *
+ * A delivery is settled only when every publication that its handling made is confirmed. That one rule is all of the
+ * reliability: whatever breaks in between, the delivery is still the broker's, and comes again. */
+#ifndef RUN_RING_H
+#define RUN_RING_H
+
+#include "plugin/executor.h"
+#include "settings/settings.h"
+
+/* What is said when the process has more threads after ring_join() than before. */
+#define PLUGIN_LEFT_THREADS "a plugin has left threads running behind its stop; it is to join them there"
+
+/* Where the deliveries of a subscription go. The subscription comes first: a delivery knows only that. */
+struct route {
+    struct subscription subscription;
+    struct executor *executor;
+};
+
+/* A plugin with what the ring has for it. */
+struct seat {
+    const struct plugin *plugin;
+    struct services *services;
+    struct executor *executor;
+};
+
+struct ring_options {
+    const struct settings *settings;
+    const struct plugins *plugins;
+    struct log *log;
+    struct transport transport;
+    /* [any thread] A plugin's question to the MOV; services_answer() ends it. */
+    void (*ask)(void *context, struct question *question);
+    void *context;
+};
+
+struct ring {
+    struct ring_options options;
+    struct contract *mov; /* the contract of the MOV's own queues */
+    struct seat *seats;   /* in the order of the plugins */
+    size_t seat_count;
+    struct route *routes;
+    size_t route_count;
+};
+
+struct ring *ring_new(const struct ring_options *options);
+void ring_free(struct ring *ring); /* after ring_join() said true, or if no plugin was started */
+
+/* Starts the plugins, one after the other. STARTING: stop() said that it is not to wait any longer. */
+enum started ring_start(struct ring *ring, bool (*stop)(void *context), void *context, struct fault *fault)
+    __attribute__((warn_unused_result));
+
+/* [any thread] receive -> route: deliveries of the ring's routes. Empties the list. */
+void ring_deliver(struct ring *ring, struct list *deliveries);
+
+/* [any thread] confirm -> settle: publications whose outcome is known. Empties the list. */
+void ring_settled(struct ring *ring, struct list *publications);
+
+/* Warns of what takes long; to be called every second or so. */
+void ring_tend(struct ring *ring, int64_t now);
+
+/* Lets what is in hand end; answers that are to come later are waited for until until_ms. */
+void ring_close(struct ring *ring, int64_t until_ms);
+
+/* True if every plugin has come to its end. */
+bool ring_join(struct ring *ring, int64_t until_ms) __attribute__((warn_unused_result));
+
+#endif
