@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/log.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,14 +40,14 @@ static const struct {
     const char *name;
     long level;
 } level_names[] = {
-    {"DEBUG", LOG_DEBUG}, {"INFO", LOG_INFO},      {"WARNING", LOG_WARNING},
+    {"DEBUG", LOG_DEBUG}, {"INFO", LOG_INFO},      {"WARNING", LOG_WARNING},   {"WARN", LOG_WARNING},
     {"ERROR", LOG_ERROR}, {"FATAL", LOG_CRITICAL}, {"CRITICAL", LOG_CRITICAL},
 };
 
 bool log_level_read(const char *name, long *level)
 {
     for (size_t i = 0; i < sizeof level_names / sizeof *level_names; i++) {
-        if (strcmp(name, level_names[i].name) == 0) {
+        if (strcasecmp(name, level_names[i].name) == 0) {
             *level = level_names[i].level;
             return true;
         }
@@ -131,14 +133,8 @@ static void console_record(struct log *log, enum log_level level, const char *na
     write_all(STDERR_FILENO, record->at, record->len);
 }
 
-/* Says what the file cannot do, unless that was said already. */
-static void file_complain(struct log *log, bool *complained, const char *what, const char *instead)
+static void console_complain(struct log *log, char *said)
 {
-    int error = errno;
-    if (*complained)
-        return;
-    *complained = true;
-    char *said = memory_format("%s: cannot %s: %s; %s", log->path, what, strerror(error), instead);
     struct text line = {0};
     text_put_line(&line, said, strlen(said));
     set_clock(log);
@@ -147,9 +143,48 @@ static void file_complain(struct log *log, bool *complained, const char *what, c
     free(said);
 }
 
+/* Says what the file cannot do, unless that was said already. */
+static void file_complain(struct log *log, bool *complained, const char *what, const char *instead)
+{
+    int error = errno;
+    if (*complained)
+        return;
+    *complained = true;
+    console_complain(log, memory_format("%s: cannot %s: %s; %s", log->path, what, strerror(error), instead));
+}
+
 static void file_lost(struct log *log, const char *what)
 {
     file_complain(log, &log->file_failed, what, "going on without the log file");
+}
+
+/* The directory itself is the fault: everything that is to be written there is lost, and one record says so. */
+static void directory_lost(struct log *log)
+{
+    int error = errno;
+    const struct log_options *options = &log->options;
+    if (log->file_failed)
+        return;
+    log->file_failed = true;
+    console_complain(
+        log, memory_format("%s%suser %u cannot write to the log directory %s: %s; let that user write there "
+                           "(chown, chmod, a volume) or choose another directory; until then there is no log "
+                           "file%s%s",
+                           options->setting == NULL ? "" : options->setting, options->setting == NULL ? "" : ": ",
+                           (unsigned)geteuid(), options->directory, strerror(error),
+                           options->beside == NULL ? "" : " and no ", options->beside == NULL ? "" : options->beside));
+}
+
+static bool is_forbidden(int error)
+{
+    return error == EACCES || error == EROFS || error == EPERM;
+}
+
+/* True if the log file is to be in the directory, and nothing can be. */
+static bool directory_is_forbidden(const struct log *log)
+{
+    return log->options.file_name[0] != '/' &&
+           faccessat(AT_FDCWD, log->options.directory, W_OK | X_OK, AT_EACCESS) != 0 && is_forbidden(errno);
 }
 
 static bool make_directories(const char *path)
@@ -172,12 +207,21 @@ static void file_open(struct log *log)
 {
     log->reopen_at = clock_ms() + REOPEN_MS;
     if (!make_directories(log->options.directory)) {
-        file_lost(log, "make its directory");
+        if (is_forbidden(errno) && log->options.file_name[0] != '/')
+            directory_lost(log);
+        else
+            file_lost(log, "make its directory");
         return;
     }
     log->file = open(log->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
     if (log->file < 0) {
-        file_lost(log, "open it");
+        int error = errno;
+        bool forbidden = is_forbidden(error) && directory_is_forbidden(log);
+        errno = error;
+        if (forbidden)
+            directory_lost(log);
+        else
+            file_lost(log, "open it");
         return;
     }
     struct stat status;
@@ -207,6 +251,35 @@ static void file_rotate(struct log *log)
     log->rotate_failed = false;
     file_close(log);
     file_open(log);
+}
+
+/* name.7 is 7; 0: no older log file of this log. */
+static long backup_number(const char *name, const char *log_name)
+{
+    size_t len = strlen(log_name);
+    if (strncmp(name, log_name, len) != 0 || name[len] != '.' || name[len + 1] < '1' || name[len + 1] > '9' ||
+        strlen(name + len + 1) > 4)
+        return 0;
+    char *end = NULL;
+    long number = strtol(name + len + 1, &end, 10);
+    return *end == '\0' && number <= LOG_BACKUPS_MAX ? number : 0;
+}
+
+/* Removes what an earlier run with a higher backup count has kept. Where this log never rotates, other programs may
+ * (logrotate), and their files have the same names. */
+static void remove_old_backups(const struct log *log)
+{
+    if (log->options.max_bytes == 0 || log->options.backup_count == 0)
+        return;
+    const char *slash = strrchr(log->path, '/');
+    char *parent = memory_format("%.*s", slash == log->path ? 1 : (int)(slash - log->path), log->path);
+    DIR *directory = opendir(parent);
+    for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;)
+        if (backup_number(entry->d_name, slash + 1) > log->options.backup_count)
+            unlinkat(dirfd(directory), entry->d_name, 0);
+    if (directory != NULL)
+        closedir(directory);
+    free(parent);
 }
 
 static void file_record(struct log *log, enum log_level level, const char *name, const char *file, int line)
@@ -265,6 +338,7 @@ struct log *log_open(const struct log_options *options)
         log->path = options->file_name[0] == '/' ? memory_text(options->file_name)
                                                  : memory_format("%s/%s", options->directory, options->file_name);
         file_open(log);
+        remove_old_backups(log);
     }
     return log;
 }

@@ -18,13 +18,17 @@ enum log_level { /* Python's logging: the numbers order them */
                  LOG_CRITICAL = 50
 };
 
+#define LOG_BACKUPS_MAX 1000
+
 struct log_options {
     const char *directory; /* made if it is not there */
+    const char *setting;   /* what names the directory, for the message that it cannot be written; may be NULL … */
+    const char *beside;    /* … and what else is written there and is lost with it; may be NULL */
     const char *file_name; /* in the directory; NULL or "": no file */
     long console_level;
     long file_level;
     long max_bytes;    /* rotate before a record would pass it; 0: never */
-    long backup_count; /* name.1 is the newest; 0: never rotate */
+    long backup_count; /* name.1 is the newest; 0: never rotate. At most LOG_BACKUPS_MAX */
 };
 
 struct log;
@@ -47,7 +51,7 @@ void log_put(struct log *log, enum log_level level, const char *name, const char
  * the file only. log may be NULL. */
 void log_last_words(struct log *log, const char *text);
 
-/* Reads DEBUG, INFO, WARNING, ERROR, FATAL or CRITICAL. */
+/* Reads DEBUG, INFO, WARNING (or WARN), ERROR, FATAL or CRITICAL, in upper or lower case. */
 bool log_level_read(const char *name, long *level) __attribute__((warn_unused_result));
 
 #define HOST_LOG(log, level, name, ...) log_write((log), (level), (name), __FILE__, __LINE__, __VA_ARGS__)

@@ -63,7 +63,7 @@ static const struct setting table[] = {
     {"log", "file_level", "LOG_FILE_LEVEL", LEVEL, AT(log.file_level), 0, 0, "DEBUG", "log file from this level"},
     {"log", "file_max_bytes", "LOG_FILE_MAX_BYTES", NUMBER, AT(log.max_bytes), 0, LONG_MAX, "1000000",
      "rotate before a record would pass this size; 0: never"},
-    {"log", "file_backup_count", "LOG_FILE_BACKUP_COUNT", NUMBER, AT(log.backup_count), 0, 1000, "5",
+    {"log", "file_backup_count", "LOG_FILE_BACKUP_COUNT", NUMBER, AT(log.backup_count), 0, LOG_BACKUPS_MAX, "5",
      "older log files to keep; 0: never rotate"},
     {"log", "file_name", "LOG_FILE_NAME", TEXT, AT(log_file_name), 0, 0, "log_messages.txt", "name of the log file"},
     {"health", "file_name", "COMPONET_ID_FILE_NAME", TEXT, AT(health_file_name), 0, 0, "component_id.json",
@@ -556,6 +556,9 @@ bool settings_read(const char *config, struct settings **result, struct fault *f
             section->path = memory_format("%s/%s.so", settings->plugin_directory, section->name);
     }
     settings->log.directory = settings->log_directory;
+    settings->log.setting = "LOG_DIR or log.directory";
+    settings->log.beside =
+        settings->health_file_name[0] == '/' ? NULL : "health file, so the component stays unhealthy";
     settings->log.file_name = settings->log_file_name;
     *result = settings;
     return true;

@@ -177,9 +177,10 @@ static void level_names(void **state)
     static const struct {
         const char *name;
         long level;
-    } known[] = {{"DEBUG", LOG_DEBUG}, {"INFO", LOG_INFO},      {"WARNING", LOG_WARNING},
-                 {"ERROR", LOG_ERROR}, {"FATAL", LOG_CRITICAL}, {"CRITICAL", LOG_CRITICAL}};
-    static const char *const unknown[] = {"", "debug", "Info", "WARN", "TRACE", " INFO", "INFO ", "20", "NOTSET"};
+    } known[] = {{"DEBUG", LOG_DEBUG}, {"INFO", LOG_INFO},      {"WARNING", LOG_WARNING},   {"WARN", LOG_WARNING},
+                 {"ERROR", LOG_ERROR}, {"FATAL", LOG_CRITICAL}, {"CRITICAL", LOG_CRITICAL}, {"debug", LOG_DEBUG},
+                 {"Info", LOG_INFO},   {"warn", LOG_WARNING},   {"cRITICAL", LOG_CRITICAL}};
+    static const char *const unknown[] = {"", "TRACE", " INFO", "INFO ", "INF", "WARNINGS", "20", "NOTSET"};
     for (size_t i = 0; i < COUNT(known); i++) {
         long level = -1;
         assert_true(log_level_read(known[i].name, &level));
@@ -424,6 +425,42 @@ static void gaps_between_backups_do_not_matter(void **state)
     expect_numbers(3, "99");
 }
 
+/* A lower backup count than that of an earlier run takes effect for the files of that run, too. */
+static void backups_beyond_the_count_are_removed(void **state)
+{
+    UNUSED(state);
+    static const struct {
+        const char *end;
+        bool stays;
+    } files[] = {{".1", true},    {".2", true},        {".3", false}, {".5", false}, {".1000", false},
+                 {".1001", true}, {".20261122", true}, {".03", true}, {".3x", true}, {".", true},
+                 {".-3", true},   {".3.gz", true},     {"x.3", true}, {".0", true}};
+    for (size_t i = 0; i < COUNT(files); i++) {
+        char *name = NULL;
+        assert_true(asprintf(&name, "%s%s", path, files[i].end) > 0);
+        file_puts(name, "x");
+        free(name);
+    }
+    static const struct {
+        long max_bytes, backup_count;
+    } never[] = {{0, 2}, {1000, 0}}; /* does not rotate: the files may be another program's */
+    for (size_t n = 0; n < COUNT(never); n++) {
+        log_close(open_log(NOTHING, LOG_DEBUG, never[n].max_bytes, never[n].backup_count));
+        char *name = NULL;
+        assert_true(asprintf(&name, "%s.3", path) > 0);
+        assert_true(file_exists(name));
+        free(name);
+    }
+    log_close(open_log(NOTHING, LOG_DEBUG, 1000, 2));
+    for (size_t i = 0; i < COUNT(files); i++) {
+        char *name = NULL;
+        assert_true(asprintf(&name, "%s%s", path, files[i].end) > 0);
+        if (file_exists(name) != files[i].stays)
+            fail_msg("%s %s", name, files[i].stays ? "is removed" : "stays");
+        free(name);
+    }
+}
+
 /* A backup's place is taken by a directory: records go on, whole and in the same file, and that is said once. */
 static void a_rotation_that_fails_loses_nothing(void **state)
 {
@@ -525,6 +562,48 @@ static void a_directory_that_cannot_be_made(void **state)
     log_close(log);
     free(below);
     free(file_name);
+}
+
+/* One record: what names the directory, who cannot write to it, what to do, and what else is lost. */
+static void a_directory_that_cannot_be_written(void **state)
+{
+    UNUSED(state);
+    if (geteuid() != 0) {
+        print_message("skipped: needs a user other than root, and root to become one\n");
+        skip();
+    }
+    char *inside = NULL, *expected = NULL;
+    assert_true(asprintf(&inside, "%s/logs", directory) > 0);
+    assert_int_equal(chmod(directory, 0755), 0);
+    const char *const directories[] = {directory, inside}; /* there, and not there */
+    for (size_t i = 0; i < COUNT(directories); i++) {
+        assert_int_equal(seteuid(54321), 0);
+        stderr_catch();
+        struct log *log = log_open(&(struct log_options){.directory = directories[i],
+                                                         .setting = "LOG_DIR",
+                                                         .beside = "health file",
+                                                         .file_name = "x.txt",
+                                                         .console_level = NOTHING,
+                                                         .file_level = LOG_DEBUG});
+        for (int n = 0; n < 3; n++) {
+            say(log, n);
+            ahead_ms += 6000;
+        }
+        log_close(log);
+        char *console = stderr_caught();
+        assert_int_equal(seteuid(0), 0);
+        assert_true(
+            asprintf(&expected,
+                     " [ERROR] host: LOG_DIR: user 54321 cannot write to the log directory %s: Permission denied; "
+                     "let that user write there (chown, chmod, a volume) or choose another directory; until then "
+                     "there is no log file and no health file\n",
+                     directories[i]) > 0);
+        expect_in(console, expected);
+        assert_int_equal(count_of(console, "\n"), 1);
+        free(console);
+        free(expected);
+    }
+    free(inside);
 }
 
 static void the_file_is_not_tried_at_every_record(void **state)
@@ -688,10 +767,12 @@ int main(void)
         TEST(no_limit_no_rotation),
         TEST(a_record_larger_than_the_limit),
         TEST(gaps_between_backups_do_not_matter),
+        TEST(backups_beyond_the_count_are_removed),
         TEST(a_rotation_that_fails_loses_nothing),
         TEST(a_full_disk_is_said_once),
         TEST(it_is_said_on_a_quiet_console_too),
         TEST(a_directory_that_cannot_be_made),
+        TEST(a_directory_that_cannot_be_written),
         TEST(the_file_is_not_tried_at_every_record),
         TEST(a_disk_that_is_full_for_a_while),
         TEST(a_closed_console_stops_nobody),

@@ -270,12 +270,14 @@ static void levels(void **state)
 {
     UNUSED(state);
     expect_refused("log {\n\nfile_level = LOUD }\n", "t.conf:3: file_level: \"LOUD\" is not a level; use DEBUG, INFO");
-    expect_refused("log { console_level = info }\n", "t.conf:1: console_level: \"info\" is not a level");
+    expect_refused("log { console_level = inform }\n", "t.conf:1: console_level: \"inform\" is not a level");
     setenv("LOG_FILE_LEVEL", "loud", 1);
     expect_refused(NULL, "LOG_FILE_LEVEL: \"loud\" is not a level");
     setenv("LOG_FILE_LEVEL", "FATAL", 1);
+    setenv("LOG_CONSOLE_LEVEL", "warn", 1);
     struct settings *settings = read_text(NULL);
     assert_int_equal(settings->log.file_level, LOG_CRITICAL);
+    assert_int_equal(settings->log.console_level, LOG_WARNING);
     settings_free(settings);
 }
 
