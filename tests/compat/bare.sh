@@ -46,6 +46,8 @@ at_exit rm -rf --one-file-system "$bare"
 echo "--- a bare Debian $suite"
 # How to reach a mirror is this machine's own matter.
 apt-config dump Acquire | grep -iE '^Acquire::(https?|Check-)' >"$bare/apt.conf"
+# The lists of Debian testing are valid for a week only, and a mirror may be older than that.
+echo 'Acquire::Check-Valid-Until "false";' >>"$bare/apt.conf"
 run_step - mmdebstrap --quiet --mode=root --variant=minbase --components=main --aptopt="$bare/apt.conf" \
     "$suite" "$bare/debian" "$mirror" || skip "mmdebstrap cannot make a Debian $suite from apt's mirror"
 cp -L /etc/resolv.conf /etc/hosts "$bare/debian/etc/"

@@ -13,7 +13,7 @@ static void doubles_up_to_the_last(void **state)
         static const uint32_t full[] = {100, 200, 400, 800, 1000, 1000, 1000};
         for (size_t i = 0; i < COUNT(full); i++) {
             uint32_t delay = backoff_next(&backoff);
-            assert_in_range(delay, full[i] / 2, full[i]);
+            assert_uint_in_range(delay, full[i] / 2, full[i]);
         }
     }
 }
@@ -25,13 +25,13 @@ static void chance_spreads(void **state)
     for (int round = 0; round < 2000; round++) {
         struct backoff backoff = {.first_ms = 1000, .last_ms = 1000};
         uint32_t delay = backoff_next(&backoff);
-        assert_in_range(delay, 500, 1000);
+        assert_uint_in_range(delay, 500, 1000);
         least = delay < least ? delay : least;
         most = delay > most ? delay : most;
     }
     /* 2000 draws that all miss a fifth of the range: one chance in 10^190 */
-    assert_in_range(least, 500, 600);
-    assert_in_range(most, 900, 1000);
+    assert_uint_in_range(least, 500, 600);
+    assert_uint_in_range(most, 900, 1000);
 }
 
 static void reset_starts_over(void **state)
@@ -41,8 +41,8 @@ static void reset_starts_over(void **state)
     for (int i = 0; i < 10; i++)
         (void)backoff_next(&backoff);
     backoff_reset(&backoff);
-    assert_in_range(backoff_next(&backoff), 50, 100);
-    assert_in_range(backoff_next(&backoff), 100, 200);
+    assert_uint_in_range(backoff_next(&backoff), 50, 100);
+    assert_uint_in_range(backoff_next(&backoff), 100, 200);
 }
 
 static void large_numbers_do_not_wrap(void **state)
@@ -50,9 +50,9 @@ static void large_numbers_do_not_wrap(void **state)
     UNUSED(state);
     struct backoff backoff = {.first_ms = 0x90000000u, .last_ms = UINT32_MAX};
     uint32_t delay = backoff_next(&backoff);
-    assert_in_range(delay, 0x48000000u, 0x90000000u);
+    assert_uint_in_range(delay, 0x48000000u, 0x90000000u);
     for (int i = 0; i < 5; i++)
-        assert_in_range(backoff_next(&backoff), 0x7fffffffu, UINT32_MAX);
+        assert_uint_in_range(backoff_next(&backoff), 0x7fffffffu, UINT32_MAX);
 }
 
 static void small_numbers(void **state)
@@ -61,7 +61,7 @@ static void small_numbers(void **state)
     struct backoff backoff = {.first_ms = 1, .last_ms = 3};
     static const uint32_t full[] = {1, 2, 3, 3};
     for (size_t i = 0; i < COUNT(full); i++)
-        assert_in_range(backoff_next(&backoff), full[i] - full[i] / 2, full[i]);
+        assert_uint_in_range(backoff_next(&backoff), full[i] - full[i] / 2, full[i]);
 }
 
 static void the_clock_is_the_monotonic_one(void **state)

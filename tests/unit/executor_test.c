@@ -623,9 +623,9 @@ static void the_delay_starts_over(void **state)
         at += 11;
         delays[i] = (unsigned)strtoul(at, NULL, 10);
     }
-    assert_in_range(delays[0], 100, 200);
-    assert_in_range(delays[1], 200, 400);
-    assert_in_range(delays[2], 100, 200);
+    assert_uint_in_range(delays[0], 100, 200);
+    assert_uint_in_range(delays[1], 200, 400);
+    assert_uint_in_range(delays[2], 100, 200);
     free(text);
     free(path);
 }

@@ -31,12 +31,12 @@ static void it_fits(void **state)
     for (int before = 0; before < 2; before++) { /* one of the two would cut a character */
         assert_false(fault_set(&fault, "%.*s%s", before, "x", long_text));
         size_t len = strlen(fault.text);
-        assert_in_range(len, sizeof fault.text - 2, sizeof fault.text - 1);
+        assert_uint_in_range(len, sizeof fault.text - 2, sizeof fault.text - 1);
         assert_int_equal((len - (size_t)before) % 2, 0);
         assert_int_equal((unsigned char)fault.text[len - 1], 0xa9);
     }
     assert_false(fault_prefix(&fault, "%s", long_text));
-    assert_in_range(strlen(fault.text), sizeof fault.text - 2, sizeof fault.text - 1);
+    assert_uint_in_range(strlen(fault.text), sizeof fault.text - 2, sizeof fault.text - 1);
     assert_false(fault_set(&fault, "again: %s", fault.text)); /* of itself */
     assert_int_equal(strncmp(fault.text, "again: \xc3\xa9", 9), 0);
 }

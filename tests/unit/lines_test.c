@@ -97,7 +97,7 @@ static void a_long_line_costs_no_memory(void **state)
     }
     assert_int_equal(count, 1); /* at once, and not when its end is there */
     assert_null(line.at);
-    assert_in_range(lines.text.room, 1, 1 << 18);
+    assert_uint_in_range(lines.text.room, 1, 1 << 18);
     assert_int_equal(write(ends[1], "\ny\n", 3), 3);
     assert_true(lines_read(&lines, ends[0], "x", NULL));
     assert_true(lines_next(&lines, &line));

@@ -264,7 +264,7 @@ static void truncated_files(void **state)
     for (unsigned i = 0; i < header->e_phnum; i++)
         if (segments[i].p_type == PT_LOAD && segments[i].p_offset + segments[i].p_filesz > needed)
             needed = segments[i].p_offset + segments[i].p_filesz;
-    assert_in_range(needed, 1, all);
+    assert_uint_in_range(needed, 1, all);
 
     for (size_t len = 0; len <= 4096; len += 64)
         expect_no_crash(len, needed);

@@ -575,7 +575,7 @@ static void no_answer_to_the_question(void **state)
     for (unsigned attempt = 1; attempt < 8; attempt++) {
         char said[64];
         int64_t waited = wait_for_something(MINUTE);
-        assert_in_range(waited, 9900, 10200); /* what the MOV has for an answer */
+        assert_uint_in_range(waited, 9900, 10200); /* what the MOV has for an answer */
         expect_journal("end a\n");
         snprintf(said, sizeof said, "has not answered the registration (attempt %u)", attempt);
         expect_log(said);
@@ -804,7 +804,7 @@ static void no_answer_to_the_query(void **state)
     UNUSED(state);
     until_queried();
     int64_t waited = wait_for_something(MINUTE);
-    assert_in_range(waited, 2900, 3200);
+    assert_uint_in_range(waited, 2900, 3200);
     expect_journal("query c1_a\n"); /* once more */
     settled(OUTCOME_UNROUTABLE);    /* a MOV without that queue answers nothing */
     wait_ms(4000);
@@ -916,7 +916,7 @@ static void a_sweep_after_the_answer(void **state)
     UNUSED(state);
     until_registered();
     int64_t waited = wait_for_something(MINUTE);
-    assert_in_range(waited, 4900, 5200);
+    assert_uint_in_range(waited, 4900, 5200);
     expect_journal("listen a for leftovers\n");
     subscribed(A, true);
     expect_journal("");
@@ -931,7 +931,7 @@ static void a_sweep_after_the_answer(void **state)
     atomic_store(&answers[A].wanted, false); /* as the consumer does after a sweep */
     subscribed(A, false);
     waited = wait_for_something(2 * MINUTE);
-    assert_in_range(waited, MINUTE - 6000, MINUTE + 200);
+    assert_uint_in_range(waited, MINUTE - 6000, MINUTE + 200);
     expect_journal("listen a for leftovers\n");
 }
 

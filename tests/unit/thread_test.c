@@ -72,7 +72,7 @@ static void deepest_check(void **state)
     struct schemas *schemas = schemas_compile(document, "", 0, &deep.schema, &fault);
     assert_string_equal(fault.text, "");
     pthread_join(thread_start(check_deep, &deep), NULL);
-    assert_in_range(deep.stack, 8 << 20, SIZE_MAX);
+    assert_uint_in_range(deep.stack, 8 << 20, SIZE_MAX);
     assert_non_null(strstr(deep.reasons[0], "3 is not an object"));
     assert_non_null(strstr(deep.reasons[1], "nested too deep"));
     schemas_free(schemas);
