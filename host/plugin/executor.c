@@ -121,6 +121,7 @@ static bool as_declared(struct executor *executor, struct handling *handling)
 static bool judge(struct worker *worker, struct handling *handling)
 {
     struct fault fault;
+    struct verdict_name name;
     const struct delivery *delivery = handling->delivery;
     handling->verdict = VALAWAI_WRONG;
     if (delivery->refused > 0) {
@@ -139,11 +140,11 @@ static bool judge(struct worker *worker, struct handling *handling)
         return !services_leave(handling);
     if (handling->shared)
         services_revoke(handling);
-    if (handling->settled)
+    if (handling->answered)
         return true;
     handling->verdict = is_verdict(verdict) ? verdict : VALAWAI_FAILED;
     if (!is_verdict(verdict))
-        handling_explain(handling, "the handler returned %d, which is no verdict", verdict);
+        handling_explain(handling, "the handler returned %s", verdict_name(verdict, &name));
     return true;
 }
 
@@ -393,7 +394,7 @@ static void handle(struct executor *executor, struct lane *lane, struct delivery
         return;
     }
     bool is_answered = judge(&executor->own, handling);
-    see_to_notices(executor); /* what was settled meanwhile goes first: that is the order of settle() */
+    see_to_notices(executor); /* what was answered meanwhile goes first: that is the order of answer() */
     if (!is_answered)
         return;
     come_back(executor, handling);
@@ -461,7 +462,7 @@ static void ring_timers(struct executor *executor)
     int64_t now = clock_ms(); /* what becomes due meanwhile waits for a message in between */
     while (!is_closing(executor) && timers_take(timers, now, &timer)) {
         guard_enter(plugin_of(executor)->file, "a timer", "");
-        timer.ring(executor->self, timer.context);
+        timer.due(executor->self, timer.context);
         guard_leave();
     }
     executor->timer_at = timers_next(timers);
@@ -628,7 +629,7 @@ void executor_tend(struct executor *executor, int64_t now)
         return;
     executor->open_warned_of = since;
     log_warning(executor->options.log, plugin_of(executor)->name,
-                "%s: a message has waited %lld s for its answer (settle() of its ticket); %zu wait in all", topic,
+                "%s: a message has waited %lld s for the answer to its ticket; %zu tickets are open", topic,
                 (long long)(now - since) / 1000, open);
 }
 

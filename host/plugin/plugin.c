@@ -16,7 +16,7 @@
 
 #include "base/memory.h"
 
-/* What every plugin has to have: the members of ABI 1.0 up to the table of topics. */
+/* The shortest descriptor: the members up to the table of topics. Those behind it may be NULL. */
 #define SIZE_MIN (offsetof(struct valawai_plugin, topics) + sizeof(void *))
 
 static bool elf_header(int fd, ElfW(Ehdr) * header)
@@ -108,8 +108,11 @@ static bool take_entry(struct plugin *plugin, const struct valawai_plugin *entry
     if (entry->abi_major != VALAWAI_ABI_MAJOR)
         return fault_set(fault, "ABI major %u, this host speaks %u", entry->abi_major, VALAWAI_ABI_MAJOR);
     if (entry->size < SIZE_MIN)
-        return fault_set(fault, "its descriptor has %u bytes; at least %zu are wanted", entry->size, SIZE_MIN);
+        return fault_set(fault, "its descriptor has %u bytes, expected at least %zu", entry->size, SIZE_MIN);
     memcpy(&plugin->entry, entry, entry->size < sizeof plugin->entry ? entry->size : sizeof plugin->entry);
+    if (plugin->entry.needs_minor > VALAWAI_ABI_MINOR)
+        return fault_set(fault, "needs ABI %u.%u, this host speaks %u.%u", entry->abi_major, plugin->entry.needs_minor,
+                         VALAWAI_ABI_MAJOR, VALAWAI_ABI_MINOR);
     return true;
 }
 

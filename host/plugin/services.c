@@ -32,6 +32,24 @@ static const struct {
     [VALAWAI_ERROR] = {LOG_ERROR, "ERROR"},
 };
 
+const char *verdict_name(int value, struct verdict_name *name)
+{
+    static const struct {
+        int error;
+        const char *name;
+    } errors[] = {
+        {VALAWAI_E_ARGUMENT, "VALAWAI_E_ARGUMENT"},
+        {VALAWAI_E_BODY, "VALAWAI_E_BODY"},
+        {VALAWAI_E_TOPIC, "VALAWAI_E_TOPIC"},
+        {VALAWAI_E_STATE, "VALAWAI_E_STATE"},
+    };
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+        if (errors[i].error == value)
+            return errors[i].name;
+    snprintf(name->text, sizeof name->text, "%d, which is not a verdict", value);
+    return name->text;
+}
+
 /* A question without an answer. */
 struct asked {
     uint64_t number;
@@ -171,6 +189,16 @@ static void serve_log(const struct valawai_host *host, int level, const char *fi
     va_end(arguments);
     services_record(services, level, file, line, payload, text.at);
     text_free(&text);
+}
+
+static void serve_log_text(const struct valawai_host *host, int level, const char *file, int line, const char *payload,
+                           const char *text)
+{
+    struct services *services = services_of(host);
+    if (text == NULL)
+        misuse(services, "log_text() without a text");
+    else if (is_wanted(services, level))
+        services_record(services, level, file, line, payload, text);
 }
 
 static const char *serve_option(const struct valawai_host *host, const char *key)
@@ -418,7 +446,7 @@ void services_notify(struct services *services, struct notice *notice, void *sel
 /* A ticket is its place in the table and how often that was given out, so an old one is never taken for a new one. */
 #define TICKET(place, use) ((uint64_t)(use) << 32 | ((uint64_t)(place) + 1))
 
-/* The caller holds the lock. NULL: it was settled, or never given, or it is too late. */
+/* The caller holds the lock. NULL: it is answered, was never given, or it is too late. */
 static struct ticket *find_ticket(struct services *services, uint64_t number)
 {
     size_t place = (size_t)(number & UINT32_MAX) - 1;
@@ -469,11 +497,11 @@ static uint64_t serve_later(const struct valawai_host *host, const struct valawa
     current->shared = true;
     if (current->ticket != 0)
         number = current->ticket;
-    else if (!current->settled)
+    else if (!current->answered)
         number = new_ticket(services, current);
     pthread_mutex_unlock(&services->lock);
     if (number == 0)
-        misuse(services, "later() for a message that is settled already");
+        misuse(services, "later() for a message that is already answered");
     return number;
 }
 
@@ -482,7 +510,8 @@ static int no_ticket(struct services *services, const char *function)
     char rule[160];
     if (atomic_load(&services->ended))
         return VALAWAI_E_STATE;
-    snprintf(rule, sizeof rule, "%s() with a ticket that later() did not give, or that is settled already", function);
+    snprintf(rule, sizeof rule, "%s() with a ticket that later() did not return, or that is already answered",
+             function);
     misuse(services, rule);
     return VALAWAI_E_STATE;
 }
@@ -507,39 +536,40 @@ static int serve_publish_for(const struct valawai_host *host, uint64_t number, c
     return no_ticket(services, "publish_for");
 }
 
-static int serve_settle(const struct valawai_host *host, uint64_t number, int verdict, const char *reason)
+static int serve_answer(const struct valawai_host *host, uint64_t number, int verdict, const char *reason)
 {
     struct services *services = services_of(host);
     pthread_mutex_lock(&services->lock);
     struct ticket *ticket = find_ticket(services, number);
     struct handling *handling = ticket == NULL ? NULL : ticket->handling;
+    struct verdict_name name;
     if (handling != NULL) {
         if (reason != NULL)
             handling_explain(handling, "%s", reason);
         if (!is_verdict(verdict)) {
-            handling_explain(handling, "it was settled with %d, which is no verdict", verdict);
+            handling_explain(handling, "the ticket was answered with %s", verdict_name(verdict, &name));
             verdict = VALAWAI_FAILED;
         }
         end_ticket(services, ticket);
         handling->verdict = verdict;
-        handling->settled = true;
+        handling->answered = true;
         if (handling->returned) /* under the lock: after services_end_tickets() there is none any more */
             services_answered(handling);
     }
     pthread_mutex_unlock(&services->lock);
-    return handling == NULL ? no_ticket(services, "settle") : VALAWAI_OK;
+    return handling == NULL ? no_ticket(services, "answer") : VALAWAI_OK;
 }
 
 bool services_leave(struct handling *handling)
 {
     struct services *services = handling->services;
     pthread_mutex_lock(&services->lock);
-    bool waits = handling->ticket != 0, answered = handling->settled;
+    bool waits = handling->ticket != 0, answered = handling->answered;
     handling->returned = waits;
     pthread_mutex_unlock(&services->lock);
     if (!waits && !answered) {
-        misuse(services, "a handler returned VALAWAI_LATER and took no ticket with later()");
-        handling_explain(handling, "the handler returned VALAWAI_LATER and took no ticket with later()");
+        misuse(services, "a handler returned VALAWAI_LATER without a ticket of later()");
+        handling_explain(handling, "the handler returned VALAWAI_LATER without a ticket of later()");
         handling->verdict = VALAWAI_FAILED;
     }
     return waits;
@@ -552,10 +582,10 @@ void services_revoke(struct handling *handling)
     struct ticket *ticket = find_ticket(services, handling->ticket);
     if (ticket != NULL)
         end_ticket(services, ticket);
-    bool settled = handling->settled;
+    bool answered = handling->answered;
     pthread_mutex_unlock(&services->lock);
-    if (settled)
-        misuse(services, "a handler settled a ticket and returned something else than VALAWAI_LATER");
+    if (answered)
+        misuse(services, "a handler answered a ticket and returned a verdict other than VALAWAI_LATER");
 }
 
 void services_end_running(struct services *services)
@@ -592,14 +622,14 @@ size_t services_open(struct services *services, int64_t *since, const char **top
 /* ---- timers ---- */
 
 static uint64_t serve_timer(const struct valawai_host *host, uint32_t first_ms, uint32_t every_ms,
-                            void (*ring)(void *self, void *context), void *context)
+                            void (*due)(void *self, void *context), void *context)
 {
     struct services *services = services_of(host);
-    if (ring == NULL) {
+    if (due == NULL) {
         misuse(services, "timer() without a function to call");
         return 0;
     }
-    struct timer timer = {.at = clock_ms() + first_ms, .every_ms = every_ms, .ring = ring, .context = context};
+    struct timer timer = {.at = clock_ms() + first_ms, .every_ms = every_ms, .due = due, .context = context};
     uint64_t id = timers_add(&services->timers, timer);
     atomic_store(&services->noticed, true);
     if (services->waking != NULL)
@@ -703,6 +733,12 @@ static void gone_log(const struct valawai_host *host, int level, const char *fil
     (void)host, (void)level, (void)file, (void)line, (void)payload, (void)format;
 }
 
+static void gone_log_text(const struct valawai_host *host, int level, const char *file, int line, const char *payload,
+                          const char *text)
+{
+    (void)host, (void)level, (void)file, (void)line, (void)payload, (void)text;
+}
+
 static const char *gone_option(const struct valawai_host *host, const char *key)
 {
     (void)host, (void)key;
@@ -740,16 +776,16 @@ static int gone_publish_for(const struct valawai_host *host, uint64_t ticket, co
     return VALAWAI_E_STATE;
 }
 
-static int gone_settle(const struct valawai_host *host, uint64_t ticket, int verdict, const char *reason)
+static int gone_answer(const struct valawai_host *host, uint64_t ticket, int verdict, const char *reason)
 {
     (void)host, (void)ticket, (void)verdict, (void)reason;
     return VALAWAI_E_STATE;
 }
 
 static uint64_t gone_timer(const struct valawai_host *host, uint32_t first_ms, uint32_t every_ms,
-                           void (*ring)(void *self, void *context), void *context)
+                           void (*due)(void *self, void *context), void *context)
 {
-    (void)host, (void)first_ms, (void)every_ms, (void)ring, (void)context;
+    (void)host, (void)first_ms, (void)every_ms, (void)due, (void)context;
     return 0;
 }
 
@@ -776,10 +812,11 @@ static const struct valawai_host gone = {
     .explain = gone_explain,
     .later = gone_later,
     .publish_for = gone_publish_for,
-    .settle = gone_settle,
+    .answer = gone_answer,
     .timer = gone_timer,
     .cancel = gone_cancel,
     .query = gone_query,
+    .log_text = gone_log_text,
 };
 
 static struct services *all_gone; /* to be found by whoever looks for lost memory */
@@ -801,10 +838,11 @@ struct services *services_new(const struct services_options *options)
         .explain = serve_explain,
         .later = serve_later,
         .publish_for = serve_publish_for,
-        .settle = serve_settle,
+        .answer = serve_answer,
         .timer = serve_timer,
         .cancel = serve_cancel,
         .query = serve_query,
+        .log_text = serve_log_text,
     };
     services->options = *options;
     services->validate = section == NULL ? VALIDATE_STRICT : section->validate;

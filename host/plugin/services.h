@@ -48,7 +48,7 @@ struct handling {
     /* The services', under their lock: */
     uint64_t ticket; /* 0: none */
     int64_t since;   /* when the ticket was taken */
-    bool settled;    /* the ticket was used */
+    bool answered;   /* the ticket was answered */
     bool returned;   /* the handler has come back and left it to the ticket */
 };
 
@@ -112,11 +112,17 @@ struct services {
     uint64_t last_question;
 };
 
-/* One that settles a message: not VALAWAI_LATER. */
+/* A verdict that settles the message: not VALAWAI_LATER. */
 static inline bool is_verdict(int value)
 {
-    return value <= VALAWAI_DONE && value >= VALAWAI_FAILED;
+    return value == VALAWAI_DONE || (value >= VALAWAI_RETRY && value <= VALAWAI_FAILED);
 }
+
+/* What a plugin returned instead of a verdict, for a record: an error of plugin.h by its name, or the number. */
+struct verdict_name {
+    char text[64];
+};
+const char *verdict_name(int value, struct verdict_name *name);
 
 struct services *services_new(const struct services_options *options);
 

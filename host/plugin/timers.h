@@ -16,7 +16,7 @@ struct timer {
     uint64_t id;
     int64_t at; /* by clock_ms() */
     uint32_t every_ms;
-    void (*ring)(void *self, void *context);
+    void (*due)(void *self, void *context);
     void *context;
 };
 

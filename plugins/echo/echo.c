@@ -9,10 +9,10 @@ extern const char valawai_asyncapi[]; /* asyncapi.yaml, put in by the build */
 static int received(void *self, const struct valawai_message *message)
 {
     const struct valawai_host *host = self;
-    VALAWAI_INFO_LOG(host, message->body, "Received a message to echo");
+    VALAWAI_INFO_LOG_PAYLOAD(host, message->body, "Received a message to echo");
     if (host->publish(host, "valawai/c1/echo/data/publish_message", message->body, message->len) != VALAWAI_OK)
         return VALAWAI_FAILED;
-    VALAWAI_INFO_LOG(host, message->body, "Sent Echoed message");
+    VALAWAI_INFO_LOG_PAYLOAD(host, message->body, "Sent Echoed message");
     return VALAWAI_DONE;
 }
 
@@ -23,8 +23,8 @@ static int start(const struct valawai_host *host, void **self)
 }
 
 static const struct valawai_topic topics[] = {
-    {"valawai/c1/echo/data/received_message", received, {0}},
-    {0},
+    VALAWAI_TOPIC("valawai/c1/echo/data/received_message", received),
+    VALAWAI_TOPICS_END,
 };
 
 const struct valawai_plugin valawai_plugin_entry = {

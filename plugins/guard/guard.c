@@ -35,8 +35,9 @@ static int notified(void *self, const struct valawai_message *message)
     if (json_object_get_double(load) <= guard->limit)
         return VALAWAI_DONE;
 
-    VALAWAI_WARN_LOG(host, message->body, "a load of %g is above %g: disabling the connection from %s to %s",
-                     json_object_get_double(load), guard->limit, name_of(json, "source"), name_of(json, "target"));
+    VALAWAI_WARN_LOG_PAYLOAD(host, message->body, "a load of %g is above %g: disabling the connection from %s to %s",
+                             json_object_get_double(load), guard->limit, name_of(json, "source"),
+                             name_of(json, "target"));
     int len =
         snprintf(body, sizeof body, "{\"action\":\"DISABLE\",\"connection_id\":\"%s\"}", json_object_get_string(id));
     if (host->publish(host, "valawai/topology/change", body, (size_t)len) != VALAWAI_OK)
@@ -54,7 +55,7 @@ static int start(const struct valawai_host *host, void **self)
     guard->host = host;
     guard->limit = limit == NULL ? 8 : strtod(limit, &end);
     if (limit != NULL && (end == limit || *end != '\0' || !(guard->limit >= 0))) {
-        VALAWAI_ERROR_LOG(host, NULL, "limit: \"%s\" is not a number of at least 0", limit);
+        VALAWAI_ERROR_LOG(host, "limit: \"%s\" is not a number of at least 0", limit);
         free(guard);
         return -1;
     }
@@ -63,8 +64,8 @@ static int start(const struct valawai_host *host, void **self)
 }
 
 static const struct valawai_topic topics[] = {
-    {"valawai/c2/guard/control/notification", notified, {0}},
-    {0},
+    VALAWAI_TOPIC("valawai/c2/guard/control/notification", notified),
+    VALAWAI_TOPICS_END,
 };
 
 const struct valawai_plugin valawai_plugin_entry = {

@@ -24,7 +24,7 @@ static void publish_reading(void *self, void *context)
     char body[128];
     (void)context;
     if (getloadavg(&average, 1) != 1) {
-        VALAWAI_ERROR_LOG(load->host, NULL, "the system does not tell its load");
+        VALAWAI_ERROR_LOG(load->host, "the system does not tell its load");
         return;
     }
     if (average < load->at_least)
@@ -40,7 +40,7 @@ static void set_parameters(struct load *load, uint32_t every_ms, double at_least
     if (load->timer != 0)
         load->host->cancel(load->host, load->timer);
     load->timer = load->host->timer(load->host, every_ms, every_ms, publish_reading, NULL);
-    VALAWAI_INFO_LOG(load->host, NULL, "every_ms is %u, at_least %g", every_ms, at_least);
+    VALAWAI_INFO_LOG(load->host, "every_ms is %u, at_least %g", every_ms, at_least);
 }
 
 /* The host has checked it by the schema, so every value that is there is good. */
@@ -68,17 +68,13 @@ static int option(const struct valawai_host *host, const char *key, double least
     *number = strtod(text, &end);
     if (end != text && *end == '\0' && *number >= least && *number <= most)
         return 1;
-    VALAWAI_ERROR_LOG(host, NULL, "%s: \"%s\" is not a number from %.0f to %.0f", key, text, least, most);
+    VALAWAI_ERROR_LOG(host, "%s: \"%s\" is not a number from %.0f to %.0f", key, text, least, most);
     return 0;
 }
 
 static int start(const struct valawai_host *host, void **self)
 {
     double every_ms = 1000, at_least = 0;
-    if (!VALAWAI_HAS(host, timer)) {
-        VALAWAI_ERROR_LOG(host, NULL, "wants a host with timers, ABI 1.1");
-        return -1;
-    }
     if (!option(host, "every_ms", 100, 3600000, &every_ms) || !option(host, "at_least", 0, 1e9, &at_least))
         return -1;
     struct load *load = calloc(1, sizeof *load);
@@ -91,8 +87,8 @@ static int start(const struct valawai_host *host, void **self)
 }
 
 static const struct valawai_topic topics[] = {
-    {"valawai/c0/load/control/change_parameters", change_parameters, {0}},
-    {0},
+    VALAWAI_TOPIC("valawai/c0/load/control/change_parameters", change_parameters),
+    VALAWAI_TOPICS_END,
 };
 
 const struct valawai_plugin valawai_plugin_entry = {

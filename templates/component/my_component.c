@@ -11,7 +11,7 @@ static int received(void *self, const struct valawai_message *message)
     const struct valawai_host *host = self;
     if (host->publish(host, "valawai/c1/my_component/data/publish_message", message->body, message->len) != VALAWAI_OK)
         return VALAWAI_FAILED;
-    VALAWAI_INFO_LOG(host, NULL, "published a message of %zu bytes", message->len);
+    VALAWAI_INFO_LOG(host, "published a message of %zu bytes", message->len);
     return VALAWAI_DONE;
 }
 
@@ -23,8 +23,8 @@ static int start(const struct valawai_host *host, void **self)
 }
 
 static const struct valawai_topic topics[] = {
-    {"valawai/c1/my_component/data/received_message", received, {0}},
-    {0},
+    VALAWAI_TOPIC("valawai/c1/my_component/data/received_message", received),
+    VALAWAI_TOPICS_END,
 };
 
 const struct valawai_plugin valawai_plugin_entry = {

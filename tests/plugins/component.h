@@ -50,7 +50,7 @@
         CHANNEL(RECEIVED(component), "subscribe", "any") CHANNEL(PUBLISHED(component), "publish", "any") SCHEMAS
 
 /* clang-format off */
-#define TOPICS(name, handler) (const struct valawai_topic[]){{name, handler, {0}}, {0}}
+#define TOPICS(name, handler) (const struct valawai_topic[]){VALAWAI_TOPIC(name, handler), VALAWAI_TOPICS_END}
 /* clang-format on */
 
 static inline int keep_host(const struct valawai_host *host, void **self)

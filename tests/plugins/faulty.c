@@ -17,20 +17,20 @@
 
 static const struct valawai_topic topics[] = {
 #if defined(FAULT_NO_HANDLER)
-    {RECEIVED(NAME), NULL, {0}},
+    VALAWAI_TOPIC(RECEIVED(NAME), NULL),
 #elif defined(FAULT_UNKNOWN_TOPIC)
-    {"valawai/c1/" NAME "/data/unheard_of", ignore, {0}},
+    VALAWAI_TOPIC("valawai/c1/" NAME "/data/unheard_of", ignore),
 #elif defined(FAULT_PUBLISHED_TOPIC)
-    {PUBLISHED(NAME), ignore, {0}},
+    VALAWAI_TOPIC(PUBLISHED(NAME), ignore),
 #elif defined(FAULT_REGISTERED_TOPIC)
-    {REGISTERED(NAME), ignore, {0}},
+    VALAWAI_TOPIC(REGISTERED(NAME), ignore),
 #elif defined(FAULT_TOPIC_TWICE)
-    {RECEIVED(NAME), ignore, {0}},
-    {RECEIVED(NAME), ignore, {0}},
+    VALAWAI_TOPIC(RECEIVED(NAME), ignore),
+    VALAWAI_TOPIC(RECEIVED(NAME), ignore),
 #else
-    {RECEIVED(NAME), ignore, {0}},
+    VALAWAI_TOPIC(RECEIVED(NAME), ignore),
 #endif
-    {0},
+    VALAWAI_TOPICS_END,
 };
 
 #if defined(FAULT_OTHER_JSON)
@@ -43,8 +43,8 @@ __attribute__((visibility("default"))) void *json_object_get(void *object)
 #endif
 
 const struct valawai_plugin valawai_plugin_entry = {
-    VALAWAI_PLUGIN_HEAD,
-    .version = VERSION,
-    .asyncapi = DOCUMENT(NAME),
-    .topics = topics,
+    VALAWAI_PLUGIN_HEAD, .version = VERSION, .asyncapi = DOCUMENT(NAME), .topics = topics,
+#if defined(FAULT_NEEDS_MINOR)
+    .needs_minor = 7,
+#endif
 };

@@ -15,7 +15,7 @@
 struct job {
     struct job *next;
     uint64_t ticket;
-    const char *body, *content; /* valid until the ticket is settled */
+    const char *body, *content; /* valid until the ticket is answered */
     size_t len;
     uint32_t attempt;
 };
@@ -42,27 +42,27 @@ static void do_job(const struct valawai_host *host, const struct job *job)
     if (is(job, "never")) {
         return;
     } else if (is(job, "wrong")) {
-        host->settle(host, ticket, VALAWAI_WRONG, "we do not like it");
+        host->answer(host, ticket, VALAWAI_WRONG, "we do not like it");
     } else if (is(job, "again") && job->attempt < 3) {
         host->publish_for(host, ticket, topic, "{\"content\":\"not this one\"}", 26);
-        host->settle(host, ticket, VALAWAI_RETRY, NULL);
+        host->answer(host, ticket, VALAWAI_RETRY, NULL);
     } else if (is(job, "no verdict")) {
-        host->settle(host, ticket, 7, NULL);
+        host->answer(host, ticket, 7, NULL);
     } else if (is(job, "undeclared")) {
         int error = host->publish_for(host, ticket, "valawai/c1/other/data/x", job->body, job->len);
-        host->settle(host, ticket, error == VALAWAI_E_TOPIC ? VALAWAI_DONE : VALAWAI_FAILED, NULL);
+        host->answer(host, ticket, error == VALAWAI_E_TOPIC ? VALAWAI_DONE : VALAWAI_FAILED, NULL);
     } else if (is(job, "off the thread")) {
         struct valawai_message message = {.size = sizeof message, .body = job->body, .len = job->len};
         bool refused = host->json(host, &message) == NULL && host->later(host, &message) == 0;
-        host->settle(host, ticket, refused ? VALAWAI_DONE : VALAWAI_FAILED, NULL);
+        host->answer(host, ticket, refused ? VALAWAI_DONE : VALAWAI_FAILED, NULL);
     } else {
         bool twice = is(job, "twice");
         int sent = host->publish_for(host, ticket, topic, job->body, job->len);
-        int settled = host->settle(host, ticket, sent == VALAWAI_OK ? VALAWAI_DONE : VALAWAI_FAILED, NULL);
-        if (twice && settled == VALAWAI_OK &&
-            (host->settle(host, ticket, VALAWAI_DONE, NULL) != VALAWAI_E_STATE ||
+        int answered = host->answer(host, ticket, sent == VALAWAI_OK ? VALAWAI_DONE : VALAWAI_FAILED, NULL);
+        if (twice && answered == VALAWAI_OK &&
+            (host->answer(host, ticket, VALAWAI_DONE, NULL) != VALAWAI_E_STATE ||
              host->publish_for(host, ticket, topic, "{}", 2) != VALAWAI_E_STATE))
-            VALAWAI_ERROR_LOG(host, NULL, "settled twice, and nobody minds");
+            VALAWAI_ERROR_LOG(host, "a ticket was answered twice");
     }
 }
 
@@ -101,15 +101,15 @@ static int received(void *self, const struct valawai_message *message)
     job->body = message->body;
     job->len = message->len;
     job->attempt = message->attempt;
-    VALAWAI_DEBUG_LOG(host, NULL, "received %s", job->content);
+    VALAWAI_DEBUG_LOG(host, "received %s", job->content);
     if (is(job, "no ticket")) {
         free(job);
         return VALAWAI_LATER;
     }
     job->ticket = host->later(host, message);
     if (host->later(host, message) != job->ticket)
-        VALAWAI_ERROR_LOG(host, NULL, "two tickets for one message");
-    if (is(job, "at once")) { /* settled before the handler is back */
+        VALAWAI_ERROR_LOG(host, "two tickets for one message");
+    if (is(job, "at once")) { /* answered before the handler returns */
         do_job(host, job);
         free(job);
         return VALAWAI_LATER;
@@ -118,7 +118,7 @@ static int received(void *self, const struct valawai_message *message)
         bool both = is(job, "both");
         host->publish(host, PUBLISHED("later"), job->body, job->len);
         if (both)
-            host->settle(host, job->ticket, VALAWAI_DONE, NULL);
+            host->answer(host, job->ticket, VALAWAI_DONE, NULL);
         free(job);
         return both ? VALAWAI_FAILED : VALAWAI_DONE;
     }

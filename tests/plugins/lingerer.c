@@ -32,11 +32,11 @@ static int call_everything(void)
 {
     static const char body[] = "{\"content\":\"late\"}";
     struct valawai_message message = {.size = sizeof message, .topic = RECEIVED("lingerer"), .body = body, .len = 18};
-    VALAWAI_INFO_LOG(kept, NULL, "a late record");
+    VALAWAI_INFO_LOG(kept, "a late record");
     kept->option(kept, "how");
     return (kept->publish(kept, PUBLISHED("lingerer"), body, strlen(body)) != VALAWAI_E_STATE) +
            (kept->publish_for(kept, 1, PUBLISHED("lingerer"), body, strlen(body)) != VALAWAI_E_STATE) +
-           (kept->settle(kept, 1, VALAWAI_DONE, NULL) != VALAWAI_E_STATE) + (kept->later(kept, &message) != 0) +
+           (kept->answer(kept, 1, VALAWAI_DONE, NULL) != VALAWAI_E_STATE) + (kept->later(kept, &message) != 0) +
            (kept->json(kept, &message) != NULL) + (kept->explain(kept, VALAWAI_WRONG, "late") != VALAWAI_WRONG) +
            (kept->query(kept, VALAWAI_COMPONENTS, NULL, answer, NULL) != VALAWAI_E_STATE) +
            (kept->timer(kept, 0, 0, ring, NULL) != 0) + (kept->cancel(kept, 1) == VALAWAI_OK);
@@ -47,7 +47,7 @@ static void *linger(void *unused)
     const struct timespec moment = {.tv_nsec = 1000000};
     (void)unused;
     for (;;) {
-        VALAWAI_DEBUG_LOG(kept, NULL, "still here");
+        VALAWAI_DEBUG_LOG(kept, "still here");
         nanosleep(&moment, NULL);
     }
     return NULL;

@@ -14,13 +14,13 @@ static int pass_on(void *self, const struct valawai_message *message)
 static int start(const struct valawai_host *host, void **self)
 {
     const char *greeting = host->option(host, "greeting");
-    VALAWAI_INFO_LOG(host, NULL, "greeting: %s", greeting ? greeting : "(none)");
+    VALAWAI_INFO_LOG(host, "greeting: %s", greeting ? greeting : "(none)");
     return keep_host(host, self);
 }
 
 static void stop(void *self)
 {
-    VALAWAI_INFO_LOG((const struct valawai_host *)self, NULL, "stopped");
+    VALAWAI_INFO_LOG((const struct valawai_host *)self, "stopped");
 }
 
 const struct valawai_plugin valawai_plugin_entry = {

@@ -11,7 +11,7 @@ static int try_again(void *self, const struct valawai_message *message)
     const char *option = host->option(host, "attempt");
     uint32_t last = option ? (uint32_t)strtoul(option, NULL, 10) : 3;
 
-    VALAWAI_INFO_LOG(host, message->body, "attempt %u", (unsigned)message->attempt);
+    VALAWAI_INFO_LOG_PAYLOAD(host, message->body, "attempt %u", (unsigned)message->attempt);
     if (host->publish(host, PUBLISHED("retry"), message->body, message->len) != VALAWAI_OK)
         return VALAWAI_FAILED;
     return message->attempt < last ? VALAWAI_RETRY : VALAWAI_DONE;

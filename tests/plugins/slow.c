@@ -24,7 +24,7 @@ static int start_slowly(const struct valawai_host *host, void **self)
 {
     long milliseconds = number(host, "start", 0);
     if (milliseconds > 0)
-        VALAWAI_INFO_LOG(host, NULL, "starting for %ld ms", milliseconds);
+        VALAWAI_INFO_LOG(host, "starting for %ld ms", milliseconds);
     take_time(milliseconds);
     return keep_host(host, self);
 }
@@ -33,7 +33,7 @@ static int pass_on_slowly(void *self, const struct valawai_message *message)
 {
     const struct valawai_host *host = self;
     long milliseconds = number(host, "milliseconds", 1000);
-    VALAWAI_INFO_LOG(host, NULL, "working for %ld ms", milliseconds);
+    VALAWAI_INFO_LOG(host, "working for %ld ms", milliseconds);
     take_time(milliseconds);
     return host->publish(host, PUBLISHED("slow"), message->body, message->len) == VALAWAI_OK ? VALAWAI_DONE
                                                                                              : VALAWAI_FAILED;

@@ -6,7 +6,7 @@
 static int start(const struct valawai_host *host, void **self)
 {
     (void)self;
-    VALAWAI_ERROR_LOG(host, NULL, "the model file is missing");
+    VALAWAI_ERROR_LOG(host, "the model file is missing");
     return 7;
 }
 

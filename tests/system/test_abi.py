@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ABI 1.1 brought, with a broker: what a plugin is told of its registration, what it may ask the MOV, and answers
+"""The plugin interface with a broker: what a plugin is told of its registration, what it may ask the MOV, and answers
 that come later through faults and stops."""
 
 import json
@@ -124,7 +124,7 @@ def test_never_answered_is_named_and_comes_again(new_host, broker, mov, client):
                     conf="host { slow_seconds = 1  grace_seconds = 1 }\nbroker { prefetch = 3 }\n").start()
     host.wait_healthy()
     client.publish(received("later"), *({"content": "never"} for _ in range(5)))
-    host.wait_record(r"a message has waited \d+ s for its answer .*[34] wait in all", 15, level="WARNING")
+    host.wait_record(r"a message has waited \d+ s for the answer to its ticket; [34] tickets are open", 15, level="WARNING")
     assert len(messages(host, "received never")) <= 4  # prefetch, and the first one, which came alone
     assert host.stop() == 0
     assert contents(client.drain(received("later"))) == ["never"] * 5

@@ -166,7 +166,7 @@ def in_cxx(echo, languages):
                                " valawai_asyncapi, topics, start, nullptr, 0, nullptr, nullptr};\n")
     source = source.replace("{0},\n};", "{nullptr, nullptr, {nullptr, nullptr}},\n};")
     assert "std::map" in source and "substr" in source
-    (echo / "echo.cpp").write_text(source.replace("received, {0}}", "received, {nullptr, nullptr}}"))
+    (echo / "echo.cpp").write_text(source)
     lists = echo / "CMakeLists.txt"
     lists.write_text(lists.read_text().replace("echo.c ", "echo.cpp ").replace("LANGUAGES C CXX", "LANGUAGES " + languages))
 

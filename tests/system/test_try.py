@@ -319,7 +319,7 @@ def test_each_is_settled_as_it_was_said(attempt):
     assert verdicts(result) == {1: "done", 2: "rejected", 3: "done", 4: "rejected", 5: "done", 6: "done"}
     assert sorted(contents(result)) == ["after all", "at once", "x"]
     assert "the message is wrong: we do not like it" in result.stderr
-    assert "it was settled with 7, which is no verdict" in result.stderr
+    assert "the ticket was answered with 7, which is not a verdict" in result.stderr
     assert "misuse" not in result.stderr
 
 
@@ -333,9 +333,9 @@ def test_later_and_again(attempt):
 
 @pytest.mark.skipif(ABORTS, reason="this build ends at the first misuse; see test_misuse_ends_a_debug_build")
 @pytest.mark.parametrize("content, verdict, rules", [
-    ("twice", "done", ("settle() with a ticket", "publish_for() with a ticket")),
-    ("both", "done", ("returned something else than VALAWAI_LATER",)),
-    ("no ticket", "rejected", ("took no ticket",)),
+    ("twice", "done", ("answer() with a ticket", "publish_for() with a ticket")),
+    ("both", "done", ("returned a verdict other than VALAWAI_LATER",)),
+    ("no ticket", "rejected", ("without a ticket of later()",)),
     ("off the thread", "done", ("json() is for the message in hand", "later() is for the message in hand")),
 ])
 def test_misuse_is_named(attempt, content, verdict, rules):

@@ -75,8 +75,8 @@ def test_publish_answers(new_host, broker, mov, client):
     client.publish(received("misuse"), {"content": "x"})
     bodies = [json.loads(body) for body in client.collect(published("misuse"), 2)]
     assert bodies == [{"content": "x"}, {
-        "start": -4, "no topic": -1, "empty topic": -1, "long topic": -1, "no body": -1, "foreign topic": -3,
-        "own input": -3, "empty": -2, "array": -2, "no json": -2, "no utf-8": -2, "good": 0}]
+        "start": -204, "no topic": -201, "empty topic": -201, "long topic": -201, "no body": -201, "foreign topic": -203,
+        "own input": -203, "empty": -202, "array": -202, "no json": -202, "no utf-8": -202, "good": 0}]
     assert client.depth("valawai/c1/echo/data/publish_message") == 0
 
 

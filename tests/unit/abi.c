@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The plugin interface as it was given out: numbers, sizes and places. A plugin is built once and runs in hosts of
- * years to come, so what stands here is never changed; what is appended to a structure gets a line of its own.
- * Compiles as C11 and as C++17, and runs nothing. */
+ * The plugin interface as it is released: numbers, sizes and offsets. A plugin is built once and runs in later hosts,
+ * so a line of this file never changes; each appended member gets a line of its own. Compiles as C11 and as C++17, and
+ * runs nothing. */
 #include <assert.h>
 #include <valawai/plugin.h>
 
 /* ---- numbers ---- */
 
 static_assert(VALAWAI_PLUGIN_MAGIC == 0x49574c56u, "magic");
-static_assert(VALAWAI_ABI_MAJOR == 1u, "another major number is another interface: copy this file for it");
+static_assert(VALAWAI_ABI_MAJOR == 1u, "another major version is another interface: copy this file for it");
 static_assert(sizeof(VALAWAI_PLUGIN_SYMBOL) == sizeof("valawai_plugin_entry"), "symbol");
 
 static_assert(VALAWAI_DONE == 0, "verdict");
-static_assert(VALAWAI_RETRY == -1, "verdict");
-static_assert(VALAWAI_WRONG == -2, "verdict");
-static_assert(VALAWAI_FAILED == -3, "verdict");
-static_assert(VALAWAI_LATER == 1, "verdict"); /* 1.1 */
+static_assert(VALAWAI_RETRY == 101, "verdict");
+static_assert(VALAWAI_WRONG == 102, "verdict");
+static_assert(VALAWAI_FAILED == 103, "verdict");
+static_assert(VALAWAI_LATER == 104, "verdict");
 
 static_assert(VALAWAI_DEBUG == 0, "level");
 static_assert(VALAWAI_INFO == 1, "level");
@@ -24,31 +24,43 @@ static_assert(VALAWAI_WARN == 2, "level");
 static_assert(VALAWAI_ERROR == 3, "level");
 
 static_assert(VALAWAI_OK == 0, "error");
-static_assert(VALAWAI_E_ARGUMENT == -1, "error");
-static_assert(VALAWAI_E_BODY == -2, "error");
-static_assert(VALAWAI_E_TOPIC == -3, "error");
-static_assert(VALAWAI_E_STATE == -4, "error");
+static_assert(VALAWAI_E_ARGUMENT == -201, "error");
+static_assert(VALAWAI_E_BODY == -202, "error");
+static_assert(VALAWAI_E_TOPIC == -203, "error");
+static_assert(VALAWAI_E_STATE == -204, "error");
 
 static_assert(VALAWAI_REDELIVERED == 1, "flag");
-static_assert(VALAWAI_THREAD_SAFE == 1, "flag"); /* 1.1 */
+static_assert(VALAWAI_THREAD_SAFE == 1, "flag");
 
-static_assert(VALAWAI_COMPONENTS == 0, "query"); /* 1.1 */
+static_assert(VALAWAI_COMPONENTS == 0, "query");
 static_assert(VALAWAI_CONNECTIONS == 1, "query");
 
-/* ---- structures, where long and pointers have 64 bits ---- */
+/* ---- structures ---- */
 
+/* A structure that grows ends with its last member, on every machine: what is appended begins where an older `size`
+ * ends, so VALAWAI_HAS never takes padding for a member that was set. */
+#define ENDS_WITH(structure, member)                                                                                   \
+    static_assert(sizeof(struct structure) ==                                                                          \
+                      offsetof(struct structure, member) + sizeof(((struct structure *)0)->member),                    \
+                  #structure " has padding at its end")
+
+ENDS_WITH(valawai_message, len);
+ENDS_WITH(valawai_host, log_text);
+ENDS_WITH(valawai_plugin, needs_minor);
+
+/* Where long and pointers have 64 bits. */
 #if defined(__LP64__)
 
 #define PLACE(structure, member, place) static_assert(offsetof(struct structure, member) == (place), #member " moved")
-/* Of those that may grow: at least what was given out. */
+/* Of those that may grow: at least what was released. */
 #define REACHES(structure, size) static_assert(sizeof(struct structure) >= (size), #structure " shrank")
 
 PLACE(valawai_message, size, 0);
-PLACE(valawai_message, flags, 4);
-PLACE(valawai_message, topic, 8);
-PLACE(valawai_message, body, 16);
-PLACE(valawai_message, len, 24);
-PLACE(valawai_message, attempt, 32);
+PLACE(valawai_message, attempt, 4);
+PLACE(valawai_message, flags, 8);
+PLACE(valawai_message, topic, 16);
+PLACE(valawai_message, body, 24);
+PLACE(valawai_message, len, 32);
 REACHES(valawai_message, 40);
 
 PLACE(valawai_host, size, 0);
@@ -59,14 +71,14 @@ PLACE(valawai_host, option, 24);
 PLACE(valawai_host, publish, 32);
 PLACE(valawai_host, json, 40);
 PLACE(valawai_host, explain, 48);
-REACHES(valawai_host, 56);
-PLACE(valawai_host, later, 56); /* 1.1 */
+PLACE(valawai_host, later, 56);
 PLACE(valawai_host, publish_for, 64);
-PLACE(valawai_host, settle, 72);
+PLACE(valawai_host, answer, 72);
 PLACE(valawai_host, timer, 80);
 PLACE(valawai_host, cancel, 88);
 PLACE(valawai_host, query, 96);
-REACHES(valawai_host, 104);
+PLACE(valawai_host, log_text, 104);
+REACHES(valawai_host, 112);
 
 /* The element of an array: never larger. */
 PLACE(valawai_topic, name, 0);
@@ -84,17 +96,16 @@ PLACE(valawai_plugin, asyncapi, 24);
 PLACE(valawai_plugin, topics, 32);
 PLACE(valawai_plugin, start, 40);
 PLACE(valawai_plugin, stop, 48);
-REACHES(valawai_plugin, 56);
-
-PLACE(valawai_plugin, flags, 56); /* 1.1 */
-PLACE(valawai_plugin, registered, 64);
-PLACE(valawai_plugin, unregistered, 72);
+PLACE(valawai_plugin, registered, 56);
+PLACE(valawai_plugin, unregistered, 64);
+PLACE(valawai_plugin, flags, 72);
+PLACE(valawai_plugin, needs_minor, 76);
 REACHES(valawai_plugin, 80);
 
-/* With minor 1 there is nothing more; a later minor number takes the place of this one. */
-static_assert(VALAWAI_ABI_MINOR != 1 || (sizeof(struct valawai_message) == 40 && sizeof(struct valawai_host) == 104 &&
+/* With minor 0 there is nothing more; a later minor number replaces this one. */
+static_assert(VALAWAI_ABI_MINOR != 0 || (sizeof(struct valawai_message) == 40 && sizeof(struct valawai_host) == 112 &&
                                          sizeof(struct valawai_plugin) == 80),
-              "what was appended wants another minor number");
+              "an appended member needs another minor number");
 
 #endif
 
@@ -103,15 +114,27 @@ static_assert(VALAWAI_ABI_MINOR != 1 || (sizeof(struct valawai_message) == 40 &&
 static int handle(void *self, const struct valawai_message *message)
 {
     const struct valawai_host *host = (const struct valawai_host *)self;
-    VALAWAI_DEBUG_LOG(host, NULL, "plain");
+    VALAWAI_DEBUG_LOG(host, "plain");
+    VALAWAI_INFO_LOG(host, "attempt %u", (unsigned)message->attempt);
+    VALAWAI_WARN_LOG(host, "%s", message->topic);
+    VALAWAI_ERROR_LOG(host, "%d", 1);
+    VALAWAI_DEBUG_LOG_PAYLOAD(host, message->body, "plain");
+    VALAWAI_INFO_LOG_PAYLOAD(host, message->body, "attempt %u", (unsigned)message->attempt);
+    VALAWAI_WARN_LOG_PAYLOAD(host, NULL, "%s", message->topic);
+    VALAWAI_ERROR_LOG_PAYLOAD(host, "[1]", "%d", 1);
+#if defined(WRONG_PAYLOAD) /* each of these must not compile */
     VALAWAI_INFO_LOG(host, message->body, "attempt %u", (unsigned)message->attempt);
-    VALAWAI_WARN_LOG(host, NULL, "%s", message->topic);
-    VALAWAI_ERROR_LOG(host, NULL, "%d", 1);
+#elif defined(WRONG_FORMAT)
+    VALAWAI_INFO_LOG(host, "name", message->topic);
+#elif defined(WRONG_ARGUMENT)
+    VALAWAI_INFO_LOG_PAYLOAD(host, message->body, "attempt %s", message->attempt);
+#elif defined(WRONG_REASON)
+    return host->explain(host, VALAWAI_WRONG, "%s", 1);
+#endif
     if (!VALAWAI_HAS(host, explain) || (message->flags & VALAWAI_REDELIVERED) != 0 ||
         host->option(host, "key") == NULL || host->json(host, message) == NULL)
         return host->explain(host, VALAWAI_WRONG, "%s", "no");
-    return host->publish(host, message->topic, message->body, message->len) == VALAWAI_OK ? VALAWAI_DONE
-                                                                                          : VALAWAI_FAILED;
+    return host->publish(host, message->topic, message->body, message->len);
 }
 
 static int start(const struct valawai_host *host, void **self)
@@ -125,9 +148,8 @@ static void stop(void *self)
     (void)self;
 }
 
-static const struct valawai_topic topics[] = {{"valawai/c1/a/data/in", handle, {NULL, NULL}},
-                                              {NULL, NULL, {NULL, NULL}}};
+static const struct valawai_topic topics[] = {VALAWAI_TOPIC("valawai/c1/a/data/in", handle), VALAWAI_TOPICS_END};
 
 /* C++17 has no designated initialisers: the order is part of the interface. */
 const struct valawai_plugin valawai_plugin_entry = {
-    VALAWAI_PLUGIN_HEAD, "1.0.0", "asyncapi: 2.6.0", topics, start, stop, 0, NULL, NULL};
+    VALAWAI_PLUGIN_HEAD, "1.0.0", "asyncapi: 2.6.0", topics, start, stop, NULL, NULL, 0, 0};

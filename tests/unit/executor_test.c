@@ -129,7 +129,8 @@ static const char document[] = "asyncapi: 2.6.0\n"
                                "  " STRICT ": {publish: {message: {payload: {type: object, required: [n], properties: "
                                "{n: {type: integer}}}}}}\n";
 static struct contract *contract, *mov;
-static const struct valawai_topic topics[] = {{FIRST, handle, {0}}, {SECOND, handle, {0}}, {0}};
+static const struct valawai_topic topics[] = {VALAWAI_TOPIC(FIRST, handle), VALAWAI_TOPIC(SECOND, handle),
+                                              VALAWAI_TOPICS_END};
 static struct plugin_option options[] = {{"greeting", "hello"}, {"empty", ""}};
 static const struct plugin_section section = {.options = options, .option_count = 2};
 static struct plugin plugin;
@@ -434,10 +435,12 @@ static void not_done(void **state)
         {VALAWAI_RETRY, NULL, "rejected a message of " FIRST ": no attempt succeeded"},
         {2, NULL,
          "rejected a message of " FIRST
-         ": the plugin could not handle it: the handler returned 2, which is no verdict"},
+         ": the plugin could not handle it: the handler returned 2, which is not a verdict"},
         {-4, NULL,
          "rejected a message of " FIRST
-         ": the plugin could not handle it: the handler returned -4, which is no verdict"},
+         ": the plugin could not handle it: the handler returned -4, which is not a verdict"},
+        {VALAWAI_E_TOPIC, NULL,
+         "rejected a message of " FIRST ": the plugin could not handle it: the handler returned VALAWAI_E_TOPIC"},
     };
     size_t as_expected = 0;
     begin(1);
@@ -927,6 +930,12 @@ static void records_for_the_mov(void **state)
         }
         json_object_put(record);
     }
+    host->log_text(host, VALAWAI_WARN, "/src/plug.c", 12, "[1]", "100 %s");
+    struct json_object *plain = next_record();
+    assert_string_equal(member(plain, "level"), "WARN");
+    assert_string_equal(member(plain, "message"), "100 %s");
+    assert_string_equal(member(plain, "payload"), "[1]");
+    json_object_put(plain);
     expect_log("c1_unit: ");
     expect_log(" | WARNING | plug.c:12 | ");
     expect_log(">>> took 5%: {\"p\": [1]}\n");
@@ -1106,13 +1115,13 @@ static int answer_both(const struct valawai_message *message)
     uint64_t first = taken;
     take_ticket(message);
     if (first != 0) {
-        assert_int_equal(host->settle(host, first, VALAWAI_DONE, NULL), VALAWAI_OK);
-        assert_int_equal(host->settle(host, taken, VALAWAI_DONE, NULL), VALAWAI_OK);
+        assert_int_equal(host->answer(host, first, VALAWAI_DONE, NULL), VALAWAI_OK);
+        assert_int_equal(host->answer(host, taken, VALAWAI_DONE, NULL), VALAWAI_OK);
     }
     return VALAWAI_LATER;
 }
 
-static void answers_leave_in_the_order_of_settle(void **state)
+static void answers_leave_in_the_order_of_answer(void **state)
 {
     UNUSED(state);
     taken = 0;
@@ -1153,7 +1162,7 @@ static void retries_of_tickets_keep_the_order_and_come_soon(void **state)
         assert_true(clock_ms() < until);
     int64_t began = clock_ms();
     for (size_t i = 0; i < count; i++)
-        assert_int_equal(host->settle(host, tickets[i], VALAWAI_RETRY, NULL), VALAWAI_OK);
+        assert_int_equal(host->answer(host, tickets[i], VALAWAI_RETRY, NULL), VALAWAI_OK);
     for (size_t i = 0; i < count; i++) {
         snprintf(body, sizeof body, "{\"m\":%zu}", i);
         expect_outcome(body, SETTLE_ACKNOWLEDGE, 0);
@@ -1195,11 +1204,11 @@ static void a_ticket_and_no_verdict(void **state)
     act = answer_in_words;
     put(0, "{\"a\":1}");
     expect_outcome("{\"a\":1}", SETTLE_REJECT, 0);
-    expect_log("the handler returned 12345, which is no verdict");
+    expect_log("the handler returned 12345, which is not a verdict");
     finish();
 }
 
-/* A thread that a plugin left behind may settle when the message is long the broker's again. */
+/* A thread that a plugin left behind may answer when the message is long the broker's again. */
 static void a_ticket_that_outlives_its_plugin(void **state)
 {
     UNUSED(state);
@@ -1214,7 +1223,7 @@ static void a_ticket_that_outlives_its_plugin(void **state)
     executor = NULL;
     assert_true(is_nothing_there());
     assert_int_equal(host->publish_for(host, taken, OUT, "{}", 2), VALAWAI_E_STATE);
-    assert_int_equal(host->settle(host, taken, VALAWAI_DONE, NULL), VALAWAI_E_STATE);
+    assert_int_equal(host->answer(host, taken, VALAWAI_DONE, NULL), VALAWAI_E_STATE);
     assert_true(is_nothing_there());
 }
 
@@ -1320,7 +1329,7 @@ int main(void)
         TEST(a_close_drops_what_is_not_begun),
         TEST(a_start_that_fails),
         TEST(a_start_that_takes_long),
-        TEST(answers_leave_in_the_order_of_settle),
+        TEST(answers_leave_in_the_order_of_answer),
         TEST(retries_of_tickets_keep_the_order_and_come_soon),
         TEST(a_timer_that_is_always_due_leaves_room_for_messages),
         TEST(a_ticket_and_no_verdict),

@@ -317,7 +317,8 @@ static void descriptors_that_are_wrong(void **state)
     expect_refused(test_plugin("no_symbol"), "exports no valawai_plugin_entry");
     expect_refused(test_plugin("wrong_magic"), "has the magic number 49574c57, not 49574c56");
     expect_refused(test_plugin("wrong_major"), "ABI major 77, this host speaks 1");
-    expect_refused(test_plugin("short_descriptor"), "its descriptor has 32 bytes; at least 40 are wanted");
+    expect_refused(unit_plugin("needs_minor"), "needs ABI 1.7, this host speaks 1.0");
+    expect_refused(test_plugin("short_descriptor"), "its descriptor has 32 bytes, expected at least 40");
     expect_refused(unit_plugin("version_short"), "version \"1.0\" is not x.y.z");
     expect_refused(unit_plugin("version_words"), "version \"1.0.0-rc1\" is not x.y.z");
     expect_refused(unit_plugin("version_missing"), "version \"\" is not x.y.z");
