@@ -3,7 +3,7 @@
 """Breaks everything around a running host, and the host itself, and counts what that cost.
 
     tests/faults/run.py [--long] [--only NAME,…] [--times N] [--minutes N] [--mix-minutes N] [--jobs N]
-                        [--json FILE] [--markdown FILE]
+                        [--release bookworm|trixie|forky] [--queue-type classic|quorum] [--json FILE] [--markdown FILE]
 
 A generator publishes numbered, persistent, confirmed messages; a sink collects the echoes; what was confirmed and never came
 is lost. Every fault works on a real RabbitMQ node of its own on the loopback interface. The short form takes some minutes.
@@ -27,10 +27,11 @@ sys.dont_write_bytecode = True  # the source tree stays as it is
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "support")]
 
-from broker import Broker  # noqa: E402
+from broker import Broker, Unavailable  # noqa: E402
 from faults import FAULTS, Clock  # noqa: E402
 import mix  # noqa: E402, F401 - takes its place in the list
 from host import BINARY  # noqa: E402
+import release as releases  # noqa: E402
 from net import bound_to_us, obstacle  # noqa: E402
 from scene import Result, Scene  # noqa: E402
 
@@ -200,10 +201,15 @@ def arguments():
     parser.add_argument("--jobs", type=int, default=1, metavar="N",
                         help="so many at a time, each with a broker of its own; one that was only late is done once more,"
                         " alone; default 1")
+    parser.add_argument("--release", choices=releases.NAMES, help="the RabbitMQ of this Debian release; default: this machine's")
+    parser.add_argument("--queue-type", choices=("classic", "quorum"), help="of the queues; default: classic")
     parser.add_argument("--json", metavar="FILE", help="the results as JSON")
     parser.add_argument("--markdown", metavar="FILE", help="the results as a table; - for standard output")
     parser.add_argument("--seed", type=int, default=None, help="of the random pauses and choices")
     options = parser.parse_args()
+    # What a fault starts, in this process or in another, takes its broker from here.
+    os.environ.update({name: value for name, value in (("VALAWAI_RELEASE", options.release),
+                                                       ("VALAWAI_QUEUE_TYPE", options.queue_type)) if value})
     names = [fault.name for fault in FAULTS]
     options.only = options.only.split(",") if options.only else None
     for name in options.only or ():
@@ -240,6 +246,11 @@ def main():
     if not os.path.exists(BINARY):
         print(f"run.py: {BINARY}: not built", file=sys.stderr)
         return 1
+    try:
+        Broker()
+    except Unavailable as error:
+        print(f"run.py: SKIP: {error}", file=sys.stderr)
+        return 77
     seed = options.seed if options.seed is not None else random.randrange(1 << 32)
     random.seed(seed)
     form = "long" if options.long else "short"

@@ -1,19 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The fault suite's own parts do what the faults rely on: a checker that finds nothing would find everything in order."""
 
+import contextlib
 import os
+import re
 import socket
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 
 import pytest
 
-from broker import wait_until
-from host import received, published
+import broker as broker_module
+import release as releases
+from broker import Broker, Unavailable, scaled, wait_until
+from host import Client, received, published
 from net import Link, Proxy, obstacle
 from mix import slope
 from stream import Generator, Sink, tally
+
 
 def needs(*programs):
     missing = ["root"] if os.geteuid() != 0 else list(filter(None, map(obstacle, programs)))
@@ -150,3 +157,36 @@ def test_stream_counts_what_a_bad_component_does(broker, client):
     finally:
         generator.stop()
         sink.stop()
+
+
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+@pytest.mark.parametrize("release, version", [("bookworm", (3, 10)), ("trixie", (4, 0)), ("forky", (4, 3))])
+def test_release(release, version, queue_type):
+    """The broker is the one that was asked for, and keeps what it confirmed when it is killed and when it is stopped."""
+    try:
+        node = Broker(release=release, queue_type=queue_type)
+    except Unavailable as error:
+        pytest.skip(str(error))
+    with node, contextlib.closing(Client(node)) as client:
+        assert node.version[:2] >= version
+        client.declare("topic")
+        assert node.ctl("list_queues", "--no-table-headers", "name", "type").split() == ["topic", queue_type]
+        for number, end in enumerate((node.kill, node.stop), 1):
+            client.publish("topic", {"number": number})
+            end()
+            client.close()
+            node.start()
+            wait_until(lambda expected=number: client.depth("topic") == expected, 10, "everything is still there")
+        pid = node.pid
+        node.close()
+        assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_unavailable_release():
+    """Where a release cannot be made, broker.py says why and exits with 77."""
+    other = next(name for name in releases.NAMES if not releases.is_of_this_machine(name))
+    with tempfile.TemporaryDirectory() as directory:
+        done = subprocess.run([sys.executable, "-B", broker_module.__file__, "--release", other], capture_output=True, text=True,
+                              env={"PATH": directory, "VALAWAI_ROOTS": directory}, timeout=scaled(20), check=False)
+    assert done.returncode == 77
+    assert re.fullmatch(r"broker\.py: SKIP: Debian \w+: (only root can .*|there is no mmdebstrap, .*)\n", done.stderr)

@@ -2,13 +2,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A private RabbitMQ node: loopback only, own ports, own data, no epmd, gone when we are gone.
 
-    broker.py [--port N] [--dir D]
+    broker.py [--port N] [--dir D] [--release bookworm|trixie|forky] [--queue-type classic|quorum]
 
-runs a node in the foreground, prints `ready <port>` once a client can log in, and ends it on SIGTERM or SIGINT.
+runs a node in the foreground, prints `ready <port>` once a client can log in, and ends it on SIGTERM or SIGINT. The node is
+this machine's RabbitMQ, or that of the release (3.10, 4.0, 4.3; release.py). The queue type is what a queue becomes that is
+declared without arguments. VALAWAI_RELEASE and VALAWAI_QUEUE_TYPE are the defaults, also for the tests. Exit status 77: the
+release cannot be had here, for the reason that is printed.
 """
 
 import argparse
 import atexit
+import contextlib
 import logging
 import os
 import random
@@ -24,6 +28,9 @@ import threading
 import time
 
 import pika
+
+import release as releases
+from release import Unavailable
 
 CHANCE = random.SystemRandom()  # not what others seed: two that run at the same time are to get different ports
 SBIN = os.environ.get("RABBITMQ_SBIN", "/usr/lib/rabbitmq/bin")
@@ -69,7 +76,12 @@ def free_port():
 class Broker:
     """A RabbitMQ node of our own. Its data survives kill() or stop() followed by start(), on the same port."""
 
-    def __init__(self, username="mov", password="password", port=None, dir=None, conf=None):
+    def __init__(self, username="mov", password="password", port=None, dir=None, conf=None, release=None, queue_type=None):
+        """Unavailable, if the release is not to be had here. Without one it is VALAWAI_RELEASE's, or this machine's."""
+        release = release or os.environ.get("VALAWAI_RELEASE") or None
+        self.release = release
+        self.queue_type = queue_type or os.environ.get("VALAWAI_QUEUE_TYPE") or "classic"
+        self._root = releases.root_of(release) if release and not releases.is_of_this_machine(release) else None
         self.host = "127.0.0.1"
         self.username = username
         self.password = password
@@ -88,7 +100,18 @@ class Broker:
     @property
     def pid(self):
         """Process id of the Erlang machine while it runs, else None."""
-        return self._process.pid if self.running() else None
+        if not self.running():
+            return None
+        return releases.first_process(self._process.pid) if self._root else self._process.pid
+
+    @property
+    def version(self):
+        """Such as (4, 3, 6)."""
+        connection = self.connect()
+        try:
+            return tuple(int(part) for part in connection._impl.server_properties["version"].split(".")[:3])
+        finally:
+            connection.close()
 
     @property
     def url(self):
@@ -133,7 +156,7 @@ class Broker:
         if not self.running():
             return
         self.thaw()
-        self._process.terminate()
+        self._signal(signal.SIGTERM)
         try:
             self._process.wait(scaled(30))
         except subprocess.TimeoutExpired:
@@ -160,12 +183,12 @@ class Broker:
 
     def freeze(self):
         """Connections stay open and nothing answers."""
-        os.kill(self._process.pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
         self._frozen = True
 
     def thaw(self):
         if self._frozen and self.running():
-            os.kill(self._process.pid, signal.SIGCONT)
+            self._signal(signal.SIGCONT)
         self._frozen = False
 
     def __enter__(self):
@@ -178,7 +201,7 @@ class Broker:
 
     def ctl(self, *args, timeout=60):
         """rabbitmqctl against this node: its standard output."""
-        done = subprocess.run([os.path.join(SBIN, "rabbitmqctl"), "--quiet", *args], env=self._erlang_environment(),
+        done = subprocess.run(self._command("rabbitmqctl", "--quiet", *args), env=self._erlang_environment(),
                               cwd=self.dir, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=scaled(timeout))
         if done.returncode != 0:
             raise RuntimeError(f"rabbitmqctl {' '.join(args)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
@@ -203,8 +226,8 @@ class Broker:
     def _boot(self, timeout, home):
         environment = self._erlang_environment()
         if home:
-            environment["RABBITMQ_SCRIPTS_DIR"] = os.path.join(home, "sbin")
-        command = [os.path.join(SBIN, "rabbitmq-server")]
+            environment["RABBITMQ_SCRIPTS_DIR"] = self._inside("home", "sbin")
+        command = self._command("rabbitmq-server")
         # A node must not outlive us, whatever kills us. The signal is bound to the thread that forks, hence the question.
         if threading.current_thread() is threading.main_thread() and shutil.which("setpriv"):
             command = ["setpriv", "--pdeathsig", "KILL"] + command
@@ -216,6 +239,7 @@ class Broker:
         atexit.register(self._end)
         try:
             wait_until(self._accepts_login, timeout, "the broker accepts a login", 0.05)
+            self._set_queue_type()
         except BaseException as error:
             self._end()
             if isinstance(error, Exception):
@@ -227,9 +251,10 @@ class Broker:
 
         At start a node reads every module of every plugin that it finds, enabled or not: more than half of its start.
         """
-        home = os.path.dirname(os.path.dirname(os.path.realpath(os.path.join(SBIN, "rabbitmq-server"))))
+        home = os.path.dirname(os.path.dirname(os.path.realpath((self._root or "") + os.path.join(SBIN, "rabbitmq-server"))))
         if not self._lean:
             return None
+        seen = home[len(self._root or ""):]  # by the node
         lean = os.path.join(self.dir, "home")
         if not os.path.exists(lean):
             if not os.path.isdir(os.path.join(home, "plugins")):
@@ -237,9 +262,9 @@ class Broker:
             os.makedirs(os.path.join(lean, "plugins"))
             for name in os.listdir(home):
                 if name != "plugins":
-                    os.symlink(os.path.join(home, name), os.path.join(lean, name))
+                    os.symlink(os.path.join(seen, name), os.path.join(lean, name))
             for name in _applications(os.path.join(home, "plugins")):
-                os.symlink(os.path.join(home, "plugins", name), os.path.join(lean, "plugins", name))
+                os.symlink(os.path.join(seen, "plugins", name), os.path.join(lean, "plugins", name))
         return lean
 
     def _watermark(self):
@@ -261,6 +286,8 @@ class Broker:
             "disk_free_limit.absolute": "1MB",
             "vm_memory_high_watermark.relative": self._watermark(),
         }
+        if self.queue_type != "classic" and self._has_queue_type_setting():
+            conf["default_queue_type"] = self.queue_type
         conf.update(self.conf)
         self._write("rabbitmq.conf", "".join(f"{key} = {value}\n" for key, value in conf.items()))
         self._write("enabled_plugins", "[].\n")
@@ -275,11 +302,11 @@ class Broker:
         # -sname here makes the node distributed before RabbitMQ looks, so it starts no epmd; -erl_epmd_port tells both sides
         # the port that they would otherwise ask epmd for.
         no_epmd = f"-start_epmd false -erl_epmd_port {self.distribution_port}"
-        inside = lambda *parts: os.path.join(self.dir, *parts)
+        inside = self._inside
         return {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "LANG": "C.UTF-8",
-            "HOME": self.dir,
+            "HOME": inside(),
             "RABBITMQ_NODENAME": self.nodename,
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "RABBITMQ_CONFIG_FILE": inside("rabbitmq.conf"),
@@ -300,6 +327,32 @@ class Broker:
             "RABBITMQ_CTL_ERL_ARGS": f"{no_epmd} -dist_listen false +S 1:1",
         }
 
+    def _inside(self, *parts):
+        """A path in our directory, as the node sees it."""
+        return os.path.join(releases.DATA if self._root else self.dir, *parts)
+
+    def _command(self, name, *args):
+        prefix = releases.inside(self._root, self.dir) if self._root else []
+        return [*prefix, os.path.join(SBIN, name), *args]
+
+    def _has_queue_type_setting(self):
+        """default_queue_type in rabbitmq.conf came with 3.13; before that, only a virtual host has one."""
+        return self.release in ("trixie", "forky")
+
+    def _set_queue_type(self):
+        done = os.path.join(self.dir, "queue-type")
+        if self.queue_type == "classic" or self._has_queue_type_setting() or os.path.exists(done):
+            return
+        self.ctl("delete_vhost", "/")
+        self.ctl("add_vhost", "/", "--default-queue-type", self.queue_type)
+        self.ctl("set_permissions", self.username, ".*", ".*", ".*")
+        self._write("queue-type", self.queue_type)
+
+    def _signal(self, number):
+        """To the process that listens: what stands between it and us has no part in this."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid or self._process.pid, number)
+
     def _accepts_login(self):
         if not self.running():
             raise RuntimeError("the node ended while it was starting")
@@ -314,7 +367,7 @@ class Broker:
     def _end(self):
         if self._process is not None:
             if self._process.poll() is None:
-                self._process.kill()  # a stopped process, too, dies of this
+                self._signal(signal.SIGKILL)  # a stopped process, too, dies of this
             self._process.wait()
         self._frozen = False
         atexit.unregister(self._end)
@@ -345,11 +398,18 @@ def main():
     parser = argparse.ArgumentParser(description="A private RabbitMQ node on the loopback interface, in the foreground.")
     parser.add_argument("--port", type=int, help="AMQP port; default: a free one")
     parser.add_argument("--dir", help="data directory, which is kept; default: a temporary one")
+    parser.add_argument("--release", choices=releases.NAMES, help="the RabbitMQ of this Debian release; default: this machine's")
+    parser.add_argument("--queue-type", choices=("classic", "quorum"), help="of queues declared without arguments")
     options = parser.parse_args()
     stop = threading.Event()
     catch_end(stop)
-    broker = Broker(username=os.environ.get("RABBITMQ_USERNAME") or "mov",
-                    password=os.environ.get("RABBITMQ_PASSWORD") or "password", port=options.port, dir=options.dir)
+    try:
+        broker = Broker(username=os.environ.get("RABBITMQ_USERNAME") or "mov",
+                        password=os.environ.get("RABBITMQ_PASSWORD") or "password", port=options.port, dir=options.dir,
+                        release=options.release, queue_type=options.queue_type)
+    except Unavailable as error:
+        print(f"broker.py: SKIP: {error}", file=sys.stderr)
+        return 77
     try:
         try:
             broker.start()
