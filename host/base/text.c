@@ -10,6 +10,8 @@
 
 void text_reserve(struct text *text, size_t more)
 {
+    if (more >= SIZE_MAX / 2 - text->len)
+        memory_got(NULL); /* there is not so much */
     size_t need = text->len + more + 1;
     if (need <= text->room)
         return;

@@ -41,6 +41,7 @@ struct connection {
     size_t next; /* endpoint to try */
     char peer[300];
     bool has_been_open;
+    bool broken; /* what the peer sends makes no sense any more: no goodbye, which would read on */
     int64_t opened_at, tend_at;
     struct text out;            /* publications that wait to be sent */
     pthread_mutex_t break_lock; /* fd, so that nobody breaks a descriptor that has become somebody else's */
@@ -146,9 +147,16 @@ bool connection_peer_is_gone(struct connection *connection, unsigned silent_ms)
     return tcp_state(connection, &info) && info.tcpi_retransmits > 0 && info.tcpi_last_ack_recv >= silent_ms;
 }
 
-static bool lost(struct fault *fault, const char *doing, int status)
+static bool lost(struct connection *connection, struct fault *fault, const char *doing, int status)
 {
+    connection->broken = true;
     return fault_set(fault, "%s: %s", doing, amqp_error_string2(status));
+}
+
+bool connection_violated(struct connection *connection, struct fault *fault, const char *how)
+{
+    connection->broken = true;
+    return fault_set(fault, "protocol error: %s", how);
 }
 
 static const char *close_text(const amqp_connection_close_t *close, char *text, size_t size)
@@ -180,6 +188,7 @@ static enum opened log_in(struct connection *connection, struct fault *fault)
                    .value = {.table = {.num_entries = sizeof wanted / sizeof *wanted, .entries = capabilities}}}},
     };
     amqp_table_t table = {.num_entries = sizeof properties / sizeof *properties, .entries = properties};
+    connection->broken = false;
     amqp_rpc_reply_t reply =
         amqp_login_with_properties(connection->state, broker->virtual_host, 0, FRAME_MAX, broker->heartbeat, &table,
                                    AMQP_SASL_METHOD_PLAIN, broker->username, broker->password);
@@ -198,7 +207,7 @@ static enum opened log_in(struct connection *connection, struct fault *fault)
         fault_set(fault, "log in: unexpected answer 0x%08x", reply.reply.id);
         return OPEN_FAILED;
     default:
-        lost(fault, "log in", reply.library_error);
+        lost(connection, fault, "log in", reply.library_error);
         return OPEN_FAILED;
     }
 }
@@ -271,7 +280,7 @@ static enum opened open_endpoint(struct connection *connection, const struct end
         } else if (status == AMQP_STATUS_SOCKET_ERROR) {
             fault_set(fault, "no connection: is it running there, and listening?");
         } else {
-            lost(fault, "connect", status);
+            lost(connection, fault, "connect", status);
         }
         goto out;
     }
@@ -329,7 +338,7 @@ void connection_drop(struct connection *connection)
 
 void connection_close(struct connection *connection)
 {
-    if (connection->state != NULL)
+    if (connection->state != NULL && !connection->broken)
         amqp_connection_close(connection->state, AMQP_REPLY_SUCCESS);
     connection_drop(connection);
 }
@@ -342,11 +351,16 @@ enum frame connection_frame(struct connection *connection, amqp_frame_t *frame, 
         if (status == AMQP_STATUS_TIMEOUT)
             return FRAME_NONE;
         if (status != AMQP_STATUS_OK) {
-            lost(fault, "read", status);
+            lost(connection, fault, "read", status);
             return FRAME_LOST;
         }
         if (frame->frame_type == AMQP_FRAME_HEARTBEAT)
             continue;
+        /* The library decodes the properties of every class, each into a structure of its own. */
+        if (frame->frame_type == AMQP_FRAME_HEADER && frame->payload.properties.class_id != AMQP_BASIC_CLASS) {
+            connection_violated(connection, fault, "a content header of another class than basic");
+            return FRAME_LOST;
+        }
         if (frame->frame_type != AMQP_FRAME_METHOD || frame->payload.method.id != AMQP_CONNECTION_CLOSE_METHOD)
             return FRAME_GOT;
         char text[256];
@@ -375,7 +389,7 @@ bool connection_send(struct connection *connection, amqp_channel_t channel, amqp
     if (connection->out.len > 0 && !connection_flush(connection, fault))
         return false;
     int status = amqp_send_method(connection->state, channel, id, method);
-    return status == AMQP_STATUS_OK || lost(fault, "send", status);
+    return status == AMQP_STATUS_OK || lost(connection, fault, "send", status);
 }
 
 /* Waits for a broker that does not read; connection_break() ends that. */
@@ -406,7 +420,7 @@ static bool publish_by_library(struct connection *connection, amqp_channel_t cha
     };
     int status = amqp_basic_publish(connection->state, channel, amqp_empty_bytes, amqp_cstring_bytes(topic), mandatory,
                                     0, &properties, body);
-    return status == AMQP_STATUS_OK || lost(fault, "publish", status);
+    return status == AMQP_STATUS_OK || lost(connection, fault, "publish", status);
 }
 
 /* The library keeps nothing back on a connection without TLS, so what is written past it comes between its own frames,

@@ -57,7 +57,8 @@ uint32_t connection_pause(const struct connection *connection, struct backoff *b
 const char *connection_peer(const struct connection *connection);
 bool connection_is_open(const struct connection *connection);
 
-/* Says goodbye (bounded in time) or just lets go. Both leave it closed. */
+/* Says goodbye (bounded in time) or just lets go. Both leave it closed. After a fault of reading or writing there is no
+ * goodbye: that would read on in what makes no sense any more. */
 void connection_close(struct connection *connection);
 void connection_drop(struct connection *connection);
 
@@ -89,6 +90,9 @@ enum frame connection_frame(struct connection *connection, amqp_frame_t *frame, 
 /* True if frames are at hand without reading the socket. */
 bool connection_has_frames(struct connection *connection);
 void connection_release(struct connection *connection);
+
+/* For a frame that breaks the protocol: sets the fault, and connection_close() says no goodbye. Returns false. */
+bool connection_violated(struct connection *connection, struct fault *fault, const char *how);
 
 /* Sends a method and does not wait for the answer: that comes as a frame. */
 bool connection_send(struct connection *connection, amqp_channel_t channel, amqp_method_number_t id, void *method,

@@ -2,6 +2,7 @@
 #include "broker/dialogue.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,8 @@ struct dialogue {
     struct broker broker;
     struct connection *connection;
     const char *virtual_host;
-    bool answered; /* the question in hand: one at a time, so any -ok is its answer */
+    amqp_method_number_t awaited; /* the answer to the request in hand: there is one at a time */
+    bool answered;
     int closed_by; /* the reply code of a channel.close */
     uint32_t consumers;
     bool blocked;
@@ -33,12 +35,13 @@ struct dialogue {
     size_t unconfirmed;
     bool confirmed[WINDOW];
 
-    const char *topic; /* what is listened to */
+    const char *topic; /* what is listened to; never NULL */
     char *queue;       /* that was declared last */
     bool tracing, probed, traced;
-    bool incoming;
     bool is_copy, is_wanted; /* of what is incoming */
-    uint64_t tag, size;
+    uint64_t tag, left;      /* left: bytes of the body that are still to come */
+    uint64_t message_max_bytes;
+    enum { CONTENT_NONE, CONTENT_ANNOUNCED, CONTENT_BODY } content;
     struct text body;
 };
 
@@ -46,6 +49,8 @@ struct dialogue {
 
 static void confirm(struct dialogue *dialogue, uint64_t number, bool multiple)
 {
+    if (number == 0 && multiple) /* all of them */
+        number = dialogue->published;
     if (number > dialogue->published)
         return;
     for (uint64_t each = multiple ? dialogue->floor + 1 : number; each <= number; each++) {
@@ -84,25 +89,37 @@ static bool was_routed_to(const amqp_basic_properties_t *properties, const char 
 
 static void on_deliver(struct dialogue *dialogue, const amqp_basic_deliver_t *deliver)
 {
-    dialogue->incoming = true;
+    dialogue->content = CONTENT_ANNOUNCED;
     dialogue->is_copy = is(deliver->exchange, TRACE_EXCHANGE);
     dialogue->is_wanted = !dialogue->tracing;
     dialogue->tag = deliver->delivery_tag;
     text_clear(&dialogue->body);
 }
 
-static void on_header(struct dialogue *dialogue, const amqp_frame_t *frame)
+static bool on_header(struct dialogue *dialogue, const amqp_frame_t *frame, struct fault *fault)
 {
-    dialogue->size = frame->payload.properties.body_size;
-    if (!dialogue->tracing)
-        return;
     const amqp_basic_properties_t *properties = frame->payload.properties.decoded;
-    if (!dialogue->is_copy)
+    dialogue->left = frame->payload.properties.body_size;
+    dialogue->content = CONTENT_BODY;
+    if (dialogue->tracing && !dialogue->is_copy)
         dialogue->probed = true; /* it was published after the copies of it, if there are any */
-    else if (!dialogue->probed && was_routed_to(properties, dialogue->queue))
+    else if (dialogue->tracing && !dialogue->probed && was_routed_to(properties, dialogue->queue))
         dialogue->traced = true;
-    else
+    else if (dialogue->tracing)
         dialogue->is_wanted = was_routed_to(properties, dialogue->topic);
+    return !dialogue->is_wanted || dialogue->left <= dialogue->message_max_bytes ||
+           fault_set(fault, "%s: a message has %" PRIu64 " bytes, more than host.message_max_bytes, %" PRIu64,
+                     dialogue->topic, dialogue->left, dialogue->message_max_bytes);
+}
+
+static bool on_body(struct dialogue *dialogue, amqp_bytes_t part, struct fault *fault)
+{
+    if (part.len > dialogue->left)
+        return connection_violated(dialogue->connection, fault, "a body that is longer than its header says");
+    dialogue->left -= part.len;
+    if (dialogue->is_wanted)
+        text_put(&dialogue->body, part.bytes, part.len);
+    return true;
 }
 
 static bool on_channel_close(struct dialogue *dialogue, const amqp_frame_t *frame, struct fault *fault)
@@ -154,7 +171,7 @@ static bool on_method(struct dialogue *dialogue, const amqp_frame_t *frame, stru
     default:
         break;
     }
-    dialogue->answered = true;
+    dialogue->answered = dialogue->answered || frame->payload.method.id == dialogue->awaited;
     return true;
 }
 
@@ -164,14 +181,14 @@ static bool on_frame(struct dialogue *dialogue, const amqp_frame_t *frame, bool 
     *complete = false;
     if (frame->frame_type == AMQP_FRAME_METHOD)
         return on_method(dialogue, frame, fault);
-    if (!dialogue->incoming)
-        return true;
-    if (frame->frame_type == AMQP_FRAME_HEADER)
-        on_header(dialogue, frame);
-    else
-        text_put(&dialogue->body, frame->payload.body_fragment.bytes, frame->payload.body_fragment.len);
-    *complete = dialogue->body.len >= dialogue->size;
-    dialogue->incoming = !*complete;
+    bool header = frame->frame_type == AMQP_FRAME_HEADER;
+    if (dialogue->content != (header ? CONTENT_ANNOUNCED : CONTENT_BODY))
+        return connection_violated(dialogue->connection, fault, "a part of a message out of turn");
+    if (header ? !on_header(dialogue, frame, fault) : !on_body(dialogue, frame->payload.body_fragment, fault))
+        return false;
+    *complete = dialogue->left == 0;
+    if (*complete)
+        dialogue->content = CONTENT_NONE;
     return true;
 }
 
@@ -242,6 +259,7 @@ static bool await(struct dialogue *dialogue, const bool *done, struct fault *fau
 static bool ask(struct dialogue *dialogue, amqp_method_number_t id, void *method, struct fault *fault)
 {
     dialogue->answered = false;
+    dialogue->awaited = id + 1; /* AMQP numbers every answer so */
     return connection_send(dialogue->connection, CHANNEL, id, method, fault) &&
            await(dialogue, &dialogue->answered, fault);
 }
@@ -348,7 +366,9 @@ struct dialogue *dialogue_open(const struct settings *settings, const char *purp
     struct dialogue *dialogue = memory_new(sizeof *dialogue);
     amqp_channel_open_t open = {0};
     dialogue->broker = broker_of(settings);
+    dialogue->topic = "no topic";
     dialogue->virtual_host = settings->broker.virtual_host;
+    dialogue->message_max_bytes = (uint64_t)settings->host.message_max_bytes;
     dialogue->connection = connection_new(&dialogue->broker, purpose);
     if (connection_open(dialogue->connection, fault) == OPENED && ask(dialogue, AMQP_CHANNEL_OPEN_METHOD, &open, fault))
         return dialogue;

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/thread.h"
+#include "broker/confirms.h"
 
 #define DATA_CHANNEL 1    /* publications and their confirms */
 #define DECLARE_CHANNEL 2 /* declares: what the broker objects to closes this one only */
@@ -55,11 +56,7 @@ struct publisher {
     struct list parked;  /* unroutable or refused for now, until retry_at */
     struct list settled; /* outcomes to report */
 
-    /* Unconfirmed publications by their sequence number; NULL for what is confirmed. */
-    struct publication **unconfirmed;
-    size_t window; /* a power of two */
-    uint64_t first, next;
-    size_t unconfirmed_count;
+    struct confirms confirms;
 
     /* The broker closed the channel because of one publication (too large for it). Which one is found by sending those
      * one at a time. */
@@ -69,14 +66,6 @@ struct publisher {
     size_t outlet_count;
     struct outlet *declaring;
     enum { DECLARE_CLOSED, DECLARE_OPEN } declare_channel;
-
-    struct { /* a message that comes back */
-        bool active;
-        char topic[256];
-        size_t size;
-        char *body;
-        size_t got;
-    } returned;
 };
 
 /* ---- outcomes ---- */
@@ -114,36 +103,11 @@ static void settle(struct publisher *publisher, struct publication *publication,
     list_put(&publisher->settled, &publication->node);
 }
 
-/* ---- unconfirmed publications ---- */
-
-static struct publication **slot(struct publisher *publisher, uint64_t sequence)
-{
-    return &publisher->unconfirmed[sequence & (publisher->window - 1)];
-}
-
-static void window_grow(struct publisher *publisher)
-{
-    size_t old_window = publisher->window;
-    struct publication **old = publisher->unconfirmed;
-    publisher->window = old_window == 0 ? 1024 : old_window * 2;
-    publisher->unconfirmed = memory_new(publisher->window * sizeof(struct publication *));
-    for (uint64_t sequence = publisher->first; sequence < publisher->next; sequence++)
-        *slot(publisher, sequence) = old[sequence & (old_window - 1)];
-    free(old);
-}
-
-static void unconfirmed_put(struct publisher *publisher, struct publication *publication)
-{
-    if (publisher->next - publisher->first == publisher->window)
-        window_grow(publisher);
-    *slot(publisher, publisher->next++) = publication;
-    publisher->unconfirmed_count++;
-}
+/* ---- confirmations ---- */
 
 static void park(struct publisher *publisher, struct publication *publication, int64_t delay)
 {
     publication->retry_at = clock_ms() + delay;
-    publication->returned = false;
     list_put(&publisher->parked, &publication->node);
 }
 
@@ -168,81 +132,21 @@ static void on_unroutable(struct publisher *publisher, struct publication *publi
     park(publisher, publication, outlet != NULL ? 30000 : 1000);
 }
 
-static void confirm_one(struct publisher *publisher, uint64_t sequence, bool positive)
-{
-    struct publication *publication = *slot(publisher, sequence);
-    if (publication == NULL)
-        return;
-    *slot(publisher, sequence) = NULL;
-    publisher->unconfirmed_count--;
-    if (publisher->suspects > 0)
-        publisher->suspects--;
-    if (publication->returned)
-        on_unroutable(publisher, publication);
-    else if (positive)
-        settle(publisher, publication, OUTCOME_CONFIRMED);
-    else
-        park(publisher, publication, 200); /* a queue that could not keep it, or is full: not for us to lose it */
-}
-
 static void confirm(struct publisher *publisher, uint64_t sequence, bool multiple, bool positive)
 {
-    if (sequence >= publisher->next)
-        return;
-    for (uint64_t each = multiple ? publisher->first : sequence; each <= sequence; each++)
-        if (each >= publisher->first)
-            confirm_one(publisher, each, positive);
-    while (publisher->first < publisher->next && *slot(publisher, publisher->first) == NULL &&
-           publisher->first <= sequence)
-        publisher->first++;
-}
-
-/* ---- messages that come back ---- */
-
-static void return_match(struct publisher *publisher)
-{
-    for (uint64_t sequence = publisher->first; sequence < publisher->next; sequence++) {
-        struct publication *publication = *slot(publisher, sequence);
-        /* Two that are equal to the last byte may be taken for each other: one of them is published again. */
-        if (publication != NULL && !publication->returned && publication->len == publisher->returned.size &&
-            strcmp(publication->topic, publisher->returned.topic) == 0 &&
-            memcmp(publication->body, publisher->returned.body, publication->len) == 0) {
-            publication->returned = true;
-            break;
-        }
+    struct list taken = {0};
+    confirms_take(&publisher->confirms, sequence, multiple, positive, &taken);
+    for (struct node *node; (node = list_take(&taken)) != NULL;) {
+        struct publication *publication = (struct publication *)node;
+        if (publisher->suspects > 0)
+            publisher->suspects--;
+        if (publication->outcome == OUTCOME_UNROUTABLE)
+            on_unroutable(publisher, publication);
+        else if (publication->outcome == OUTCOME_CONFIRMED)
+            settle(publisher, publication, OUTCOME_CONFIRMED);
+        else
+            park(publisher, publication, 200); /* a queue that could not keep it, or is full: not for us to lose it */
     }
-    free(publisher->returned.body);
-    publisher->returned.body = NULL;
-    publisher->returned.active = false;
-}
-
-static void return_begin(struct publisher *publisher, const amqp_basic_return_t *what)
-{
-    free(publisher->returned.body);
-    publisher->returned.body = NULL;
-    publisher->returned.active = true;
-    size_t len = what->routing_key.len < 255 ? what->routing_key.len : 255;
-    memcpy(publisher->returned.topic, what->routing_key.bytes, len);
-    publisher->returned.topic[len] = '\0';
-}
-
-static void return_header(struct publisher *publisher, uint64_t size)
-{
-    publisher->returned.size = size;
-    publisher->returned.got = 0;
-    publisher->returned.body = memory_take(size + 1);
-    if (size == 0)
-        return_match(publisher);
-}
-
-static void return_body(struct publisher *publisher, amqp_bytes_t part)
-{
-    size_t left = publisher->returned.size - publisher->returned.got;
-    size_t len = part.len < left ? part.len : left;
-    memcpy(publisher->returned.body + publisher->returned.got, part.bytes, len);
-    publisher->returned.got += len;
-    if (publisher->returned.got == publisher->returned.size)
-        return_match(publisher);
 }
 
 /* ---- declaring the queues ---- */
@@ -322,30 +226,35 @@ static bool on_channel_close(struct publisher *publisher, const amqp_frame_t *fr
         log_debug(publisher->options.log, "host", "the broker refuses a record for the MOV: %s", why.text);
         return connection_send(publisher->connection, RECORD_CHANNEL, AMQP_CHANNEL_OPEN_METHOD, &open, fault);
     }
-    if (code == AMQP_PRECONDITION_FAILED && publisher->unconfirmed_count > 0) {
-        struct publication *only = *slot(publisher, publisher->next - 1);
-        if (publisher->unconfirmed_count == 1 && only != NULL) {
+    if (code == AMQP_PRECONDITION_FAILED && publisher->confirms.count > 0) {
+        struct publication *only = confirms_take_only(&publisher->confirms);
+        if (only != NULL) {
             log_error(publisher->options.log, "host", "%s: the broker refuses a publication of %zu bytes: %s",
                       only->topic, only->len, why.text);
-            *slot(publisher, publisher->next - 1) = NULL;
-            publisher->unconfirmed_count = 0;
             publisher->suspects -= publisher->suspects > 0;
             settle(publisher, only, OUTCOME_REFUSED);
         } else {
-            publisher->suspects = publisher->unconfirmed_count;
+            publisher->suspects = publisher->confirms.count;
         }
     }
     return fault_set(fault, "the broker closed the AMQP channel: %s", why.text);
 }
 
+/* Only what was published comes back, and only there. */
+static bool on_content(struct publisher *publisher, const amqp_frame_t *frame, struct fault *fault)
+{
+    if (frame->channel != DATA_CHANNEL)
+        return fault_set(fault, "the broker sends a message on AMQP channel %d", frame->channel);
+    if (frame->frame_type == AMQP_FRAME_HEADER)
+        return confirms_return_header(&publisher->confirms, frame->payload.properties.body_size, fault);
+    amqp_bytes_t part = frame->payload.body_fragment;
+    return confirms_return_body(&publisher->confirms, part.bytes, part.len, fault);
+}
+
 static bool on_frame(struct publisher *publisher, const amqp_frame_t *frame, struct fault *fault)
 {
-    if (frame->frame_type == AMQP_FRAME_HEADER && publisher->returned.active)
-        return_header(publisher, frame->payload.properties.body_size);
-    else if (frame->frame_type == AMQP_FRAME_BODY && publisher->returned.body != NULL)
-        return_body(publisher, frame->payload.body_fragment);
     if (frame->frame_type != AMQP_FRAME_METHOD)
-        return true;
+        return on_content(publisher, frame, fault);
 
     switch (frame->payload.method.id) {
     case AMQP_BASIC_ACK_METHOD: {
@@ -358,9 +267,10 @@ static bool on_frame(struct publisher *publisher, const amqp_frame_t *frame, str
         confirm(publisher, nack->delivery_tag, nack->multiple, false);
         return true;
     }
-    case AMQP_BASIC_RETURN_METHOD:
-        return_begin(publisher, frame->payload.method.decoded);
-        return true;
+    case AMQP_BASIC_RETURN_METHOD: {
+        const amqp_basic_return_t *back = frame->payload.method.decoded;
+        return confirms_return(&publisher->confirms, back->routing_key.bytes, back->routing_key.len, fault);
+    }
     case AMQP_QUEUE_DECLARE_OK_METHOD:
         on_declared(publisher);
         return true;
@@ -418,10 +328,10 @@ static bool cause_is_gone(const struct publication *publication)
 static bool send_waiting(struct publisher *publisher, struct fault *fault)
 {
     size_t sent = 0, bytes = 0;
-    while (!publisher->blocked && (publisher->suspects == 0 || publisher->unconfirmed_count == 0)) {
+    while (!publisher->blocked && (publisher->suspects == 0 || publisher->confirms.count == 0)) {
         struct publication *publication = (struct publication *)list_take(&publisher->waiting);
         if (publication == NULL) {
-            if (publisher->unconfirmed_count == 0)
+            if (publisher->confirms.count == 0)
                 publisher->suspects = 0; /* the rest of them went another way */
             return true;
         }
@@ -429,7 +339,8 @@ static bool send_waiting(struct publisher *publisher, struct fault *fault)
             settle(publisher, publication, OUTCOME_CONFIRMED); /* nobody waits for it: the cause comes again */
             continue;
         }
-        unconfirmed_put(publisher, publication); /* first: also when the send fails half-way it is unconfirmed */
+        confirms_put(&publisher->confirms,
+                     publication); /* first: also when the send fails half-way it is unconfirmed */
         if (!send_one(publisher, publication, fault))
             return false;
         bytes += publication->len;
@@ -550,18 +461,9 @@ static int64_t next_deadline(const struct publisher *publisher, int64_t now, int
 /* Unconfirmed publications go back to the head of what waits, in their order. */
 static void unconfirmed_return(struct publisher *publisher)
 {
-    struct list again = {0};
-    for (uint64_t sequence = publisher->first; sequence < publisher->next; sequence++) {
-        struct publication *publication = *slot(publisher, sequence);
-        if (publication != NULL) {
-            publication->returned = false;
-            list_put(&again, &publication->node);
-        }
-    }
+    struct list again = confirms_reset(&publisher->confirms);
     list_join(&again, &publisher->waiting);
     publisher->waiting = again;
-    publisher->first = publisher->next = 1;
-    publisher->unconfirmed_count = 0;
 }
 
 static void connection_lost(struct publisher *publisher, const char *why)
@@ -574,7 +476,6 @@ static void connection_lost(struct publisher *publisher, const char *why)
     publisher->ready = publisher->blocked = false;
     publisher->declaring = NULL;
     publisher->declare_channel = DECLARE_CLOSED;
-    publisher->returned.active = false;
     publisher->options.events->connected(publisher->options.context, false);
 }
 
@@ -582,7 +483,6 @@ static bool channels_open(struct publisher *publisher, struct fault *fault)
 {
     amqp_channel_open_t open = {0};
     amqp_confirm_select_t select = {0};
-    publisher->first = publisher->next = 1;
     for (size_t i = 0; i < publisher->outlet_count; i++) {
         publisher->outlets[i].wanted = true;
         publisher->outlets[i].retry_at = 0;
@@ -621,7 +521,7 @@ static void serve(struct publisher *publisher)
         look = true;
         look_ready(publisher);
         bool held_back =
-            publisher->blocked || !publisher->ready || (publisher->suspects > 0 && publisher->unconfirmed_count > 0);
+            publisher->blocked || !publisher->ready || (publisher->suspects > 0 && publisher->confirms.count > 0);
         bool more = publisher->waiting.head != NULL || has_records(publisher);
         int64_t now = clock_ms();
         int64_t tend_at = connection_tend(publisher->connection, now, &fault);
@@ -677,7 +577,6 @@ struct publisher *publisher_new(const struct publisher_options *options)
     struct publisher *publisher = memory_new(sizeof *publisher);
     publisher->options = *options;
     publisher->connection = connection_new(&publisher->options.broker, "valawai-host publishes");
-    publisher->first = publisher->next = 1;
     queue_init(&publisher->outbox, true);
     pthread_mutex_init(&publisher->lock, NULL);
     pthread_condattr_t attributes;
@@ -827,8 +726,7 @@ void publisher_free(struct publisher *publisher)
     for (size_t i = 0; i < publisher->outlet_count; i++)
         free(publisher->outlets[i].topic);
     free(publisher->outlets);
-    free(publisher->unconfirmed);
-    free(publisher->returned.body);
+    confirms_free(&publisher->confirms);
     connection_free(publisher->connection);
     queue_destroy(&publisher->outbox);
     pthread_cond_destroy(&publisher->room);

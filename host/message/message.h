@@ -69,6 +69,7 @@ enum outcome {
     OUTCOME_CONFIRMED,
     OUTCOME_UNROUTABLE, /* only for those that do not wait for their queue */
     OUTCOME_REFUSED,    /* the broker will never take it */
+    OUTCOME_NOT_KEPT,   /* basic.nack: the publisher tries again, so it is never reported */
 };
 
 /* What one plugin has in the publisher's outbox; under the publisher's lock. */
@@ -81,10 +82,10 @@ struct publication {
     struct account *account; /* NULL: the host's own */
     struct delivery *cause;  /* waits for this one's confirmation; NULL: nobody does */
     bool persistent;
-    bool waits;  /* unroutable: its queue is declared and it is published again until it arrives */
-    bool report; /* tell the outcome (of those without a cause) */
-    bool returned;
-    int kind; /* the reporter's */
+    bool waits;    /* unroutable: its queue is declared and it is published again until it arrives */
+    bool report;   /* tell the outcome (of those without a cause) */
+    bool returned; /* basic.return: its confirmation is still to come */
+    int kind;      /* the reporter's */
     void *owner;
     uint64_t sequence; /* the publisher's: its number on the AMQP channel */
     int64_t retry_at;  /* the publisher's */
