@@ -11,6 +11,7 @@
 #include "cli/verbs.h"
 #include "plugin/plugin.h"
 #include "run/host.h"
+#include "run/signals.h"
 #include "settings/settings.h"
 
 static void help(void)
@@ -131,6 +132,7 @@ int verb_run(int argc, char **argv)
     int status = STATUS_FAILED;
     struct settings *settings = NULL;
     struct plugins plugins = {0};
+    struct signals *signals = NULL;
     struct log *log = NULL;
 
     opterr = 0;
@@ -145,14 +147,19 @@ int verb_run(int argc, char **argv)
     if (!settings_read(config, &settings, &fault))
         goto out;
     log = log_open(&settings->log);
-    if (!plugins_open(settings, argv + optind, (size_t)(argc - optind), &plugins, &fault))
+    signals = signals_new(log, &fault);
+    if (signals == NULL)
         goto out;
-    if (host_run(settings, &plugins, log, &fault))
+    signals_watch(signals, settings->host.grace_seconds * 1000);
+    bool opened = plugins_open(settings, argv + optind, (size_t)(argc - optind), &plugins, &fault);
+    signals_unwatch(signals);
+    if (opened && host_run(settings, &plugins, signals, log, &fault))
         status = STATUS_OK;
 out:
     if (status != STATUS_OK)
         log_last_words(log, fault.text);
     plugins_free(&plugins);
+    signals_free(signals);
     log_close(log);
     settings_free(settings);
     return status;
@@ -160,6 +167,7 @@ out:
 
 int main(int argc, char **argv)
 {
+    signals_hold();
     hold_descriptors();
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
@@ -172,5 +180,9 @@ int main(int argc, char **argv)
         }
     }
     int (*verb)(int, char **) = argc > 1 ? verb_find(argv[1]) : NULL;
-    return verb != NULL ? verb(argc - 1, argv + 1) : verb_run(argc, argv);
+    if (verb == NULL)
+        return verb_run(argc, argv);
+    if (verb != verb_run)
+        signals_release();
+    return verb(argc - 1, argv + 1);
 }

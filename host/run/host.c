@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/backoff.h"
@@ -21,6 +20,7 @@
 #include "plugin/guard.h"
 #include "run/notify.h"
 #include "run/ring.h"
+#include "run/signals.h"
 
 /* What other threads tell the control thread. */
 struct event {
@@ -59,7 +59,7 @@ struct host {
     size_t routes_up;
     bool gave_up, stopping;
     struct fault *fault;
-    int signals;           /* a signalfd */
+    struct signals *signals;
     unsigned long threads; /* of the process, before ours and the plugins' */
 };
 
@@ -304,7 +304,7 @@ static void sleep_until(struct host *host, int64_t deadline)
 {
     struct pollfd fds[] = {
         {.fd = host->events.fd, .events = POLLIN},
-        {.fd = host->stopping ? -1 : host->signals, .events = POLLIN},
+        {.fd = host->stopping ? -1 : signals_fd(host->signals), .events = POLLIN},
     };
     if (!queue_sleep(&host->events))
         return;
@@ -331,48 +331,10 @@ static void turn(struct host *host, int64_t until_ms)
 
 static bool asked_to_stop(void *context)
 {
-    const struct host *host = context;
-    struct signalfd_siginfo signal;
-    if (read(host->signals, &signal, sizeof signal) != sizeof signal)
-        return false;
-    bool interrupt = signal.ssi_signo == SIGINT, hangup = signal.ssi_signo == SIGHUP;
-    log_info(host->log, "host", "stopping on %s", interrupt ? "SIGINT" : hangup ? "SIGHUP" : "SIGTERM");
-    return true;
+    return signals_stop(((const struct host *)context)->signals);
 }
 
 /* ---- starting and stopping, in order ---- */
-
-static void at_second_signal(int signal)
-{
-    (void)signal;
-    static const char words[] = "valawai-host: ended by a second signal\n";
-    (void)!write(STDERR_FILENO, words, sizeof words - 1);
-    _exit(1);
-}
-
-/* SIGHUP, by a terminal that is closed, unless whoever started us (nohup) had it ignored: blocked, it would come. */
-static void stop_signals(sigset_t *set)
-{
-    struct sigaction hangup;
-    sigemptyset(set);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGINT);
-    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
-        sigaddset(set, SIGHUP);
-}
-
-/* From here on the process can only be told to hurry. Not by SIGHUP: a terminal that is closed sends it more than once,
- * by itself and by its shell. */
-static void expect_second_signal(void)
-{
-    sigset_t set;
-    struct sigaction action = {.sa_handler = at_second_signal};
-    stop_signals(&set);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
-    signal(SIGHUP, SIG_IGN);
-    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-}
 
 static struct publisher *make_publisher(struct host *host, const struct plugins *plugins)
 {
@@ -492,7 +454,7 @@ static bool stop(struct host *host)
 {
     int64_t deadline = clock_ms() + host->settings->host.grace_seconds * 1000;
     host->stopping = true;
-    expect_second_signal();
+    signals_hurry();
     notify_stopping(host->notify);
     health_show(host->health, NULL);
     for (size_t i = 0; i < host->ring->route_count; i++)
@@ -520,15 +482,18 @@ static void free_parts(struct host *host)
     free(host->answers);
     free(host->subscriptions);
     queue_destroy(&host->events);
-    if (host->signals >= 0)
-        close(host->signals);
 }
 
-bool host_run(const struct settings *settings, const struct plugins *plugins, struct log *log, struct fault *fault)
+bool host_run(const struct settings *settings, const struct plugins *plugins, struct signals *signals, struct log *log,
+              struct fault *fault)
 {
-    struct host host = {.settings = settings, .log = log, .fault = fault, .signals = -1, .threads = thread_count()};
-    sigset_t set;
+    struct host host = {
+        .settings = settings, .log = log, .fault = fault, .signals = signals, .threads = thread_count()};
 
+    if (signals_stop(signals)) { /* while the plugins were loaded */
+        log_info(log, "host", "stopped");
+        return true;
+    }
     host.health = health_new(settings->log_directory, settings->health_file_name, log);
     if (!health_lock(host.health, fault)) {
         health_free(host.health);
@@ -536,9 +501,6 @@ bool host_run(const struct settings *settings, const struct plugins *plugins, st
     }
 
     signal(SIGPIPE, SIG_IGN);
-    stop_signals(&set);
-    pthread_sigmask(SIG_BLOCK, &set, NULL); /* before the first thread: they inherit it */
-    host.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     queue_init(&host.events, true);
     make_parts(&host, plugins);
 
@@ -551,7 +513,7 @@ bool host_run(const struct settings *settings, const struct plugins *plugins, st
         ended = stop(&host);
     } else {
         if (started == STARTING) /* the first signal came meanwhile */
-            expect_second_signal();
+            signals_hurry();
         int64_t deadline = clock_ms() + settings->host.grace_seconds * 1000;
         ring_close(host.ring, deadline - ANSWERS_MS);
         ended = ring_join(host.ring, deadline);

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "run/signals.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/backoff.h"
+#include "base/memory.h"
+#include "base/thread.h"
+
+struct signals {
+    struct log *log;
+    int fd; /* a signalfd */
+    int first;
+    bool logged;
+
+    pthread_t watcher; /* owns fd and first while watching */
+    bool watching;
+    int loaded; /* an eventfd: loading has come to its end */
+    int64_t grace_ms;
+};
+
+static void stop_signals(sigset_t *set)
+{
+    struct sigaction hangup;
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+        sigaddset(set, SIGHUP);
+}
+
+void signals_hold(void)
+{
+    sigset_t set;
+    stop_signals(&set);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+void signals_release(void)
+{
+    sigset_t set;
+    stop_signals(&set);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+struct signals *signals_new(struct log *log, struct fault *fault)
+{
+    struct signals *signals = memory_new(sizeof *signals);
+    sigset_t set;
+    stop_signals(&set);
+    signals->log = log;
+    signals->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    signals->loaded = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (signals->fd >= 0 && signals->loaded >= 0)
+        return signals;
+    fault_set(fault, "cannot open a descriptor for signals: %s", strerror(errno));
+    signals_free(signals);
+    return NULL;
+}
+
+void signals_free(struct signals *signals)
+{
+    if (signals == NULL)
+        return;
+    if (signals->fd >= 0)
+        close(signals->fd);
+    if (signals->loaded >= 0)
+        close(signals->loaded);
+    free(signals);
+}
+
+static void take_first(struct signals *signals)
+{
+    struct signalfd_siginfo signal;
+    if (signals->first == 0 && read(signals->fd, &signal, sizeof signal) == sizeof signal)
+        signals->first = (int)signal.ssi_signo;
+}
+
+bool signals_stop(struct signals *signals)
+{
+    take_first(signals);
+    if (signals->first == 0)
+        return false;
+    if (!signals->logged)
+        log_info(signals->log, "host", "stopping on SIG%s", sigabbrev_np(signals->first));
+    signals->logged = true;
+    return true;
+}
+
+int signals_fd(const struct signals *signals)
+{
+    return signals->fd;
+}
+
+static void at_second_signal(int signal)
+{
+    (void)signal;
+    static const char words[] = "valawai-host: ended by a second signal\n";
+    (void)!write(STDERR_FILENO, words, sizeof words - 1);
+    _exit(1);
+}
+
+void signals_hurry(void)
+{
+    sigset_t set;
+    struct sigaction action = {.sa_handler = at_second_signal};
+    stop_signals(&set);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    signal(SIGHUP, SIG_IGN);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* ---- while plugins are loaded ---- */
+
+static void *watch(void *argument)
+{
+    struct signals *signals = argument;
+    struct pollfd fds[] = {{.fd = signals->loaded, .events = POLLIN}, {.fd = signals->fd, .events = POLLIN}};
+    while (fds[0].revents == 0 && signals->first == 0) {
+        poll(fds, 2, -1);
+        take_first(signals);
+    }
+    if (signals->first == 0)
+        return NULL;
+    signals_hurry();
+    int64_t deadline = clock_ms() + signals->grace_ms, left;
+    while (fds[0].revents == 0 && (left = deadline - clock_ms()) > 0)
+        poll(fds, 1, (int)left);
+    if (fds[0].revents != 0)
+        return NULL;
+    signals_stop(signals);
+    log_warning(signals->log, "host", "a plugin has not been loaded in time; nothing is registered yet");
+    log_info(signals->log, "host", "stopped");
+    _exit(0);
+}
+
+void signals_watch(struct signals *signals, int64_t grace_ms)
+{
+    signals->grace_ms = grace_ms;
+    signals->watching = true;
+    signals->watcher = thread_start(watch, signals);
+}
+
+void signals_unwatch(struct signals *signals)
+{
+    if (!signals->watching)
+        return;
+    signals->watching = false;
+    eventfd_write(signals->loaded, 1);
+    pthread_join(signals->watcher, NULL);
+}
