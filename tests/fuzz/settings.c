@@ -60,9 +60,9 @@ static void expect_whole(const struct settings *settings)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-    /* What the file says of the broker's nodes, and the password's file, are read after it, under names of their own.
-     */
-    static const char *const prefixes[] = {FILE_NAME ":", "RABBITMQ_HOST or broker.host: ", "password file: ", NULL};
+    /* These are checked after the file has been read, so their messages name the setting. */
+    static const char *const prefixes[] = {FILE_NAME ":",
+                                           "broker.host: ", "health.file_name: ", "password file: ", NULL};
     struct settings *settings = NULL;
     struct fault fault = {""};
     if (ftruncate(memory_file, 0) != 0 || pwrite(memory_file, bytes, len, 0) != (ssize_t)len)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Default, plugins.conf, environment: which value counts, and what a bad one gets."""
+"""Defaults, plugins.conf and environment: which value counts, and what a bad value causes."""
 
 import os
 
@@ -51,7 +51,7 @@ def test_a_byte_order_mark_is_no_part_of_a_file(new_host, broker, mov, client):
     host.start().wait_healthy()
 
 
-def test_environment_goes_before_file(new_host, broker, mov, client):
+def test_environment_overrides_file(new_host, broker, mov, client):
     host = new_host(broker, conf=f"""
             broker {{ host = "192.0.2.1"  port = {free_port()}  username = "nobody"  password = "{SECRET}"
                       max_retries = 1  retry_sleep = 0 }}
@@ -84,7 +84,7 @@ def test_absolute_log_directory(new_host, broker, mov, client, tmp_path):
     host.wait(lambda: (tmp_path / "logs" / "component_id.json").exists(), what="the health file")
 
 
-@pytest.mark.parametrize("level, shown", [("DEBUG", True), ("INFO", True), ("WARNING", False), ("ERROR", False),
+@pytest.mark.parametrize("level, shown", [("DEBUG", True), ("INFO", True), ("info", True), ("warn", False), ("WARNING", False), ("ERROR", False),
                                           ("FATAL", False), ("CRITICAL", False)])
 def test_levels(new_host, broker, mov, client, level, shown):
     host = new_host(broker, env={"LOG_CONSOLE_LEVEL": level, "LOG_FILE_LEVEL": level}).start()
@@ -94,7 +94,7 @@ def test_levels(new_host, broker, mov, client, level, shown):
     assert any(record.level == "INFO" for record in host.records()) == shown
 
 
-# --- bad values: one line that names variable and value ---------------------------------------------------------------
+# --- bad values: one line names the variable and the value ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("variable, value", [
@@ -150,7 +150,7 @@ def test_bad_configuration(new_host, text, line, thing):
     one_line(host.run(), "etc/host.conf" if line is None else f"etc/host.conf:{line}", thing)
 
 
-def test_a_bad_value_in_the_file_is_said_even_if_the_environment_goes_before(new_host):
+def test_a_bad_value_in_the_file_is_reported_even_if_the_environment_overrides_it(new_host):
     host = new_host(conf="broker {\n  port = none\n}\n", env={"RABBITMQ_PORT": "5672"})
     one_line(host.run(), "plugins.conf:2", "port")
 
@@ -160,7 +160,7 @@ def test_configuration_that_is_not_there(new_host):
 
 
 def test_configuration_that_is_a_link_to_nothing(new_host):
-    """Not the same as none."""
+    """A dangling link is an error; a missing file is not."""
     host = new_host()
     os.symlink("nowhere", host.path("plugins.conf"))
     one_line(host.run(), "plugins.conf", "No such file")
@@ -203,7 +203,7 @@ def test_password_file_that_is_not_there(new_host):
     one_line(new_host(env={"RABBITMQ_PASSWORD_FILE": "secrets/mq"}).run(), "secrets/mq")
 
 
-def test_password_of_the_environment_goes_before_the_file_that_the_configuration_names(new_host, broker, mov, client):
+def test_password_of_the_environment_overrides_the_file_that_the_configuration_names(new_host, broker, mov, client):
     host = new_host(broker, conf='broker { password_file = "mq" }\n')
     host.write("mq", "another one")
     host.start().wait_healthy()
@@ -211,7 +211,7 @@ def test_password_of_the_environment_goes_before_the_file_that_the_configuration
 
 @pytest.fixture(scope="module")
 def quiet_user(session_broker):
-    """A user whose password is no word that could stand in an output by chance."""
+    """A user whose password does not appear in any output by chance."""
     session_broker.start()
     session_broker.ctl("add_user", "quiet", SECRET)
     session_broker.ctl("set_permissions", "quiet", ".*", ".*", ".*")
@@ -221,7 +221,7 @@ def quiet_user(session_broker):
 
 @pytest.mark.parametrize("source", ["environment", "file", "configuration"])
 def test_password_is_in_no_output(new_host, broker, mov, client, quiet_user, source):
-    """Neither of a run that goes well, nor of one that the broker turns away."""
+    """Neither in a run that succeeds nor in one whose login the broker refuses."""
     def make(username):
         env = {**broker.environment(), "RABBITMQ_USERNAME": username, "LOG_CONSOLE_LEVEL": "DEBUG"}
         env["RABBITMQ_PASSWORD"] = SECRET if source == "environment" else ""

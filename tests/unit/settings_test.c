@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * settings: where each setting comes from, and that whatever is wrong is named by file and line, or by its variable.
- * Every test runs in an empty directory with none of the variables set. */
+ * settings: the source of each setting. A fault names file and line, or the variable. Every test runs in an empty
+ * directory with none of the variables set. */
 #include "support.h"
 
 #include <limits.h>
@@ -13,8 +13,8 @@
 
 #include "settings/settings.h"
 
-/* The names of the wire contract and of plugins.conf, with what they mean: written down again, not taken from the
- * host, so that a change of the contract shows. */
+/* The names of the wire contract and of plugins.conf, with their meaning: written down a second time and not taken from
+ * the host, so that a change of the contract breaks this test. */
 enum kind { TEXT, PATH, NUMBER, LEVEL, BOOLEAN };
 
 static const struct known {
@@ -91,7 +91,7 @@ static struct settings *read_text(const char *text)
     return settings;
 }
 
-/* Says what is not as expected, and goes on: a table wants to be seen as a whole. */
+/* Prints each deviation and goes on, so that one run shows all rows of a table that fail. */
 static bool is_refused(const char *text, const char *reason)
 {
     struct settings *settings = NULL;
@@ -100,7 +100,7 @@ static bool is_refused(const char *text, const char *reason)
         file_puts("t.conf", text);
     if (settings_read(text == NULL ? NULL : "t.conf", &settings, &fault)) {
         settings_free(settings);
-        print_error("took %s; it should say %s\n", text == NULL ? "no file" : text, reason);
+        print_error("took %s; expected %s\n", text == NULL ? "no file" : text, reason);
         return false;
     }
     if (strstr(fault.text, reason) != NULL && strchr(fault.text, '\n') == NULL)
@@ -173,7 +173,7 @@ static void every_setting_from_the_file(void **state)
         char text[200];
         in_file(text, sizeof text, &known[i], small ? "77" : values[known[i].kind]);
         struct settings *settings = read_text(text);
-        for (size_t k = 0; k < COUNT(known); k++) { /* it and nothing else, but that TLS has a port of its own */
+        for (size_t k = 0; k < COUNT(known); k++) { /* only this one changes, except that TLS has its own port */
             if (known[i].kind == BOOLEAN && strcmp(known[k].key, "port") == 0)
                 expect_setting(settings, &known[k], NULL, 5671);
             else if (k != i)
@@ -188,7 +188,7 @@ static void every_setting_from_the_file(void **state)
     }
 }
 
-static void the_environment_goes_before_the_file(void **state)
+static void the_environment_overrides_the_file(void **state)
 {
     UNUSED(state);
     for (size_t i = 0; i < COUNT(known); i++) {
@@ -211,7 +211,44 @@ static void the_environment_goes_before_the_file(void **state)
     }
 }
 
-static void an_empty_variable_is_none(void **state)
+/* docker-compose.yml takes the value of some variables from another one: a message names the one that the user wrote.
+ */
+static void a_fault_names_the_variable_that_the_user_wrote(void **state)
+{
+    UNUSED(state);
+    static const struct {
+        const char *variable, *value, *compose, *compose_value, *reason;
+    } cases[] = {
+        {"LOG_CONSOLE_LEVEL", "loud", "LOG_LEVEL", "loud", "LOG_LEVEL: \"loud\" is not a level"},
+        {"LOG_CONSOLE_LEVEL", "loud", "LOG_LEVEL", "INFO", "LOG_CONSOLE_LEVEL: \"loud\" is not a level"},
+        {"LOG_CONSOLE_LEVEL", "loud", "LOG_LEVEL", "", "LOG_CONSOLE_LEVEL: \"loud\" is not a level"},
+        {"LOG_CONSOLE_LEVEL", "loud", "LOG_LEVEL", NULL, "LOG_CONSOLE_LEVEL: \"loud\" is not a level"},
+        {"LOG_FILE_LEVEL", "loud", "LOG_LEVEL", "loud", "LOG_FILE_LEVEL: \"loud\" is not a level"},
+        {"RABBITMQ_PORT", "x", "MQ_PORT", "x", "MQ_PORT: \"x\" is not a whole number"},
+        {"RABBITMQ_HOST", "a:x", "MQ_HOST", "a:x", "MQ_HOST: the port in \"a:x\" is not a whole number"},
+        {"RABBITMQ_HOST", "a,", "MQ_HOST", "b", "RABBITMQ_HOST: \"a,\" lacks a host name"},
+    };
+    size_t as_expected = 0;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        setenv(cases[i].variable, cases[i].value, 1);
+        if (cases[i].compose_value != NULL)
+            setenv(cases[i].compose, cases[i].compose_value, 1);
+        as_expected += is_refused(NULL, cases[i].reason);
+        unsetenv(cases[i].variable);
+        unsetenv(cases[i].compose);
+    }
+    assert_int_equal(as_expected, COUNT(cases));
+    expect_refused("broker { host = \"a,\" }", "broker.host: \"a,\" lacks a host name");
+    expect_refused("health { file_name = .. }", "health.file_name: \"..\" is not a file name");
+
+    setenv("LOG_LEVEL", "ERROR", 1); /* is compose's own: the host does not read a value from it */
+    struct settings *settings = read_text(NULL);
+    assert_int_equal(settings->log.console_level, LOG_INFO);
+    settings_free(settings);
+    unsetenv("LOG_LEVEL");
+}
+
+static void an_empty_variable_counts_as_not_set(void **state)
 {
     UNUSED(state);
     for (size_t i = 0; i < COUNT(known); i++)
@@ -248,11 +285,11 @@ static void bounds_of_numbers(void **state)
     }
 }
 
-static void numbers_that_are_none(void **state)
+static void texts_that_are_no_numbers(void **state)
 {
     UNUSED(state);
     static const char *const values[] = {
-        "x", "5x", "5 ", "0x10", "1e3", "5.0", "--5", "99999999999999999999", "five", "1,000", "\xd9\xa3"};
+        "x", "5x", "5 ", " 5", "+5", "0x10", "1e3", "5.0", "--5", "99999999999999999999", "five", "1,000", "\xd9\xa3"};
     for (size_t i = 0; i < COUNT(values); i++) {
         char text[100], reason[100];
         snprintf(text, sizeof text, "broker {\n  port = \"%s\"\n}\n", values[i]);
@@ -281,7 +318,7 @@ static void levels(void **state)
     settings_free(settings);
 }
 
-/* Where the broker's nodes are: RABBITMQ_HOST as a list. */
+/* RABBITMQ_HOST as a list of the broker's nodes. */
 static void endpoints(void **state)
 {
     UNUSED(state);
@@ -312,14 +349,14 @@ static void endpoints(void **state)
         {"a:99999999999999999999", "not a whole number from 1 to 65535"},
         {"a,b:x,c", "not a whole number from 1 to 65535"},
         {"[::1]:x", "not a whole number from 1 to 65535"},
-        {",", "a name is missing"},
-        {"a,", "a name is missing"},
-        {",a", "a name is missing"},
-        {"a,,b", "a name is missing"},
-        {":5672", "a name is missing"},
-        {" ", "a name is missing"},
-        {"[]:5672", "a name is missing"},
-        {"[]", "a name is missing"},
+        {",", "lacks a host name"},
+        {"a,", "lacks a host name"},
+        {",a", "lacks a host name"},
+        {"a,,b", "lacks a host name"},
+        {":5672", "lacks a host name"},
+        {" ", "lacks a host name"},
+        {"[]:5672", "lacks a host name"},
+        {"[]", "lacks a host name"},
     };
     size_t as_expected = 0;
     for (size_t i = 0; i < COUNT(good); i++) {
@@ -340,7 +377,7 @@ static void endpoints(void **state)
     assert_int_equal(as_expected, COUNT(bad));
 }
 
-/* A port that is given is for all that name none, with TLS as without. */
+/* RABBITMQ_PORT is the port of every node that names none, with TLS and without. */
 static void ports(void **state)
 {
     UNUSED(state);
@@ -369,7 +406,7 @@ static void what_is_wrong_is_named_by_line(void **state)
     static const struct {
         const char *text, *reason;
     } cases[] = {
-        /* keys and sections that nobody knows */
+        /* unknown keys and sections */
         {"prot = 1\n", "t.conf:1: no such option 'prot'"},
         {"\n\nbrok { }\n", "t.conf:3: no such option 'brok'"},
         {"broker {\n  prot = 1\n}\n", "t.conf:2: no such option 'prot'"},
@@ -392,6 +429,9 @@ static void what_is_wrong_is_named_by_line(void **state)
         {"plugin a {\n enabled = maybe\n}\n", "t.conf:2: enabled: \"maybe\" is neither true nor false"},
         {"plugin a {\n enabled = \"\"\n}\n", "t.conf:2: enabled: \"\" is neither true nor false"},
         {"broker {\n tls = perhaps\n}\n", "t.conf:2: tls: \"perhaps\" is neither true nor false"},
+        {"plugin a {\n threads = 0\n}\n", "t.conf:2: threads: \"0\" is not a whole number from 1 to 64"},
+        {"plugin a {\n threads = 65\n}\n", "t.conf:2: threads: \"65\" is not a whole number from 1 to 64"},
+        {"plugin a {\n validate = loud\n}\n", "t.conf:2: validate: \"loud\" is not strict, warn or off"},
         {"plugin a {\n key = {1,2}\n}\n", "t.conf:2: unexpected token"},
         {"plugin a {\n key\n}\n", "t.conf:3: missing equal sign after option 'key'"},
         {"plugin a {\n inner { x = 1 }\n}\n", "t.conf:2: missing equal sign after option 'inner'"},
@@ -403,14 +443,16 @@ static void what_is_wrong_is_named_by_line(void **state)
         /* a text over several lines counts them all */
         {"broker {\n host = \"a\\\nb\"\n port = q\n}\n", "t.conf:4: port: \"q\""},
         {"broker {\n host = 'a\nb'\n port = q\n}\n", "t.conf:4: port: \"q\""},
-        /* … and what is wrong with it stands where it begins, on one line */
+        /* … and a fault in it is reported on the line where it begins, as one line */
         {"broker {\n port = \"1\n\n2\"\n}\n", "t.conf:2: port: \"1\\n\\n2\" is not a whole number"},
         {"broker {\n port = '1\n2'\n}\n", "t.conf:2: port: \"1\\n2\" is not a whole number"},
         {"broker {\n port = \"1\\n2\"\n}\n", "t.conf:2: port: \"1\\n2\" is not a whole number"},
         {"plugin a {\n enabled = \"a\nb\"\n}\n", "t.conf:2: enabled: \"a\\nb\" is neither"},
+        {"plugin a {\n threads = \"4\n4\"\n}\n", "t.conf:2: threads: \"4\\n4\" is not a whole number from 1 to 64"},
+        {"plugin a {\n validate = 'warn\n\n'\n}\n", "t.conf:2: validate: \"warn\\n\\n\" is not strict, warn or off"},
         {"\"a\nb\" = 2\n", "t.conf:1: no such option 'a\\nb'"},
         {"broker {\n port = \"\033[2J\"\n}\n", "t.conf:2: port: \"\\x1b[2J\" is not"},
-        /* what the parser keeps for itself is not ours to set */
+        /* a name that the parser uses itself */
         {"end_of_file = 1\n", "t.conf:1: no such option 'end_of_file'"},
     };
     size_t refused = 0;
@@ -455,7 +497,7 @@ static void comment_signs_in_quotes_are_text(void **state)
     settings_free(settings);
 }
 
-/* Named by the line on which it begins: where it should have ended nobody can know. */
+/* The message names the line where it begins: where it should end is unknown. */
 static void what_is_not_closed(void **state)
 {
     UNUSED(state);
@@ -510,7 +552,7 @@ static void files_that_cannot_be_read(void **state)
     assert_null(settings);
 }
 
-/* Bytes at random (repeatable): refused or taken, never a crash, and a refusal names the file. */
+/* Random text (repeatable) is refused or accepted and never crashes, and a refusal names the file. */
 static void random_files(void **state)
 {
     UNUSED(state);
@@ -518,7 +560,7 @@ static void random_files(void **state)
         "broker", "plugin", "{",  "}",       "=",    "port", "5", "\"", "'",  "\n",   " ",    "#",   "/*",   "*/",
         "a",      "${",     "\\", "enabled", "true", ",",    "(", ")",  "+=", "\xff", "\x01", "log", "path", "x"};
     uint32_t chance = 7;
-    stderr_catch(); /* the lexer of libconfuse may speak by itself */
+    stderr_catch(); /* the lexer of libconfuse may print by itself */
     for (int round = 0; round < 1500; round++) {
         char text[512] = "";
         size_t len = 0;
@@ -597,7 +639,7 @@ static void words_for_enabled(void **state)
 static void duplicates(void **state)
 {
     UNUSED(state);
-    /* the last word counts, and two sections of a name are one */
+    /* the last value counts, and two sections of one name are one section */
     struct settings *settings = read_text("broker { port = 1 port = 2 }\nbroker { host = h }\nbroker { port = 3 }\n"
                                           "plugin a { key = 1 key = 2 path = x path = y }\n");
     assert_int_equal(settings->broker.port, 3);
@@ -610,7 +652,7 @@ static void duplicates(void **state)
     expect_refused("broker { port = x }\nbroker { port = 5 }\n", "t.conf:1: port");
 }
 
-/* Paths of the file start from its directory, those of the environment from where the host runs. */
+/* Paths in the file start at its directory, paths in the environment at the working directory. */
 static void relative_paths(void **state)
 {
     UNUSED(state);
@@ -695,9 +737,9 @@ static void password_files(void **state)
         size_t len;
         const char *reason;
     } bad[] = {
-        {"", 0, "password file: pw: its first line is empty"},
-        {"\nsecret\n", 8, "password file: pw: its first line is empty"},
-        {"\r\n", 2, "password file: pw: its first line is empty"},
+        {"", 0, "password file: pw: the first line is empty"},
+        {"\nsecret\n", 8, "password file: pw: the first line is empty"},
+        {"\r\n", 2, "password file: pw: the first line is empty"},
         {"sec\0ret", 7, "password file: pw: holds NUL bytes"},
     };
     for (size_t i = 0; i < COUNT(bad); i++) {
@@ -714,8 +756,7 @@ static void password_files(void **state)
     expect_refused(NULL, "is a directory");
 }
 
-/* What is given nearer to the start of the program goes before: environment before file, a file of a password before
- * the password of the same place. */
+/* The environment overrides the file. In the same source, a password file overrides the password. */
 static void which_password(void **state)
 {
     UNUSED(state);
@@ -747,7 +788,7 @@ static void which_password(void **state)
     }
 }
 
-static void a_fault_never_tells_the_password(void **state)
+static void a_fault_never_shows_the_password(void **state)
 {
     UNUSED(state);
     struct settings *settings = NULL;
@@ -791,6 +832,7 @@ static void help_names_everything(void **state)
             expect_in(help, known[i].variable);
     }
     expect_in(help, "RABBITMQ_PASSWORD_FILE");
+    expect_in(help, "plugin.threads");
     free(help);
 }
 
@@ -802,10 +844,11 @@ int main(void)
         TEST(defaults),
         TEST(an_empty_file_changes_nothing),
         TEST(every_setting_from_the_file),
-        TEST(the_environment_goes_before_the_file),
-        TEST(an_empty_variable_is_none),
+        TEST(the_environment_overrides_the_file),
+        TEST(a_fault_names_the_variable_that_the_user_wrote),
+        TEST(an_empty_variable_counts_as_not_set),
         TEST(bounds_of_numbers),
-        TEST(numbers_that_are_none),
+        TEST(texts_that_are_no_numbers),
         TEST(levels),
         TEST(endpoints),
         TEST(ports),
@@ -822,7 +865,7 @@ int main(void)
         TEST(the_file_of_the_directory),
         TEST(password_files),
         TEST(which_password),
-        TEST(a_fault_never_tells_the_password),
+        TEST(a_fault_never_shows_the_password),
         TEST(the_section_of_a_plugin),
         TEST(help_names_everything),
     };

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "settings/table.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+
+#define AS_TEXT_(number) #number
+#define AS_TEXT(number) AS_TEXT_(number)
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+_Static_assert(sizeof(enum validate) == sizeof(unsigned), "a CHOICE is stored as an unsigned int");
+
+static const char *const validate_words[] = {
+    [VALIDATE_STRICT] = "strict", [VALIDATE_WARN] = "warn", [VALIDATE_OFF] = "off", NULL};
+
+#define AT(member) offsetof(struct settings, member)
+const struct setting settings_table[] = {
+    {NULL, "plugin_directory", NULL, PATH, AT(plugin_directory), 0, 0, "plugins", .help = "directory of the plugins"},
+    {"broker", "host", "RABBITMQ_HOST", TEXT, AT(broker.host), 0, 0, "mov-mq",
+     .help = "host name or address; for a cluster NAME[:PORT],NAME[:PORT]…", .compose = "MQ_HOST"},
+    {"broker", "port", "RABBITMQ_PORT", NUMBER, AT(broker.port), 1, 65535, NULL, .help = "port [5672; with TLS 5671]",
+     .compose = "MQ_PORT"},
+    {"broker", "username", "RABBITMQ_USERNAME", TEXT, AT(broker.username), 0, 0, "mov", .help = "user name"},
+    {"broker", "password", "RABBITMQ_PASSWORD", TEXT, AT(broker.password), 0, 0, "password", .help = "password"},
+    {"broker", "password_file", "RABBITMQ_PASSWORD_FILE", PATH, AT(broker.password_file), 0, 0, NULL,
+     .help = "file whose first line is the password; overrides the password"},
+    {"broker", "tls", "RABBITMQ_TLS", BOOLEAN, AT(broker.tls), 0, 0, "false",
+     .help = "TLS; the broker's certificate and name are always verified"},
+    {"broker", "tls_ca", "RABBITMQ_TLS_CA", PATH, AT(broker.tls_ca), 0, 0, "/etc/ssl/certs/ca-certificates.crt",
+     .help = "file with the certificates to trust"},
+    {"broker", "tls_certificate", "RABBITMQ_TLS_CERTIFICATE", PATH, AT(broker.tls_certificate), 0, 0, NULL,
+     .help = "file with the host's own certificate, if the broker asks for one"},
+    {"broker", "tls_key", "RABBITMQ_TLS_KEY", PATH, AT(broker.tls_key), 0, 0, NULL,
+     .help = "file with the key of that certificate"},
+    {"broker", "virtual_host", NULL, TEXT, AT(broker.virtual_host), 0, 0, "/", .help = "virtual host"},
+    {"broker", "max_retries", "RABBITMQ_MAX_RETRIES", NUMBER, AT(broker.max_retries), 1, 1000000, "100",
+     .help = "attempts to make the first connection"},
+    {"broker", "retry_sleep", "RABBITMQ_RETRY_SLEEP", NUMBER, AT(broker.retry_sleep), 0, 3600, "3",
+     .help = "seconds between these attempts"},
+    {"broker", "heartbeat", NULL, NUMBER, AT(broker.heartbeat), 1, 600, "10",
+     .help = "seconds; a silent broker is given up within two heartbeats"},
+    {"broker", "prefetch", NULL, NUMBER, AT(broker.prefetch), 1, 65535, "200",
+     .help = "messages of a topic that the broker delivers ahead"},
+    {"broker", "reconnect_max", NULL, NUMBER, AT(broker.reconnect_max), 1, 3600, "1",
+     .help = "seconds within which a broker that is back is found"},
+    {"log", "directory", "LOG_DIR", PATH, AT(log_directory), 0, 0, "logs",
+     .help = "directory of log file and health file"},
+    {"log", "console_level", "LOG_CONSOLE_LEVEL", LEVEL, AT(log.console_level), 0, 0, "INFO",
+     .help = "lowest level on the console", .compose = "LOG_LEVEL"},
+    {"log", "file_level", "LOG_FILE_LEVEL", LEVEL, AT(log.file_level), 0, 0, "DEBUG",
+     .help = "lowest level in the log file"},
+    {"log", "file_max_bytes", "LOG_FILE_MAX_BYTES", NUMBER, AT(log.max_bytes), 0, LONG_MAX, "1000000",
+     .help = "size at which the log file is rotated; 0: never"},
+    {"log", "file_backup_count", "LOG_FILE_BACKUP_COUNT", NUMBER, AT(log.backup_count), 0, LOG_BACKUPS_MAX, "5",
+     .help = "older log files to keep; 0: no rotation"},
+    {"log", "file_name", "LOG_FILE_NAME", TEXT, AT(log_file_name), 0, 0, "log_messages.txt",
+     .help = "name of the log file"},
+    {"health", "file_name", "COMPONET_ID_FILE_NAME", TEXT, AT(health_file_name), 0, 0, "component_id.json",
+     .help = "name of the health file, in the log directory"},
+    {"host", "grace_seconds", NULL, NUMBER, AT(host.grace_seconds), 0, 3600, "5",
+     .help = "seconds to finish the work in hand at a stop"},
+    {"host", "message_max_bytes", NULL, NUMBER, AT(host.message_max_bytes), 1024, 134217728,
+     AS_TEXT(MESSAGE_MAX_DEFAULT), .help = "larger messages are rejected, larger publications refused"},
+    {"host", "outbox_max_bytes", NULL, NUMBER, AT(host.outbox_max_bytes), 1024, LONG_MAX, "67108864",
+     .help = "bytes of publications that may wait for the broker"},
+    {"host", "attempts", NULL, NUMBER, AT(host.attempts), 1, 1000000, "10",
+     .help = "calls for a message that the plugin asks to retry"},
+    {"host", "slow_seconds", NULL, NUMBER, AT(host.slow_seconds), 1, 86400, "60",
+     .help = "a handler that takes longer is named in a warning"},
+};
+const size_t settings_table_size = COUNT(settings_table);
+#undef AT
+
+#define AT(member) offsetof(struct plugin_section, member)
+const struct setting plugin_table[] = {
+    {"plugin", "path", NULL, PATH, AT(path), 0, 0, NULL, .help = "the file [NAME.so in the plugin directory]"},
+    {"plugin", "enabled", NULL, BOOLEAN, AT(enabled), 0, 0, "true", .help = "false: the plugin is not loaded"},
+    {"plugin", "validate", NULL, CHOICE, AT(validate), 0, 0, "strict",
+     .help = "what its AsyncAPI document does not allow: strict, warn or off", .words = validate_words},
+    {"plugin", "threads", NULL, NUMBER, AT(threads), 1, 64, "1",
+     .help = "threads for the handlers of a plugin that is safe for several"},
+};
+const size_t plugin_table_size = COUNT(plugin_table);
+#undef AT
+
+_Static_assert(COUNT(settings_table) <= SETTINGS_MAX && COUNT(plugin_table) <= SETTINGS_MAX,
+               "SETTINGS_MAX is too small");
+
+static const struct setting *find(const struct setting *table, size_t size, const char *section, const char *key)
+{
+    for (size_t i = 0; i < size; i++) {
+        const char *own = table[i].section;
+        bool same = section == NULL || own == NULL ? section == own : strcmp(own, section) == 0;
+        if (same && strcmp(table[i].key, key) == 0)
+            return &table[i];
+    }
+    return NULL;
+}
+
+const struct setting *setting_find(const char *section, const char *key)
+{
+    return find(settings_table, settings_table_size, section, key);
+}
+
+const struct setting *plugin_setting_find(const char *key)
+{
+    return find(plugin_table, plugin_table_size, "plugin", key);
+}
+
+bool number_read(const char *value, long min, long max, long *number)
+{
+    char *end = NULL;
+    errno = 0;
+    long read = strtol(value, &end, 10);
+    bool begins = value[0] == '-' || (value[0] >= '0' && value[0] <= '9'); /* strtol takes blanks and a plus sign */
+    if (!begins || errno != 0 || end == value || *end != '\0' || read < min || read > max)
+        return false;
+    *number = read;
+    return true;
+}
+
+static bool boolean_read(const char *value, bool *boolean)
+{
+    static const char *const words[][2] = {{"false", "true"}, {"no", "yes"}, {"off", "on"}};
+    for (size_t i = 0; i < COUNT(words); i++) {
+        for (int truth = 0; truth < 2; truth++) {
+            if (strcmp(value, words[i][truth]) == 0) {
+                *boolean = truth != 0;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool choice_read(const struct setting *setting, unsigned *choice, const char *value, const char *where,
+                        struct fault *fault)
+{
+    struct text words = {0};
+    for (unsigned i = 0; setting->words[i] != NULL; i++) {
+        if (strcmp(value, setting->words[i]) == 0) {
+            *choice = i;
+            text_free(&words);
+            return true;
+        }
+        text_printf(&words, "%s%s", i == 0 ? "" : setting->words[i + 1] == NULL ? " or " : ", ", setting->words[i]);
+    }
+    fault_set(fault, "%s: \"%.40s\" is not %s", where, value, words.at);
+    text_free(&words);
+    return false;
+}
+
+static char *path_from(const char *directory, const char *path)
+{
+    return directory == NULL || path[0] == '/' ? memory_text(path) : memory_format("%s/%s", directory, path);
+}
+
+bool setting_read(const struct setting *setting, void *structure, const char *value, const char *directory,
+                  const char *where, struct fault *fault)
+{
+    void *at = (char *)structure + setting->at;
+    switch (setting->kind) {
+    case TEXT:
+    case PATH:
+        if (value[0] == '\0')
+            return fault_set(fault, "%s: is empty", where);
+        free(*(char **)at);
+        *(char **)at = setting->kind == PATH ? path_from(directory, value) : memory_text(value);
+        return true;
+    case NUMBER:
+        if (number_read(value, setting->min, setting->max, at))
+            return true;
+        if (setting->max == LONG_MAX)
+            return fault_set(fault, "%s: \"%.40s\" is not a whole number of at least %ld", where, value, setting->min);
+        return fault_set(fault, "%s: \"%.40s\" is not a whole number from %ld to %ld", where, value, setting->min,
+                         setting->max);
+    case LEVEL:
+        return log_level_read(value, at) ||
+               fault_set(fault, "%s: \"%.40s\" is not a level; use DEBUG, INFO, WARNING, ERROR, FATAL or CRITICAL",
+                         where, value);
+    case BOOLEAN:
+        return boolean_read(value, at) || fault_set(fault, "%s: \"%.40s\" is neither true nor false", where, value);
+    case CHOICE:
+        return choice_read(setting, at, value, where, fault);
+    }
+    return false;
+}
+
+bool settings_read_defaults(const struct setting *table, size_t size, void *structure, struct fault *fault)
+{
+    for (size_t i = 0; i < size; i++)
+        if (table[i].fallback != NULL &&
+            !setting_read(&table[i], structure, table[i].fallback, NULL, table[i].key, fault))
+            return false;
+    return true;
+}
+
+void settings_free_texts(const struct setting *table, size_t size, void *structure)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (table[i].kind == TEXT || table[i].kind == PATH) {
+            char **text = (char **)((char *)structure + table[i].at);
+            free(*text);
+            *text = NULL;
+        }
+    }
+}
+
+const char *setting_variable(const struct setting *setting)
+{
+    const char *value = setting->variable == NULL ? NULL : getenv(setting->variable);
+    if (value == NULL || value[0] == '\0')
+        return NULL;
+    const char *written = setting->compose == NULL ? NULL : getenv(setting->compose);
+    return written != NULL && strcmp(written, value) == 0 ? setting->compose : setting->variable;
+}
+
+static void help(FILE *out, const struct setting *table, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        char key[64];
+        snprintf(key, sizeof key, "%s%s%s", table[i].section == NULL ? "" : table[i].section,
+                 table[i].section == NULL ? "" : ".", table[i].key);
+        fprintf(out, "  %-24s %-23s %s", key, table[i].variable == NULL ? "" : table[i].variable, table[i].help);
+        if (table[i].fallback != NULL)
+            fprintf(out, " [%s]", table[i].fallback);
+        fputc('\n', out);
+    }
+}
+
+void settings_help(FILE *out)
+{
+    help(out, settings_table, settings_table_size);
+    help(out, plugin_table, plugin_table_size);
+}
