@@ -3,6 +3,9 @@
 """A strict stand-in for the Master Of VALAWAI (MOV): what a component sees of it on the broker, and nothing else.
 
 It checks what components send more severely than the MOV does and keeps a record of all of it, so that a test can ask.
+It has the faults of MOV 2.0.1 too. Those that take time have a switch each and are off, so that tests are fast: REAL turns
+them all on.
+
 As a program it takes the broker from RABBITMQ_HOST, RABBITMQ_PORT, RABBITMQ_USERNAME and RABBITMQ_PASSWORD and prints a line
 per event.
 """
@@ -12,15 +15,16 @@ import collections
 import itertools
 import json
 import os
+import random
 import re
 import sys
 import threading
 import time
 
 import pika
-import yaml
 
 from broker import catch_end, scaled
+from mov_document import Invalid, fits, read_asyncapi
 
 REGISTER = "valawai/component/register"
 UNREGISTER = "valawai/component/unregister"
@@ -31,6 +35,11 @@ TOPOLOGY_CREATE = "valawai/topology/create"
 TOPOLOGY_CHANGE = "valawai/topology/change"
 TOPOLOGY_QUERY = "valawai/topology/query"
 TOPOLOGY_PAGE = "valawai/topology/page"
+NOTIFICATION_CREATE = "valawai/topology/notification/create"
+NOTIFICATION_CHANGE = "valawai/topology/notification/change"
+
+# How long MOV 2.0.1 takes for what it does. A pair is a range from which each time is drawn.
+REAL = {"finishes_after": (0.3, 2.0), "reconnects_after": 5.0, "removes_after": 0.5}
 
 ID = re.compile(r"[0-9a-fA-F]{24}")
 NAME = re.compile(r"c[012]_\w+", re.ASCII)
@@ -39,98 +48,42 @@ VERSION = re.compile(r"\d+\.\d+\.\d+", re.ASCII)
 # What a component has to be ready to take when it is told its id.
 NOTIFICATION = {"id", "name", "description", "version", "api_version", "type", "since", "channels"}
 
-# What a C2 has to be ready to take on a topic when it wants to be told what other components say to each other.
+# Where a C2 is told what other components say to each other, and what it has to be ready to take there.
+NOTIFIED = re.compile(r"valawai/c2/\w+/control/\w+", re.ASCII)
 PASSED = {"connection_id", "source", "target", "message_payload", "timestamp"}
 
 # A message that a component sent, and why the MOV did not take it.
 Refused = collections.namedtuple("Refused", "queue reason body")
 
 
-class Invalid(Exception):
-    """A body that the MOV does not take; the text says why."""
-
-
-# --- AsyncAPI documents -----------------------------------------------------------------------------------------------
-
-
-def _section(document, *path):
-    for name in path:
-        document = document.get(name) if isinstance(document, dict) else None
-    return document if isinstance(document, dict) else None
-
-
-def _resolve(node, document):
-    """The node, or what its $ref leads to; None where that is dangling, and so for the MOV as if it were not there."""
-    for _ in range(20):
-        reference = node.get("$ref") if isinstance(node, dict) else None
-        if not isinstance(reference, str):
-            return node
-        node = _section(document, *reference[2:].split("/")) if reference.startswith("#/") else None
-    return None
-
-
-def _schema(node, document, depth=0):
-    """A payload's schema in the MOV's words, or None."""
-    node = _resolve(node, document)
-    if not isinstance(node, dict) or depth > 50:
-        return None
-    inner = lambda part: _schema(part, document, depth + 1)
-    if "const" in node:
-        return {"type": "CONST", "value": node["const"]}
-    if "enum" in node:
-        return {"type": "ENUM", "values": sorted(map(str, node["enum"]))}
-    for key, name in (("oneOf", "ONE_OF"), ("anyOf", "ANY_OF"), ("allOf", "ALL_OF")):
-        if isinstance(node.get(key), list):
-            return {"type": name, "items": [inner(item) for item in node[key]]}
-    kind = node.get("type")
-    if kind in ("integer", "number", "string", "boolean"):
-        return {"type": "BASIC", "format": kind.upper()}
-    if kind == "array":
-        return {"type": "ARRAY", "items": inner(node.get("items"))}
-    properties = node.get("properties")
-    if not isinstance(properties, dict):
-        return None
-    return {"type": "OBJECT", "properties": {str(name): inner(part) for name, part in properties.items()}}
-
-
-def read_asyncapi(text):
-    """(description, api version, channels) of an AsyncAPI 2.6.0 document. Raises Invalid."""
-    try:
-        document = yaml.safe_load(text)  # PyYAML reads YAML 1.1, as the MOV's parser does
-    except yaml.YAMLError as error:
-        raise Invalid(f"asyncapi_yaml: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(document, dict):
-        raise Invalid("asyncapi_yaml: not a mapping")
-    if document.get("asyncapi") != "2.6.0":
-        raise Invalid(f"asyncapi_yaml: asyncapi is {document.get('asyncapi')!r}, not '2.6.0'")
-    channels = _section(document, "channels")
-    if not channels:
-        raise Invalid("asyncapi_yaml: no channels")
-    described = []
-    for name, channel in channels.items():
-        if not isinstance(channel, dict):
-            raise Invalid(f"asyncapi_yaml: channel {name}: not a mapping")
-        described.append({"name": name, "description": channel.get("description")})
-        for operation in ("publish", "subscribe"):
-            message = _resolve(_section(channel, operation, "message"), document)
-            described[-1][operation] = _schema(_section(message, "payload"), document)
-    info = _section(document, "info") or {}
-    for key in ("title", "version"):
-        if not isinstance(info.get(key), str):
-            raise Invalid(f"asyncapi_yaml: info.{key}: no string")
-    return info.get("description"), info["version"], described
-
-
 # --- what components send ---------------------------------------------------------------------------------------------
+
+
+NUMBER_MAX = 1000  # characters that the MOV's JSON reader takes …
+KEY_MAX = 50000  # … and of the name of a member
 
 
 def _not_json(text):
     raise ValueError(f"{text} is not JSON")
 
 
+def _number_of(text, kind):
+    if len(text) > NUMBER_MAX:
+        raise ValueError(f"a number of {len(text)} characters")
+    return text if kind is int and len(text) > 19 else kind(text)
+
+
+def _members(pairs):
+    for name, _ in pairs:
+        if len(name) > KEY_MAX:
+            raise ValueError(f"a name of {len(name)} characters")
+    return dict(pairs)
+
+
 def _json(text):
-    """Python's parser would take NaN and Infinity, and would not take a number of thousands of digits."""
-    return json.loads(text, parse_constant=_not_json, parse_int=lambda digits: int(digits) if len(digits) < 20 else digits)
+    """As the MOV's reader takes it. Python's parser would take NaN and Infinity, and not a number of thousands of digits."""
+    return json.loads(text, parse_constant=_not_json, parse_int=lambda digits: _number_of(digits, int),
+                      parse_float=lambda digits: _number_of(digits, float), object_pairs_hook=_members)
 
 
 def _fields(body, required, optional=()):
@@ -165,6 +118,23 @@ def _matches(pattern, value):
     if len(pattern) >= 2 and pattern[0] == pattern[-1] == "/":
         return re.search(pattern[1:-1], value) is not None
     return pattern == value
+
+
+def _action(body):
+    if body["action"] not in ("ENABLE", "DISABLE", "REMOVE"):
+        raise Invalid(f"action: {body['action']!r}")
+    return body["action"]
+
+
+def _page(query, name, total, items):
+    """As the MOV writes pages: without the list if that is empty, and with the type of each component twice."""
+    page = {"query_id": query.get("id"), "total": total}
+    text = json.dumps({**page, name: items} if items else page)
+    return re.sub(r'("type": "C[012]"),', r"\1, \1,", text).encode()
+
+
+def _drawn(seconds):
+    return seconds if isinstance(seconds, (int, float)) else random.uniform(*seconds)
 
 
 def check_register(body):
@@ -204,7 +174,7 @@ def check_log(body):
     _text(body, "message")
     if "payload" in body:
         try:
-            _json(_text(body, "payload"))
+            json.loads(_text(body, "payload"), parse_constant=_not_json, parse_int=str)  # which the MOV only keeps
         except ValueError as error:
             raise Invalid(f"payload: not JSON: {error}") from None
     if "component_id" in body:
@@ -220,15 +190,28 @@ class MovStandIn:
     logs        log records in order
     queries     component queries in order
     refused     what was wrong: Refused(queue, reason, body)
-    violations  bodies that are no JSON object; one kills the listener of its queue until a restart
+    violations  messages that killed the listener of their queue, one entry for each time
     returned    topics of messages that found no queue
-    connections id -> {source, target, enabled}
+    connections id -> {source, target, enabled, converter, notifications}
 
-    answer: whether a component is told its id; or a function that says so of a component's record.
+    The switches, all of which can be changed at any time; a time is seconds, or a pair from which each one is drawn:
+
+    answer            whether a component is told its id; or a function that says so of a component's record
+    answers_after     what a registration takes, and then its answer
+    finishes_after    from the moment it listens until it finishes all components, those too that have registered meanwhile
+    reconnects_after  after it lost the broker; it has forgotten nothing
+    removes_after     from an unregistration until the connections of the component are gone
+    enables_notifications  whether ENABLE of a notification does anything; MOV 2.0.1 was not seen to obey it
     """
 
-    def __init__(self, broker=None, parameters=None, answer=True, on_event=None):
+    def __init__(self, broker=None, parameters=None, answer=True, on_event=None, answers_after=0, finishes_after=0,
+                 reconnects_after=0.2, removes_after=0, enables_notifications=False):
         self.answer = answer
+        self.answers_after = answers_after
+        self.finishes_after = finishes_after
+        self.reconnects_after = reconnects_after
+        self.removes_after = removes_after
+        self.enables_notifications = enables_notifications
         self.components = {}
         self.registered = []
         self.unregistered = []
@@ -239,6 +222,7 @@ class MovStandIn:
         self.violations = []
         self.returned = []
         self.connections = {}
+        self._removed = {}  # connections that are no more, and are listed all the same
         self._parameters = parameters or broker.parameters()
         self._on_event = on_event or (lambda text: None)
         self._changed = threading.Condition()
@@ -251,12 +235,18 @@ class MovStandIn:
             TOPOLOGY_CREATE: self._topology_create,
             TOPOLOGY_CHANGE: self._topology_change,
             TOPOLOGY_QUERY: self._topology_query,
+            NOTIFICATION_CREATE: self._notification_create,
+            NOTIFICATION_CHANGE: self._notification_change,
         }
         self._channel = None
         self._consumers = {}  # queue -> consumer tag
         self._dead = set()  # queues whose listener was killed
+        self._tasks = []  # (when, what to do), for what takes time
         self._listening = False  # all consumers are there
         self._listen = True  # they should be
+        self._starts = True  # the next to listen is a new MOV, and not one that comes back to the broker
+        self._lives = 0  # MOVs that have listened
+        self._replace = False
         self._stopping = False
         self._thread = None
 
@@ -304,9 +294,11 @@ class MovStandIn:
         with self._changed:
             for component in self.components.values():
                 component["active"] = False
+            self._removed.update(self.connections)
             self.connections.clear()
             self._changed.notify_all()
-        self._on_event("forgot every component and connection")
+        if self.components:
+            self._on_event("forgot every component and connection")
 
     def down(self, timeout=20):
         """The MOV goes: its queues stay and have no consumers."""
@@ -314,8 +306,8 @@ class MovStandIn:
         self.wait_for(lambda mov: not mov._listening, timeout, "the stand-in's consumers end")
 
     def up(self, timeout=20):
-        """The MOV comes back and has forgotten everybody; killed listeners live again."""
-        self.forget()
+        """Another MOV starts: it forgets everybody, at once or after it began to listen, and killed listeners live again."""
+        self._starts = True
         self._listen = True
         self.wait_for(lambda mov: mov._listening, timeout, "the stand-in consumes again")
 
@@ -323,6 +315,12 @@ class MovStandIn:
         self.down()
         time.sleep(down_seconds)
         self.up()
+
+    def replace(self, timeout=20):
+        """Another MOV starts before this one goes, so that at no time a queue is without a consumer."""
+        lives = self._lives
+        self._starts = self._replace = True
+        self.wait_for(lambda mov: mov._lives > lives, timeout, "the next stand-in consumes")
 
     # --- the thread --------------------------------------------------------------------------------------------------
 
@@ -332,50 +330,88 @@ class MovStandIn:
                 self._serve()
             except (pika.exceptions.AMQPError, OSError) as error:
                 self._on_event(f"no connection to the broker ({error or type(error).__name__}), trying again")
-            self._set_listening(False)
+            self._channel = None
             self._consumers.clear()
-            if not self._stopping:
-                time.sleep(0.2)
+            self._dead.clear()
+            self._set_listening(False)
+            back = time.monotonic() + _drawn(self.reconnects_after)
+            while not self._stopping and time.monotonic() < back:
+                time.sleep(0.05)
 
     def _serve(self):
         connection = pika.BlockingConnection(self._parameters)
         try:
-            self._channel = connection.channel()
-            self._channel.add_on_return_callback(self._on_return)
-            self._channel.basic_qos(prefetch_count=100)
             while not self._stopping:
-                if self._listen and not self._listening:
-                    for queue in (*self._handlers, COMPONENT_PAGE, TOPOLOGY_PAGE):
-                        self._channel.queue_declare(queue, durable=True)
-                    for queue in self._handlers:
-                        self._consume(queue, self._on_message)
-                    self._set_listening(True)
-                    self._on_event("waiting for components")
+                if self._listen and (not self._listening or self._replace):
+                    self._begin(connection)
                 elif self._listening and not self._listen:
-                    for queue in list(self._consumers):
-                        self._channel.basic_cancel(self._consumers.pop(queue))
-                    self._dead.clear()
-                    self._set_listening(False)
-                    self._on_event("gone for a while")
+                    self._end()
+                self._do_tasks()
                 self._follow_connections()
                 connection.process_data_events(time_limit=0.05)
         finally:
-            self._channel = None
             if connection.is_open:
                 connection.close()
+
+    def _begin(self, connection):
+        """A MOV listens. If it is a new one, it forgets everybody, and if it has time for that, then later."""
+        old, self._channel = self._channel, connection.channel()
+        starts, self._starts, self._replace = self._starts, False, False
+        self._consumers, self._dead = {}, set()
+        if starts:
+            self._tasks.clear()
+        finishes_after = _drawn(self.finishes_after)
+        if starts and finishes_after == 0:
+            self.forget()
+        elif starts:
+            self._after(finishes_after, self.forget)
+        self._channel.add_on_return_callback(self._on_return)
+        self._channel.basic_qos(prefetch_count=100)
+        for queue in (*self._handlers, COMPONENT_PAGE, TOPOLOGY_PAGE):
+            self._channel.queue_declare(queue, durable=True)
+        for queue in self._handlers:
+            self._consume(queue, self._on_message)
+        if old:
+            old.close()
+        self._lives += 1
+        self._set_listening(True)
+        self._on_event("waiting for components")
+
+    def _end(self):
+        """What it has not acknowledged is there for the next one."""
+        self._channel.close()
+        self._channel = None
+        self._consumers.clear()
+        self._dead.clear()
+        self._tasks.clear()
+        self._set_listening(False)
+        self._on_event("gone for a while")
 
     def _set_listening(self, listening):
         with self._changed:
             self._listening = listening
             self._changed.notify_all()
 
-    def _consume(self, queue, callback):
+    def _after(self, seconds, what):
+        self._tasks.append((time.monotonic() + seconds, what))
+
+    def _do_tasks(self):
+        """Those that are due, in that order."""
+        now = time.monotonic()
+        due = sorted((task for task in self._tasks if task[0] <= now), key=lambda task: task[0])
+        self._tasks = [task for task in self._tasks if task[0] > now]
+        for _, what in due:
+            what()
+
+    def _consume(self, queue, callback, auto_ack=False):
         if queue not in self._consumers and queue not in self._dead:
-            self._consumers[queue] = self._channel.basic_consume(queue, callback)
+            self._consumers[queue] = self._channel.basic_consume(queue, callback, auto_ack=auto_ack)
 
     def _send(self, topic, body):
         """As the MOV publishes: transient, not confirmed."""
-        self._channel.basic_publish("", topic, json.dumps(body).encode(), mandatory=True,
+        if self._channel is None:
+            return
+        self._channel.basic_publish("", topic, body if isinstance(body, bytes) else json.dumps(body).encode(), mandatory=True,
                                     properties=pika.BasicProperties(content_type="application/json", delivery_mode=1))
 
     def _on_return(self, channel, method, properties, body):
@@ -384,32 +420,40 @@ class MovStandIn:
             self._changed.notify_all()
         self._on_event(f"nobody has declared {method.routing_key}")
 
-    def _object(self, channel, method, body):
-        """The JSON object in the body, or None; the listener of the queue is then dead, as the MOV's would be."""
+    def _object(self, channel, method, properties, body):
+        """The JSON object in the body, or None; the listener of the queue is then dead, as the MOV's would be. What killed it
+        stays unacknowledged, and kills the next one."""
         queue = method.routing_key
         try:
             content = _json(body.decode("utf-8"))
-            if isinstance(content, dict):
+            if isinstance(content, dict) and properties.content_type == "application/json":
                 return content
         except (ValueError, RecursionError):
             pass
         self._dead.add(queue)
-        channel.basic_reject(method.delivery_tag, requeue=False)
         channel.basic_cancel(self._consumers.pop(queue))
         with self._changed:
             self.violations.append((queue, bytes(body)))
             self._changed.notify_all()
-        self._on_event(f"VIOLATION on {queue}: not a JSON object: {body[:80]!r}; nobody listens there any more")
+        self._on_event(f"VIOLATION on {queue}: not a JSON object of content type application/json ({properties.content_type}):"
+                       f" {body[:80]!r}; nobody listens there any more")
         return None
 
     def _on_message(self, channel, method, properties, body):
-        content = self._object(channel, method, body)
+        content = self._object(channel, method, properties, body)
         if content is None:
             return
+        delay = _drawn(self.answers_after) if method.routing_key == REGISTER else 0
+        if delay:
+            self._after(delay, lambda: self._take(channel, method, content))
+        else:
+            self._take(channel, method, content)
+
+    def _take(self, channel, method, content):
+        if not channel.is_open:
+            return  # it comes again
         with self._changed:
             try:
-                if properties.content_type != "application/json":
-                    raise Invalid(f"content_type: {properties.content_type!r}")
                 event = self._handlers[method.routing_key](content)
                 channel.basic_ack(method.delivery_tag)
             except Invalid as error:
@@ -431,6 +475,7 @@ class MovStandIn:
         self.components[component["id"]] = {**component, "active": True}
         self.registered.append(component["id"])
         self._connect(component)
+        self._listen_to_others(component)
         answer = self.answer(component) if callable(self.answer) else self.answer
         if answer:
             self._send(topic, component)
@@ -446,9 +491,11 @@ class MovStandIn:
             return f"no active component {identifier} to unregister"
         component["active"] = False
         self.unregistered.append(identifier)
-        for key, connection in list(self.connections.items()):
-            if identifier in (connection["source"]["component_id"], connection["target"]["component_id"]):
-                del self.connections[key]
+        delay = _drawn(self.removes_after)
+        if delay:
+            self._after(delay, lambda: self._disconnect(identifier))
+        else:
+            self._disconnect(identifier)
         return f"unregistered {component['name']} {identifier}"
 
     def _log(self, body):
@@ -459,114 +506,186 @@ class MovStandIn:
         return f"log [{body['level']}] {component['name']}: {body['message']}{payload}"
 
     def _component_query(self, body):
+        """Without a limit, or in the order of versions, the MOV does not answer."""
         _fields(body, (), ("id", "pattern", "type", "order", "offset", "limit"))
-        offset, limit = _number(body, "offset", 0, 0), _number(body, "limit", 20, 1)
-        found = [c for c in self.components.values()
-                 if c["active"] and _matches(body.get("pattern"), c["name"]) and body.get("type") in (None, c["type"])]
-        for order in reversed((body.get("order") or "").split(",")):
-            field = order.lstrip("+-")
-            if field and field not in ("id", "name", "type", "since", "version"):
-                raise Invalid(f"order: {order!r}")
-            if field:
-                found.sort(key=lambda c: c[field], reverse=order.startswith("-"))
+        orders = [order for order in (body.get("order") or "").split(",") if order]
         self.queries.append(body)
-        page = [{key: c[key] for key in ("id", "name", "description", "version", "api_version", "type", "since")}
-                for c in found[offset:offset + limit]]
-        self._send(COMPONENT_PAGE, {"query_id": body.get("id"), "total": len(found), "components": page or None})
+        if "limit" not in body or any(order.lstrip("+-") == "version" for order in orders):
+            return f"query {body.get('id')}: no answer"
+        offset, limit = _number(body, "offset", 0, 0), _number(body, "limit", None, 1)
+        found = [c for c in self.components.values() if c["active"] and body.get("type") in (None, c["type"])
+                 and any(_matches(body.get("pattern"), c[key] or "") for key in ("name", "description"))]
+        for order in reversed(orders):
+            field = order.lstrip("+-")
+            if field not in ("id", "name", "type", "since"):
+                raise Invalid(f"order: {order!r}")
+            found.sort(key=lambda c: c[field], reverse=order.startswith("-"))
+        self._send(COMPONENT_PAGE, _page(body, "components", len(found), [
+            {key: value for key, value in c.items() if key != "active"} for c in found[offset:offset + limit]]))
         return f"query {body.get('id')}: {len(found)} components"
 
     def _topology_create(self, body):
-        _fields(body, ("source", "target"), ("enabled",))
-        nodes = []
-        for end in ("source", "target"):
-            node = body[end]
-            if not isinstance(node, dict):
-                raise Invalid(f"{end}: not an object")
-            _fields(node, ("component_id", "channel_name"))
-            component = self.components.get(node["component_id"])
-            if not component or node["channel_name"] not in (c["name"] for c in component["channels"]):
-                raise Invalid(f"{end}: unknown component or channel")
-            nodes.append(node)
-        return f"connected as {self._add_connection(*nodes, body.get('enabled', False) is True)}"
+        _fields(body, ("source", "target"), ("enabled", "converter_js_code"))
+        for end, operation in (("source", "publish"), ("target", "subscribe")):
+            self._node(body, end, operation)
+        connection = self._add_connection(body["source"], body["target"], body.get("enabled", False) is True,
+                                          body.get("converter_js_code"))
+        return f"connected as {connection}"
+
+    def _node(self, body, name, operation):
+        """A component's channel with that operation."""
+        node = body[name]
+        if not isinstance(node, dict):
+            raise Invalid(f"{name}: not an object")
+        _fields(node, ("component_id", "channel_name"))
+        component = self.components.get(node["component_id"])
+        if not component or not any(channel["name"] == node["channel_name"] and channel[operation] is not None
+                                    for channel in component["channels"]):
+            raise Invalid(f"{name}: unknown component or channel")
+        return node
+
+    def _connection_of(self, body):
+        connection = self.connections.get(body["connection_id"])
+        if not connection:
+            raise Invalid(f"connection_id: no connection {body['connection_id']}")
+        return connection
 
     def _topology_change(self, body):
         _fields(body, ("action", "connection_id"))
-        connection = self.connections.get(body["connection_id"])
-        if not connection or body["action"] not in ("ENABLE", "DISABLE", "REMOVE"):
-            raise Invalid("unknown action or connection")
-        if body["action"] == "REMOVE":
-            del self.connections[body["connection_id"]]
+        connection, action = self._connection_of(body), _action(body)
+        if action == "REMOVE":
+            self._remove_connection(body["connection_id"])
         else:
-            connection["enabled"] = body["action"] == "ENABLE"
-        return f"connection {body['connection_id']}: {body['action']}"
+            connection["enabled"] = action == "ENABLE"
+        return f"connection {body['connection_id']}: {action}"
 
     def _topology_query(self, body):
+        """Lists connections that are no more, too, and does not say that of them."""
         _fields(body, (), ("id", "source_channel_name", "source_component_id", "target_channel_name", "target_component_id",
                            "order", "offset", "limit"))
-        offset, limit = _number(body, "offset", 0, 0), _number(body, "limit", 20, 1)
-        found = [{"id": key, **connection} for key, connection in self.connections.items()
+        if "limit" not in body:
+            return f"topology query {body.get('id')}: no answer"
+        offset, limit = _number(body, "offset", 0, 0), _number(body, "limit", None, 1)
+        found = [{"id": key, **{name: connection[name] for name in ("source", "target", "enabled")}}
+                 for key, connection in {**self._removed, **self.connections}.items()
                  if all(_matches(body.get(f"{end}_{part}"), connection[end][part])
                         for end in ("source", "target") for part in ("channel_name", "component_id"))]
-        self._send(TOPOLOGY_PAGE, {"query_id": body.get("id"), "total": len(found),
-                                   "connections": found[offset:offset + limit] or None})
+        self._send(TOPOLOGY_PAGE, _page(body, "connections", len(found), found[offset:offset + limit]))
         return f"topology query {body.get('id')}: {len(found)} connections"
+
+    def _notification_create(self, body):
+        """Replaces one that has the same target."""
+        _fields(body, ("connection_id", "target"), ("enabled", "converter_js_code"))
+        target = self._node(body, "target", "subscribe")
+        if not NOTIFIED.fullmatch(target["channel_name"]):
+            raise Invalid(f"target: {target['channel_name']} is no channel for notifications")
+        connection = self._connection_of(body)
+        self._add_notification(connection, target, body.get("enabled", False) is True, body.get("converter_js_code"))
+        return f"connection {body['connection_id']}: notifies {target['channel_name']}"
+
+    def _notification_change(self, body):
+        _fields(body, ("action", "connection_id", "target"))
+        target, connection, action = self._node(body, "target", "subscribe"), self._connection_of(body), _action(body)
+        found = [notification for notification in connection["notifications"] if notification["target"] == target]
+        if not found:
+            raise Invalid("target: it has no such notification")
+        if action == "REMOVE":
+            connection["notifications"].remove(found[0])
+        elif action == "DISABLE" or self.enables_notifications:
+            found[0]["enabled"] = action == "ENABLE"
+        return f"connection {body['connection_id']}: {action} the notification of {target['channel_name']}"
 
     # --- connections ---------------------------------------------------------------------------------------------------
 
     def _connect(self, new):
-        """A publish schema that equals a subscribe schema makes a connection, enabled if the components' types differ."""
+        """A publish schema that fits a subscribe schema makes a connection, enabled if the components' types differ."""
         for other in [c for c in self.components.values() if c["active"]]:
             pairs = [(new, other)] if other["id"] == new["id"] else [(new, other), (other, new)]
             for source, target in pairs:
                 for output in source["channels"]:
                     for entry in target["channels"]:
-                        if output["publish"] is not None and output["publish"] == entry["subscribe"]:
+                        if fits(output["publish"], entry["subscribe"]):
                             self._add_connection({"component_id": source["id"], "channel_name": output["name"]},
                                                  {"component_id": target["id"], "channel_name": entry["name"]},
                                                  source["type"] != target["type"])
 
-    def _add_connection(self, source, target, enabled):
+    def _add_connection(self, source, target, enabled, converter=None):
+        """Those C2 that listen to such messages are to be told, also those that are finished: they are asked for by their
+        schema alone, so each earlier run of a C2 makes one more copy in its queue."""
         identifier = self._new_id()
-        self.connections[identifier] = {"source": source, "target": target, "enabled": enabled}
+        connection = {"source": source, "target": target, "enabled": enabled, "converter": converter, "notifications": []}
+        self.connections[identifier] = connection
+        for component in self.components.values():
+            for channel in self._listens(component, connection):
+                self._add_notification(connection, {"component_id": component["id"], "channel_name": channel}, True)
         return identifier
+
+    @staticmethod
+    def _add_notification(connection, target, enabled, converter=None):
+        connection["notifications"] = [n for n in connection["notifications"] if n["target"] != target]
+        connection["notifications"].append({"target": target, "enabled": enabled, "converter": converter})
+
+    def _listen_to_others(self, new):
+        """A C2 that comes after a connection is not told of what passes there."""
+        for connection in self.connections.values():
+            for channel in self._listens(new, connection):
+                target = {"component_id": new["id"], "channel_name": channel}
+                if not any(notification["target"] == target for notification in connection["notifications"]):
+                    self._add_notification(connection, target, False)
+
+    def _listens(self, component, connection):
+        """The channels on which a C2 takes what is told of the messages of a connection between two components that are none."""
+        ends = [self.components[connection[end]["component_id"]] for end in ("source", "target")]
+        if component["type"] != "C2" or "C2" in (end["type"] for end in ends):
+            return
+        published = next(c["publish"] for c in ends[0]["channels"] if c["name"] == connection["source"]["channel_name"])
+        for channel in component["channels"]:
+            wanted = channel["subscribe"] or {}
+            if NOTIFIED.fullmatch(channel["name"]) and wanted.get("type") == "OBJECT" and PASSED <= set(wanted["properties"]) \
+                    and fits(published, wanted["properties"]["message_payload"]):
+                yield channel["name"]
+
+    def _remove_connection(self, identifier):
+        self._removed[identifier] = self.connections.pop(identifier)
+
+    def _disconnect(self, component):
+        """The connections of a component that is unregistered go, and its notifications."""
+        with self._changed:
+            for key, connection in list(self.connections.items()):
+                connection["notifications"] = [n for n in connection["notifications"]
+                                               if n["target"]["component_id"] != component]
+                if component in (connection["source"]["component_id"], connection["target"]["component_id"]):
+                    self._remove_connection(key)
+            self._changed.notify_all()
 
     def _follow_connections(self):
         """Consumes the source topics of enabled connections, and only those."""
+        if self._channel is None:
+            return
         wanted = {c["source"]["channel_name"] for c in self.connections.values() if c["enabled"]} if self._listening else set()
         for queue in wanted - set(self._consumers):
             self._channel.queue_declare(queue, durable=True)
-            self._consume(queue, self._on_routed)
+            self._consume(queue, self._on_routed, auto_ack=True)
         for queue in set(self._consumers) - set(self._handlers) - wanted:
             self._channel.basic_cancel(self._consumers.pop(queue))
 
     def _on_routed(self, channel, method, properties, body):
-        """One copy for each connection that leaves here, so a ghost's connection doubles the message, as the MOV's does."""
-        content = self._object(channel, method, body)
+        """One copy for each connection that leaves here, so a ghost's connection doubles the message, as the MOV's does.
+        Converters are not run."""
+        content = self._object(channel, method, properties, body)
         if content is not None:
-            channel.basic_ack(method.delivery_tag)
             for key, connection in list(self.connections.items()):
                 if connection["enabled"] and connection["source"]["channel_name"] == method.routing_key:
                     self._send(connection["target"]["channel_name"], content)
                     self._notify(key, connection, content)
 
     def _notify(self, key, connection, content):
-        """Tells each C2 that listens to such messages that one passed between two components that are none."""
-        ends = {end: self.components[connection[end]["component_id"]] for end in ("source", "target")}
-        if "C2" in (ends["source"]["type"], ends["target"]["type"]):
-            return
-        schema = next(c["publish"] for c in ends["source"]["channels"] if c["name"] == connection["source"]["channel_name"])
-        told = {end: {field: component[field] for field in ("id", "name", "type")} for end, component in ends.items()}
-        for topic in self._listeners(schema):
-            self._send(topic, {"connection_id": key, **told, "message_payload": content, "timestamp": int(time.time())})
-
-    def _listeners(self, schema):
-        """The topics on which a C2 wants to be told of messages with that schema."""
-        for component in self.active():
-            for channel in component["channels"] if component["type"] == "C2" else ():
-                wanted = channel["subscribe"] or {}
-                if wanted.get("type") == "OBJECT" and PASSED <= set(wanted["properties"]) \
-                        and wanted["properties"]["message_payload"] == schema:
-                    yield channel["name"]
+        told = {end: {field: self.components[connection[end]["component_id"]][field] for field in ("id", "name", "type")}
+                for end in ("source", "target")}
+        for notification in connection["notifications"]:
+            if notification["enabled"]:
+                self._send(notification["target"]["channel_name"], {
+                    "connection_id": key, **told, "message_payload": content, "timestamp": int(time.time())})
 
 
 def main():

@@ -33,10 +33,10 @@ def test_a_plugin_without_topics_publishes_and_asks(new_host, broker, mov, clien
     host.wait_record("we are [0-9a-f]{24}", name="c1_ticker")
     known = host.health()["id"]
     assert messages(host, "we are ") == [f"we are {known}"]
-    page = json.loads(host.wait_record("the MOV answers about components: a page").message.split(": ", 2)[2])
-    assert [component["id"] for component in page["components"]] == [known]
+    page = host.wait_record("the MOV answers about components: a page").message  # which the log cuts
+    assert f'"total": 1, "components": [{{"id": "{known}"' in page
     page = json.loads(host.wait_record("the MOV answers about connections: a page").message.split(": ", 2)[2])
-    assert "connections" in page
+    assert page["total"] == 0
     assert host.stop() == 0
     assert not messages(host, "we are nobody")  # not at the end
     for queue in ("valawai/component/page", "valawai/topology/page"):

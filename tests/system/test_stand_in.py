@@ -8,13 +8,17 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pika
 import pytest
 import yaml
 
 from broker import Broker, wait_until
-from mov import COMPONENT_PAGE, COMPONENT_QUERY, LOG, REGISTER, TOPOLOGY_CREATE, TOPOLOGY_PAGE, TOPOLOGY_QUERY, UNREGISTER
+from host import Client
+from mov import (COMPONENT_PAGE, COMPONENT_QUERY, LOG, NOTIFICATION_CHANGE, NOTIFICATION_CREATE, REAL, REGISTER,
+                 TOPOLOGY_CHANGE, TOPOLOGY_CREATE, TOPOLOGY_PAGE, TOPOLOGY_QUERY, UNREGISTER, MovStandIn)
+from mov_document import Invalid, fits, read_asyncapi
 
 SUPPORT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support")
 REGISTERED = "valawai/c1/parrot/control/registered"
@@ -118,7 +122,6 @@ def test_every_register_makes_a_component(mov, client):
     ({"asyncapi_yaml": ""}, "asyncapi_yaml"),
     ({"asyncapi_yaml": "a: [1"}, "not YAML"),
     ({"asyncapi_yaml": "- 1"}, "mapping"),
-    ({"asyncapi_yaml": yaml.safe_dump(document(asyncapi="2.5.0"))}, "2.5.0"),
     ({"asyncapi_yaml": yaml.safe_dump(document(channels=None))}, "channels"),
     ({"asyncapi_yaml": yaml.safe_dump(document(info=None))}, "info"),
     ({"asyncapi_yaml": without_since()}, "since"),
@@ -135,15 +138,40 @@ def test_a_bad_register_is_refused_with_the_reason(lenient, client, changes, rea
     assert not lenient.registered and not lenient.violations and client.depth(REGISTERED) == 0
 
 
-@pytest.mark.parametrize("body", [b"[1]", b"null", b"", b"{", b'"text"', b'{"a":"\xff"}', b'{"a":NaN}'])
+@pytest.mark.parametrize("body", [b"[1]", b"null", b"", b"{", b'"text"', b'{"a":"\xff"}', b'{"a":NaN}',
+                                  b'{"a":%s}' % (b"1" * 1001), b'{"a":1.%s}' % (b"1" * 999), b'{"%s":1}' % (b"a" * 50001)],
+                         ids=lambda body: repr(body[:20]))
 def test_a_body_that_is_no_object_kills_the_listener(lenient, client, body):
+    """It stays there and kills the next MOV's listener, too, until the queue is purged."""
     client.publish(LOG, body)
     lenient.wait_for(lambda mov: mov.violations, 5)
-    assert lenient.violations == [(LOG, body)]
     wait_until(lambda: client.consumers(LOG) == 0, 5)
     assert client.consumers(REGISTER) == 1
     lenient.restart(0)
+    lenient.wait_for(lambda mov: len(mov.violations) == 2, 5)
+    assert lenient.violations == [(LOG, body)] * 2
+    wait_until(lambda: client.consumers(LOG) == 0, 5)
+    lenient.down()
+    client.channel.queue_purge(LOG)
+    lenient.up()
     assert client.consumers(LOG) == 1
+    client.publish(LOG, {"level": "INFO", "message": "heard"})
+    lenient.wait_for(lambda mov: mov.logs, 5)
+
+
+def test_a_body_without_a_content_type_kills_the_listener(lenient, client):
+    body = json.dumps(payload()).encode()
+    client.channel.basic_publish("", REGISTER, body, mandatory=True)
+    lenient.wait_for(lambda mov: mov.violations, 5)
+    assert lenient.violations == [(REGISTER, body)] and not lenient.registered
+    wait_until(lambda: client.consumers(REGISTER) == 0, 5)
+    lenient.down()
+    wait_until(lambda: client.depth(REGISTER) == 1, 5)
+
+
+def test_numbers_and_names_that_are_just_short_enough(lenient, client):
+    client.publish(LOG, b'{"%s":%s}' % (b"a" * 50000, b"1" * 1000), {"level": "INFO", "message": "heard"})
+    lenient.wait_for(lambda mov: mov.logs, 5)
 
 
 def test_unregister(mov, client):
@@ -170,24 +198,35 @@ def test_component_query(lenient, client):
     first, second = register(lenient, client), register(lenient, client)
 
     def ask(**query):
-        client.publish(COMPONENT_QUERY, {"id": "q", **query})
+        client.publish(COMPONENT_QUERY, {"id": "q", "limit": 10, **query})
         return json.loads(client.collect(COMPONENT_PAGE, 1)[0])
 
     def found(**query):
-        return [component["id"] for component in ask(**query)["components"] or []]
+        return [component["id"] for component in ask(**query).get("components", [])]
 
     assert ask(pattern="c1_parrot") == {"query_id": "q", "total": 2, "components": ask()["components"]}
-    assert found(pattern="/^c1_par/") == found(type="C1") == [first, second]
-    assert ask(pattern="c1_par") == {"query_id": "q", "total": 0, "components": None}
+    assert found(pattern="/^c1_par/") == found(type="C1") == found(pattern="/what it/") == [first, second]
+    assert ask(pattern="c1_par") == {"query_id": "q", "total": 0}
     assert found(type="C0") == []
     assert found(order="-id") == [second, first]
     assert found(order="+id", offset=1, limit=1) == [second]
+    assert set(ask()["components"][0]) == set(EIGHT)
+    client.publish(COMPONENT_QUERY, {"id": "q", "limit": 1})
+    assert client.collect(COMPONENT_PAGE, 1)[0].count(b'"type": "C1"') == 2
     client.publish(UNREGISTER, {"component_id": first})
     lenient.wait_for(lambda mov: mov.unregistered, 5)
     assert found() == [second]
-    client.publish(COMPONENT_QUERY, {"id": "q", "limit": 0})
-    lenient.wait_for(lambda mov: mov.refused, 5)
-    assert "limit" in lenient.refused[0].reason and client.depth(COMPONENT_PAGE) == 0
+
+
+def test_queries_that_the_mov_does_not_answer(lenient, client):
+    for query in {}, {"order": "version", "limit": 1}, {"order": "+since,-version", "limit": 1}, {"limit": 0}:
+        client.publish(COMPONENT_QUERY, {"id": "q", **query})
+    client.publish(TOPOLOGY_QUERY, {"id": "q"})
+    lenient.wait_for(lambda mov: mov.refused and len(mov.queries) == 4, 5)
+    assert "limit" in lenient.refused[0].reason
+    client.publish(COMPONENT_QUERY, {"id": "last", "limit": 1})
+    assert [json.loads(body)["query_id"] for body in client.collect(COMPONENT_PAGE, 1)] == ["last"]
+    assert client.depth(COMPONENT_PAGE) == client.depth(TOPOLOGY_PAGE) == 0
 
 
 def test_forget_and_restart(mov, client):
@@ -228,16 +267,245 @@ def test_connections_carry_messages(mov, client):
     wait_until(lambda: client.consumers(SAID) == 0, 5)
 
 
+def ends(identifier):
+    return {"source": {"component_id": identifier, "channel_name": SAID},
+            "target": {"component_id": identifier, "channel_name": HEARD}}
+
+
 def test_connections_can_be_asked_for(mov, client):
+    """Those that are gone are listed as well."""
     identifier = register(mov, client)
+    own, = mov.connections.values()
+    assert not own["enabled"]  # a component takes what it says itself: connected, and not enabled
     mov.forget()
-    node = {"component_id": identifier}
-    client.publish(TOPOLOGY_CREATE, {"source": {**node, "channel_name": SAID}, "target": {**node, "channel_name": HEARD},
-                                     "enabled": True})
+    client.publish(TOPOLOGY_CREATE, {**ends(identifier), "enabled": True, "converter_js_code": "x => x"})
     mov.wait_for(lambda mov: mov.connections, 5)
-    client.publish(TOPOLOGY_QUERY, {"id": "t", "source_channel_name": SAID})
-    page = json.loads(client.collect(TOPOLOGY_PAGE, 1)[0])
-    assert page["total"] == 1 and page["connections"][0]["target"]["channel_name"] == HEARD
+    (connection, record), = mov.connections.items()
+    assert record["converter"] == "x => x"
+
+    def listed():
+        client.publish(TOPOLOGY_QUERY, {"id": "t", "source_channel_name": SAID, "limit": 10})
+        page = json.loads(client.collect(TOPOLOGY_PAGE, 1)[0])
+        assert page["total"] == len(page["connections"])
+        return page["connections"]
+
+    assert listed()[1] == {"id": connection, "enabled": True, **ends(identifier)} and len(listed()) == 2
+    client.publish(TOPOLOGY_CHANGE, {"action": "REMOVE", "connection_id": connection})
+    mov.wait_for(lambda mov: not mov.connections, 5)
+    assert listed()[1]["id"] == connection
+
+
+def test_connections_of_an_unregistered_component_go_later(broker, client):
+    with MovStandIn(broker, removes_after=1) as mov:
+        identifier = register(mov, client)
+        client.publish(UNREGISTER, {"component_id": identifier})
+        mov.wait_for(lambda mov: mov.unregistered, 5)
+        assert mov.connections
+        mov.wait_for(lambda mov: not mov.connections, 5)
+
+
+SENSOR, SEEN = "valawai/c0/sensor/control/registered", "valawai/c0/sensor/data/seen"
+WATCH, WATCHED = "valawai/c2/watch/control/registered", "valawai/c2/watch/control/told"
+
+
+def with_channels(channels):
+    described = document()
+    described["channels"] = channels
+    return described
+
+
+def watcher(channel=WATCHED):
+    told = {"type": "object", "properties": {
+        **{name: {"type": "string"} for name in ("connection_id", "timestamp")},
+        **{end: {"type": "object", "properties": {"id": {"type": "string"}}} for end in ("source", "target")},
+        "message_payload": {"$ref": "#/components/schemas/sentence"}}}
+    return {"type": "C2", "name": "c2_watch", "asyncapi_yaml": yaml.safe_dump(with_channels({
+        WATCH: {"subscribe": {"message": {"$ref": "#/components/messages/registered"}}},
+        channel: {"subscribe": {"message": {"payload": told}}}}))}
+
+
+def sensor():
+    return {"type": "C0", "name": "c0_sensor", "asyncapi_yaml": yaml.safe_dump(with_channels({
+        SENSOR: {"subscribe": {"message": {"$ref": "#/components/messages/registered"}}},
+        SEEN: {"publish": {"message": {"payload": {"$ref": "#/components/schemas/sentence"}}}}}))}
+
+
+def passed(client, text):
+    """What the watcher is told of one message, once for each copy. When the next one has passed, it has been told all."""
+    client.publish(SEEN, {"text": text}, {"text": "the next"})
+    client.collect(HEARD, 2)
+    told = map(json.loads, client.drain(WATCHED))
+    return [one for one in told if one["message_payload"]["text"] == text]
+
+
+def test_notifications(mov, client):
+    """A C2 is told of connections that are made after it registered. Each of its earlier runs makes one more copy."""
+    client.declare(SENSOR, SEEN, HEARD, WATCH, WATCHED)
+    earlier = register(mov, client, **watcher())
+    client.publish(UNREGISTER, {"component_id": earlier})
+    now = register(mov, client, **watcher())
+    source, target = register(mov, client, **sensor()), register(mov, client)
+    (key, connection), = ((key, c) for key, c in mov.connections.items() if c["source"]["component_id"] == source)
+    assert connection["enabled"]
+    wait_until(lambda: client.consumers(SEEN) == 1, 5)
+    first, second = passed(client, "one")
+    assert first == second
+    assert (first["connection_id"], first["message_payload"]) == (key, {"text": "one"})
+    assert [first[end]["id"] for end in ("source", "target")] == [source, target]
+
+    later = register(mov, client, **watcher())  # it is told nothing by itself
+    assert len(passed(client, "two")) == 2
+    node = {"connection_id": key, "target": {"component_id": later, "channel_name": WATCHED}}
+    client.publish(NOTIFICATION_CHANGE, {**node, "action": "ENABLE"})  # which does nothing
+    for _ in range(2):
+        client.publish(NOTIFICATION_CREATE, {**node, "enabled": True})
+    mov.wait_for(lambda mov: connection["notifications"][-1]["enabled"], 5)
+    assert len(passed(client, "three")) == 3
+    for identifier in earlier, now:
+        node["target"]["component_id"] = identifier
+        client.publish(NOTIFICATION_CHANGE, {**node, "action": "DISABLE"})
+    mov.wait_for(lambda mov: [n["enabled"] for n in connection["notifications"]].count(True) == 1, 5)
+    assert len(passed(client, "four")) == 1
+
+
+def test_notifications_go_to_control_channels_only(lenient, client):
+    client.declare(SENSOR, SEEN, HEARD, WATCH)
+    data = WATCHED.replace("control", "data")
+    register(lenient, client, **watcher(data))
+    register(lenient, client, **sensor())
+    target = register(lenient, client)
+    assert not any(c["notifications"] for c in lenient.connections.values())
+    client.publish(NOTIFICATION_CREATE, {"connection_id": next(iter(lenient.connections)), "enabled": True,
+                                         "target": {"component_id": target, "channel_name": HEARD}})
+    lenient.wait_for(lambda mov: mov.refused, 5)
+    assert "no channel for notifications" in lenient.refused[0].reason
+
+
+def test_it_listens_before_it_forgets(broker, client):
+    with MovStandIn(broker, **{**REAL, "finishes_after": 1.5}) as mov:
+        early = register(mov, client)
+        assert [component["id"] for component in mov.active()] == [early]
+        mov.wait_for(lambda mov: not mov.active(), 5)
+        late = register(mov, client)
+        mov.finishes_after = 1
+        mov.restart(0)
+        assert [component["id"] for component in mov.active()] == [late]  # as long as that takes
+        mov.wait_for(lambda mov: not mov.active(), 5)
+
+
+def test_a_slow_answer(broker, client):
+    with MovStandIn(broker, answers_after=1) as mov:
+        client.declare(REGISTERED)
+        began = time.monotonic()
+        register(mov, client)
+        assert time.monotonic() - began >= 1
+        client.publish(REGISTER, payload())
+        wait_until(lambda: client.depth(REGISTER) == 0, 5)
+        mov.restart(0)  # it ends in the middle of that, and the next one does it
+        mov.wait_for(lambda mov: len(mov.registered) == 2, 5)
+
+
+def test_one_replaces_another_without_a_gap(mov, client):
+    register(mov, client)
+    gaps, replaced = [], threading.Event()
+
+    def look():
+        other = Client(client.broker)
+        while not replaced.is_set():
+            gaps.append(other.consumers(REGISTER))
+        other.close()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    wait_until(lambda: gaps, 5)
+    for _ in range(3):
+        mov.replace()
+    replaced.set()
+    thread.join(20)
+    assert min(gaps) >= 1 and not mov.active()
+    register(mov, client)
+
+
+def test_it_remembers_when_the_broker_comes_back(broker, mov, client):
+    mov.reconnects_after = 2
+    identifier = register(mov, client)
+    broker.stop()
+    client.close()
+    broker.start()
+    client.declare(REGISTER)
+    assert client.consumers(REGISTER) == 0
+    mov.wait_for(lambda mov: mov._listening, 10)
+    assert [component["id"] for component in mov.active()] == [identifier]
+
+
+# --- how the MOV reads documents ----------------------------------------------------------------------------------------
+
+
+def inside(yaml_text):
+    """A document with that text as the payload of a message."""
+    text = yaml.safe_dump(document(), default_flow_style=False)
+    return text.replace("payload:\n        $ref: '#/components/schemas/component'", "payload: " + yaml_text, 1)
+
+
+@pytest.mark.parametrize("text, reason", [
+    ("a:\t1", "not YAML"),
+    ("a:\n\tb: 1", "not YAML"),
+    ("a:\n  b: 1\n\t\n  c: 1", "not YAML"),
+    ('a: "x\\/y"', "unknown escape"),
+    ("a: {b: what?, c: 1}", "flow"),
+    ("a: &x {}\nb: [" + "*x, " * 51 + "]", "aliases"),
+    ("a: " + "[" * 50 + "]" * 50, "nesting over 50"),
+    ("# " + "x" * 3 * 1024 * 1024, "code points"),
+    (inside("{type: object}"), "an object without properties"),
+    (inside("{description: nothing}"), "a schema without a type"),
+    (inside("{type: [string, 'null']}"), "a list of types"),
+    (inside("{const: 5}"), "no string"),
+    (inside("{const: 2026-11-27}"), "a date"),
+    (inside("{type: object, properties: {2026-11-27: {type: string}}}"), "no text"),
+    (inside("{$ref: '#/5'}") + "5: {type: string}\n", "5 is no text"),
+    (inside("&x {type: array, items: *x}"), "contains itself"),
+], ids=lambda value: str(value)[-30:])
+def test_documents_that_the_mov_refuses(text, reason):
+    with pytest.raises(Invalid, match=reason):
+        read_asyncapi(text)
+
+
+@pytest.mark.parametrize("text", [
+    yaml.safe_dump(document(asyncapi="2.5.0")),
+    inside('{type: object, properties: {"\\ud83d\\ude00": {type: string}}}'),
+    inside("{type: object, properties: {a: {type: string}, a: {type: integer}}}"),
+    inside("{type: object, properties: {a: {type: string, x-set: !!set {a, b}}}}"),
+    inside("{type: object, properties: {a: {type: string, description: 'what?'}}}"),
+    inside("&x {type: object, properties: {a: {type: array, items: *x}}}"),
+    yaml.safe_dump(document()) + "b: &x {}\nc: [" + "*x, " * 50 + "]",
+], ids=lambda value: value[-30:])
+def test_documents_that_the_mov_takes(text):
+    _, version, channels = read_asyncapi(text)
+    assert version == "2.0.1" and {channel["name"] for channel in channels} == {REGISTERED, HEARD, SAID}
+
+
+def test_a_message_that_is_a_choice_is_passed_over():
+    described = document()
+    described["channels"][HEARD]["subscribe"]["message"] = {"oneOf": [described["channels"][HEARD]["subscribe"]["message"]]}
+    channels = {channel["name"]: channel for channel in read_asyncapi(yaml.safe_dump(described))[2]}
+    assert channels[HEARD]["subscribe"] is None and channels[SAID]["publish"] is not None
+
+
+def test_which_schemas_fit():
+    string, number = ({"type": "BASIC", "format": name} for name in ("STRING", "NUMBER"))
+
+    def an_object(**properties):
+        return {"type": "OBJECT", "properties": properties}
+
+    assert fits(an_object(a=string), an_object(a=string, b=number))
+    assert fits(an_object(), an_object(a=string))
+    assert not fits(an_object(a=string, b=number), an_object(a=string))
+    assert not fits(an_object(a=string), an_object(a=number))
+    assert not fits(an_object(a=string), string)
+    assert not fits(None, an_object()) and not fits(an_object(), None)
+    items = {"type": "ARRAY", "items": an_object(a=string)}
+    assert fits(items, {"type": "ARRAY", "items": an_object(a=string, b=number)})
+    assert not fits({"type": "ARRAY", "items": number}, items)
 
 
 def test_broker_keeps_its_data_and_the_stand_in_comes_back(broker, mov, client):
