@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "cli/verbs.h"
+#include "plugin/inventory.h"
 #include "plugin/plugin.h"
 #include "run/host.h"
 #include "run/signals.h"
@@ -149,7 +150,10 @@ int verb_run(int argc, char **argv)
     signals_watch(signals, settings->host.grace_seconds * 1000);
     bool opened = plugins_open(settings, argv + optind, (size_t)(argc - optind), &plugins, &fault);
     signals_unwatch(signals);
-    if (opened && host_run(settings, &plugins, signals, log, &fault))
+    if (!opened)
+        goto out;
+    inventory_log(settings, &plugins, argc > optind, log);
+    if (host_run(settings, &plugins, signals, log, &fault))
         status = STATUS_OK;
 out:
     if (status != STATUS_OK)

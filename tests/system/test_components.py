@@ -70,7 +70,7 @@ def test_load_does_not_start_with_options_that_are_none(new_host, broker, mov, c
     host = new_host(broker, plugins=(LOAD,), conf=f"plugin load {{ {option} }}")
     assert host.run().status == 1
     name, bounds = option.split()[0], {"every_ms": "100 to 3600000", "at_least": "0 to 1000000000"}
-    assert name in host.console.splitlines()[0] and f"is not a number from {bounds[name]}\n" in host.console
+    assert name in host.console.splitlines()[1] and f"is not a number from {bounds[name]}\n" in host.console
 
 
 # --- guard ------------------------------------------------------------------------------------------------------------
@@ -125,4 +125,4 @@ def test_guard_leaves_others_alone(watched, mov, client):
 def test_guard_does_not_start_with_a_limit_that_is_none(new_host, broker, mov, client, limit):
     host = new_host(broker, plugins=(GUARD,), conf=f'plugin guard {{ limit = "{limit}" }}')
     assert host.run().status == 1
-    assert "limit" in host.console.splitlines()[0]
+    assert "limit" in host.console.splitlines()[1]

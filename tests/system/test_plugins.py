@@ -2,6 +2,7 @@
 """What becomes of plugins that are none, or that cannot be: one line that names the plugin, and exit 1."""
 
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -90,6 +91,33 @@ def test_owned_by_somebody_else(refuse):
     refuse("foreign.so", names=("foreign.so",), prepare=prepare)
 
 
+# --- which are loaded -------------------------------------------------------------------------------------------------
+
+
+LOADS, LEAVES = re.compile(r"loaded \S*/(\w+)\.so: component (\w+), version [\d.]+"), re.compile(r"did not load plugins/(\w+)\.so: (.*)")
+
+
+@pytest.mark.parametrize("conf, named, loaded, left", [
+    ("", (), {"echo": "c1_echo", "other": "c1_other"}, {}),
+    ("plugin echo { enabled = false }", (), {"other": "c1_other"}, {"echo": "the section `plugin echo` of plugins.conf disables it"}),
+    ("plugin other { }", (), {"other": "c1_other"}, {"echo": "plugins.conf enables other plugins, and has no section for it"}),
+    ('plugin it { path = "plugins/echo.so" }', (), {"echo": "c1_echo"},
+     {"other": "plugins.conf enables other plugins, and has no section for it"}),
+    ("plugin echo { }\nplugin other { enabled = no }", (), {"echo": "c1_echo"},
+     {"other": "the section `plugin other` of plugins.conf disables it"}),
+    ("plugin other { }", ("plugins/echo.so",), {"echo": "c1_echo"}, {}),
+])
+def test_the_log_names_what_is_loaded_and_what_a_section_excludes(new_host, broker, mov, client, conf, named, loaded, left):
+    host = new_host(broker, plugins=named, conf=conf)
+    os.mkdir(host.path("plugins"))
+    for path in (ECHO, plugin("other")):
+        shutil.copy(path, host.path("plugins"))
+    host.start().wait_healthy()
+    messages = [record.message for record in host.records()]
+    assert dict(match.groups() for match in map(LOADS.fullmatch, messages) if match) == loaded
+    assert dict(match.groups() for match in map(LEAVES.fullmatch, messages) if match) == left
+
+
 # --- descriptors ------------------------------------------------------------------------------------------------------
 
 
@@ -119,11 +147,12 @@ def test_no_registered_channel(refuse):
 
 
 def test_start_fails(new_host, broker, client):
-    """Only the plugin itself may have said something before the host's one line."""
+    """Before the host's last line, the console shows what is loaded and what the plugin itself logs."""
     host = new_host(broker, plugins=(plugin("start_fails"),))
     result = host.run()
     *before, last = result.stderr.splitlines()
     assert result.status == 1 and last.startswith("valawai-host: ") and "start_fails.so" in last
+    assert re.search(r"host: loaded \S*/start_fails\.so", before.pop(0))
     assert all("c1_start_fails: the model file is missing" in line for line in before)
     assert "the model file is missing" in host.log()
 
