@@ -410,32 +410,53 @@ bool connection_flush(struct connection *connection, struct fault *fault)
     return true;
 }
 
-static bool publish_by_library(struct connection *connection, amqp_channel_t channel, const char *topic,
-                               amqp_bytes_t body, bool persistent, bool mandatory, struct fault *fault)
+size_t connection_properties_max(const struct connection *connection)
 {
-    amqp_basic_properties_t properties = {
+    return (size_t)amqp_get_frame_max(connection->state) - WIRE_FRAME_COST - WIRE_HEADER_COST;
+}
+
+static bool publish_by_library(struct connection *connection, amqp_channel_t channel,
+                               const struct wire_message *message, struct fault *fault)
+{
+    amqp_basic_properties_t common = {
         ._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG,
         .content_type = amqp_cstring_bytes("application/json"),
-        .delivery_mode = persistent ? AMQP_DELIVERY_PERSISTENT : AMQP_DELIVERY_NONPERSISTENT,
+        .delivery_mode = message->persistent ? AMQP_DELIVERY_PERSISTENT : AMQP_DELIVERY_NONPERSISTENT,
     };
-    int status = amqp_basic_publish(connection->state, channel, amqp_empty_bytes, amqp_cstring_bytes(topic), mandatory,
-                                    0, &properties, body);
+    amqp_basic_properties_t *properties = &common;
+    amqp_pool_t pool;
+    init_amqp_pool(&pool, 4096);
+    int status = AMQP_STATUS_OK;
+    if (message->properties.len > 0) {
+        void *decoded = NULL;
+        status = amqp_decode_properties(
+            AMQP_BASIC_CLASS, &pool,
+            (amqp_bytes_t){.len = message->properties.len, .bytes = (void *)(uintptr_t)message->properties.at},
+            &decoded);
+        properties = decoded;
+    }
+    if (status == AMQP_STATUS_OK)
+        status = amqp_basic_publish(connection->state, channel, amqp_empty_bytes, amqp_cstring_bytes(message->topic),
+                                    message->mandatory, 0, properties,
+                                    (amqp_bytes_t){.len = message->len, .bytes = (void *)(uintptr_t)message->body});
+    empty_amqp_pool(&pool);
     return status == AMQP_STATUS_OK || lost(connection, fault, "publish", status);
 }
 
 /* The library keeps nothing back on a connection without TLS, so what is written past it comes between its own frames,
  * never into one. A TLS session is the library's alone. */
-bool connection_publish(struct connection *connection, amqp_channel_t channel, const char *topic, const void *body,
-                        size_t len, bool persistent, bool mandatory, struct fault *fault)
+bool connection_publish(struct connection *connection, amqp_channel_t channel, const struct wire_message *message,
+                        struct fault *fault)
 {
-    const char *at = body;
+    const char *at = message->body;
     size_t most = (size_t)amqp_get_frame_max(connection->state) - WIRE_FRAME_COST;
+    if (message->properties.len > connection_properties_max(connection))
+        return fault_set(fault, "%s: %zu bytes of properties are more than a frame holds", message->topic,
+                         message->properties.len);
     if (connection->broker->tls)
-        return publish_by_library(connection, channel, topic,
-                                  (amqp_bytes_t){.len = len, .bytes = (void *)(uintptr_t)body}, persistent, mandatory,
-                                  fault);
-    wire_publish(&connection->out, channel, topic, persistent, mandatory, len);
-    for (size_t left = len, part; left > 0; left -= part, at += part) {
+        return publish_by_library(connection, channel, message, fault);
+    wire_publish(&connection->out, channel, message);
+    for (size_t left = message->len, part; left > 0; left -= part, at += part) {
         part = left < most ? left : most;
         wire_body(&connection->out, channel, at, part);
         if (connection->out.len >= FLUSH_BYTES && !connection_flush(connection, fault))

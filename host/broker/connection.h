@@ -17,6 +17,7 @@
 
 #include "base/backoff.h"
 #include "base/fault.h"
+#include "broker/wire.h"
 #include "settings/settings.h"
 
 /* Where the broker is and who we are there. All pointers have to outlive the connection. */
@@ -98,11 +99,13 @@ bool connection_violated(struct connection *connection, struct fault *fault, con
 bool connection_send(struct connection *connection, amqp_channel_t channel, amqp_method_number_t id, void *method,
                      struct fault *fault) __attribute__((warn_unused_result));
 
-/* Puts a publication behind what is to be sent. It leaves with connection_flush() at the latest; the bytes are not
- * needed any more after the return. */
-bool connection_publish(struct connection *connection, amqp_channel_t channel, const char *topic, const void *body,
-                        size_t len, bool persistent, bool mandatory, struct fault *fault)
-    __attribute__((warn_unused_result));
+/* Puts a publication behind what is to be sent. It leaves with connection_flush() at the latest; the message and its
+ * bytes are not needed any more after the return. */
+bool connection_publish(struct connection *connection, amqp_channel_t channel, const struct wire_message *message,
+                        struct fault *fault) __attribute__((warn_unused_result));
+
+/* The most bytes of properties that a publication may have on this connection. */
+size_t connection_properties_max(const struct connection *connection);
 bool connection_flush(struct connection *connection, struct fault *fault) __attribute__((warn_unused_result));
 
 /* What a channel.close says; code may be NULL. Answers it, too. */

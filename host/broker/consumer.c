@@ -354,10 +354,21 @@ static bool delivery_complete(struct consumer *consumer, struct channel *channel
     return true;
 }
 
-static bool on_header(struct consumer *consumer, struct channel *channel, uint64_t size, struct fault *fault)
+/* Worth keeping, and sound. */
+static struct properties properties_of(const amqp_frame_t *frame)
 {
+    const amqp_bytes_t raw = frame->payload.properties.raw;
+    struct properties properties = {raw.bytes, raw.len};
+    bool kept = !properties_are_plain(properties) && properties_are_sound(properties);
+    return kept ? properties : (struct properties){0};
+}
+
+static bool on_header(struct consumer *consumer, struct channel *channel, const amqp_frame_t *frame,
+                      struct fault *fault)
+{
+    uint64_t size = frame->payload.properties.body_size;
     bool refused = size > consumer->options.message_max_bytes;
-    struct delivery *delivery = delivery_new(refused ? 0 : size);
+    struct delivery *delivery = delivery_with(refused ? 0 : size, properties_of(frame));
     delivery->from = channel->subscription;
     delivery->tag = channel->announced.tag;
     delivery->epoch = (uint32_t)atomic_load(&channel->subscription->epoch);
@@ -514,7 +525,7 @@ static bool on_frame(struct consumer *consumer, const amqp_frame_t *frame, struc
     }
     /* What was not announced is the rest of a delivery that is void. */
     if (frame->frame_type == AMQP_FRAME_HEADER)
-        return !channel->announced.is || on_header(consumer, channel, frame->payload.properties.body_size, fault);
+        return !channel->announced.is || on_header(consumer, channel, frame, fault);
     return channel->incoming == NULL || on_body(consumer, channel, frame->payload.body_fragment, fault);
 }
 

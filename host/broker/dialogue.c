@@ -299,8 +299,8 @@ bool dialogue_consume(struct dialogue *dialogue, const char *topic, uint16_t pre
  * it was published before we said so. */
 static bool probe(struct dialogue *dialogue, struct fault *fault)
 {
-    if (!connection_publish(dialogue->connection, CHANNEL, dialogue->queue, "{}", 2, false, false, fault) ||
-        !await(dialogue, &dialogue->probed, fault))
+    const struct wire_message empty = {.topic = dialogue->queue, .body = "{}", .len = 2};
+    if (!connection_publish(dialogue->connection, CHANNEL, &empty, fault) || !await(dialogue, &dialogue->probed, fault))
         return false;
     return dialogue->traced || fault_set(fault,
                                          "tracing is off at %s; `rabbitmqctl trace_on -p %s` on that node turns it on, "
@@ -356,7 +356,9 @@ bool dialogue_publish(struct dialogue *dialogue, const char *topic, const char *
 {
     dialogue->published++;
     dialogue->unconfirmed++;
-    return connection_publish(dialogue->connection, CHANNEL, topic, body, len, true, true, fault);
+    const struct wire_message message = {
+        .topic = topic, .body = body, .len = len, .persistent = true, .mandatory = true};
+    return connection_publish(dialogue->connection, CHANNEL, &message, fault);
 }
 
 /* ---- beginning and end ---- */

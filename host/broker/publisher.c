@@ -315,8 +315,15 @@ static bool read_frames(struct publisher *publisher, struct fault *fault)
 
 static bool send_one(struct publisher *publisher, const struct publication *publication, struct fault *fault)
 {
-    return connection_publish(publisher->connection, DATA_CHANNEL, publication->topic, publication->body,
-                              publication->len, publication->persistent, true, fault);
+    const struct wire_message message = {
+        .topic = publication->topic,
+        .body = publication->body,
+        .len = publication->len,
+        .properties = publication->properties,
+        .persistent = publication->persistent,
+        .mandatory = true,
+    };
+    return connection_publish(publisher->connection, DATA_CHANNEL, &message, fault);
 }
 
 static bool cause_is_gone(const struct publication *publication)
@@ -337,6 +344,14 @@ static bool send_waiting(struct publisher *publisher, struct fault *fault)
         }
         if (cause_is_gone(publication)) {
             settle(publisher, publication, OUTCOME_CONFIRMED); /* nobody waits for it: the cause comes again */
+            continue;
+        }
+        if (publication->properties.len > connection_properties_max(publisher->connection)) {
+            log_error(publisher->options.log, "host",
+                      "%s: a publication has %zu bytes of properties; this broker's frames hold %zu",
+                      publication->topic, publication->properties.len,
+                      connection_properties_max(publisher->connection));
+            settle(publisher, publication, OUTCOME_REFUSED);
             continue;
         }
         confirms_put(&publisher->confirms,
@@ -381,7 +396,8 @@ static bool send_records(struct publisher *publisher, struct fault *fault)
          at += len) {
         memcpy(&len, at, sizeof len);
         at += sizeof len;
-        alive = connection_publish(publisher->connection, RECORD_CHANNEL, RECORD_TOPIC, at, len, false, false, fault);
+        const struct wire_message record = {.topic = RECORD_TOPIC, .body = at, .len = len};
+        alive = connection_publish(publisher->connection, RECORD_CHANNEL, &record, fault);
     }
     if (publisher->sending.room > RECORDS_KEPT_BYTES)
         text_free(&publisher->sending);

@@ -16,6 +16,7 @@
 
 static const char content_type[] = "application/json";
 #define CONTENT_TYPE_LEN (sizeof content_type - 1)
+#define COMMON_PROPERTIES_LEN (2 + 1 + CONTENT_TYPE_LEN + 1) /* flags, the type with its length, the mode */
 
 static char *put_16(char *at, unsigned value)
 {
@@ -42,11 +43,20 @@ static char *put_head(char *at, char type, uint16_t channel, size_t len)
     return put_32(put_16(at, channel), (uint32_t)len);
 }
 
-void wire_publish(struct text *out, uint16_t channel, const char *topic, bool persistent, bool mandatory, uint64_t len)
+static char *put_common_properties(char *at, bool persistent)
 {
-    size_t topic_len = strnlen(topic, 255);
+    at = put_16(at, HAS_CONTENT_TYPE | HAS_DELIVERY_MODE);
+    at = put_short_text(at, content_type, CONTENT_TYPE_LEN);
+    *at++ = persistent ? PERSISTENT : TRANSIENT;
+    return at;
+}
+
+void wire_publish(struct text *out, uint16_t channel, const struct wire_message *message)
+{
+    const struct properties *properties = &message->properties;
+    size_t topic_len = strnlen(message->topic, 255);
     size_t method = 2 + 2 + 2 + 1 + 1 + topic_len + 1;
-    size_t header = 2 + 2 + 8 + 2 + 1 + CONTENT_TYPE_LEN + 1;
+    size_t header = WIRE_HEADER_COST + (properties->len > 0 ? properties->len : COMMON_PROPERTIES_LEN);
     text_reserve(out, method + header + 2 * (size_t)WIRE_FRAME_COST);
     char *at = out->at + out->len;
 
@@ -54,16 +64,20 @@ void wire_publish(struct text *out, uint16_t channel, const char *topic, bool pe
     at = put_16(put_16(at, CLASS_BASIC), METHOD_PUBLISH);
     at = put_16(at, 0); /* reserved */
     *at++ = 0;          /* the default exchange has no name */
-    at = put_short_text(at, topic, topic_len);
-    *at++ = mandatory ? MANDATORY : 0;
+    at = put_short_text(at, message->topic, topic_len);
+    *at++ = message->mandatory ? MANDATORY : 0;
     *at++ = FRAME_END;
 
+    uint64_t len = message->len;
     at = put_head(at, TYPE_HEADER, channel, header);
     at = put_16(put_16(at, CLASS_BASIC), 0);
     at = put_32(put_32(at, (uint32_t)(len >> 32)), (uint32_t)len);
-    at = put_16(at, HAS_CONTENT_TYPE | HAS_DELIVERY_MODE);
-    at = put_short_text(at, content_type, CONTENT_TYPE_LEN);
-    *at++ = persistent ? PERSISTENT : TRANSIENT;
+    if (properties->len > 0) {
+        memcpy(at, properties->at, properties->len);
+        at += properties->len;
+    } else {
+        at = put_common_properties(at, message->persistent);
+    }
     *at++ = FRAME_END;
     out->len = (size_t)(at - out->at);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * wire: what AMQP 0-9-1 wants to see on the wire of a publication. rabbitmq-c sends a message's frames one by one,
- * three system calls each, and has no way to join them; here they are written into memory, so that many messages leave
- * with one call. Only this: everything else is said by rabbitmq-c. */
+ * wire: the frames of a publication in AMQP 0-9-1. rabbitmq-c sends the frames of a message one by one, with three
+ * system calls each, and cannot join them. Here they are written into memory, so that many messages leave with one
+ * call. rabbitmq-c says everything else. */
 #ifndef BROKER_WIRE_H
 #define BROKER_WIRE_H
 
@@ -10,13 +10,24 @@
 #include <stdint.h>
 
 #include "base/text.h"
+#include "message/properties.h"
 
-/* A basic.publish to the default exchange, of a JSON body of len bytes, without its body. topic: at most 255 bytes. */
-void wire_publish(struct text *out, uint16_t channel, const char *topic, bool persistent, bool mandatory, uint64_t len);
+#define WIRE_FRAME_COST 8   /* bytes that a frame adds to its content */
+#define WIRE_HEADER_COST 12 /* bytes that a header frame adds to the properties, beside WIRE_FRAME_COST */
 
-/* The body, or a part of it: frame_max - 8 bytes at most. */
+/* A publication to the default exchange. */
+struct wire_message {
+    const char *topic; /* at most 255 bytes */
+    const char *body;  /* JSON */
+    size_t len;
+    struct properties properties; /* length 0: application/json, and a delivery mode by persistent */
+    bool persistent, mandatory;
+};
+
+/* Its basic.publish and its header. The properties have to fit into a frame. */
+void wire_publish(struct text *out, uint16_t channel, const struct wire_message *message);
+
+/* The body, or a part of it: frame_max - WIRE_FRAME_COST bytes at most. */
 void wire_body(struct text *out, uint16_t channel, const char *part, size_t len);
-
-#define WIRE_FRAME_COST 8 /* bytes that a frame adds to a part */
 
 #endif

@@ -1,28 +1,74 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "message/message.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 
-struct delivery *delivery_new(size_t len)
+struct delivery *delivery_with(size_t len, struct properties properties)
 {
-    struct delivery *delivery = memory_take(sizeof *delivery + len + 1);
+    struct delivery *delivery = memory_take(sizeof *delivery + len + 1 + properties.len);
     memset(delivery, 0, sizeof *delivery);
     delivery->len = len;
     delivery->body[len] = '\0';
+    if (properties.len > 0) {
+        delivery->properties = (struct properties){delivery->body + len + 1, properties.len};
+        memcpy(delivery->body + len + 1, properties.at, properties.len);
+    }
     return delivery;
 }
 
-struct publication *publication_new(const char *topic, const char *body, size_t len)
+struct delivery *delivery_new(size_t len)
+{
+    return delivery_with(len, (struct properties){0});
+}
+
+struct publication *publication_with(const char *topic, const char *body, size_t len, struct properties properties)
 {
     size_t topic_size = strlen(topic) + 1;
-    struct publication *publication = memory_take(sizeof *publication + len + 1 + topic_size);
+    struct publication *publication = memory_take(sizeof *publication + len + 1 + topic_size + properties.len);
     memset(publication, 0, sizeof *publication);
     publication->len = len;
     memcpy(publication->body, body, len);
     publication->body[len] = '\0';
     publication->topic = publication->body + len + 1;
     memcpy(publication->topic, topic, topic_size);
+    if (properties.len > 0) {
+        char *at = publication->topic + topic_size;
+        memcpy(at, properties.at, properties.len);
+        publication->properties = (struct properties){at, properties.len};
+    }
     return publication;
+}
+
+struct publication *publication_new(const char *topic, const char *body, size_t len)
+{
+    return publication_with(topic, body, len, (struct properties){0});
+}
+
+struct publication *publication_trace(struct publication *publication, struct properties cause)
+{
+    if (!properties_want_trace(publication->properties, cause))
+        return publication;
+    struct draft draft;
+    struct text list = {0};
+    struct publication *traced = publication;
+    draft_begin(&draft, publication->properties);
+    draft_trace(&draft, cause);
+    if (draft_put(&draft, &list, NULL)) { /* otherwise there is no room for it: the message matters more */
+        const struct properties properties = {list.at, list.len};
+        traced = publication_with(publication->topic, publication->body, publication->len, properties);
+        traced->account = publication->account;
+        traced->cause = publication->cause;
+        traced->persistent = publication->persistent;
+        traced->waits = publication->waits;
+        traced->report = publication->report;
+        traced->kind = publication->kind;
+        traced->owner = publication->owner;
+        free(publication);
+    }
+    text_free(&list);
+    draft_free(&draft);
+    return traced;
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/queue.h"
+#include "message/properties.h"
 
 enum subscription_kind {
     /* A plugin's topic: declared, consumed. At first messages come one at a time while they are redelivered ones, so
@@ -55,8 +56,9 @@ struct delivery {
     uint32_t unconfirmed; /* publications that wait for their confirmation; the publisher's thread counts down */
     enum settlement settlement;
 
+    struct properties properties; /* length 0: nothing beyond what every message has */
     size_t len;
-    char body[]; /* len bytes and a '\0' */
+    char body[]; /* len bytes and a '\0'; the properties lie behind them */
 };
 
 /* True if the broker has taken the delivery back, because its AMQP channel is gone: it will come again. */
@@ -91,12 +93,21 @@ struct publication {
     int64_t retry_at;  /* the publisher's */
     enum outcome outcome;
 
-    char *topic; /* in the same allocation, behind the body */
+    /* In the same allocation, behind the body: */
+    char *topic;
+    struct properties properties; /* length 0: application/json, and as persistent says */
     size_t len;
     char body[];
 };
 
+/* One allocation each, which free() gives back. Properties are copied. */
 struct delivery *delivery_new(size_t len);
+struct delivery *delivery_with(size_t len, struct properties properties);
 struct publication *publication_new(const char *topic, const char *body, size_t len);
+struct publication *publication_with(const char *topic, const char *body, size_t len, struct properties properties);
+
+/* The publication, or another in its place (the first is freed then), with the trace of its cause: traceparent and
+ * tracestate, unless it has a traceparent. */
+struct publication *publication_trace(struct publication *publication, struct properties cause);
 
 #endif

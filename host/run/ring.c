@@ -26,6 +26,14 @@ void ring_deliver(struct ring *ring, struct list *deliveries)
         executor_put(executor, &batch);
 }
 
+static void pass_trace(struct list *publications, struct properties cause)
+{
+    struct list traced = {0};
+    for (struct node *node; (node = list_take(publications)) != NULL;)
+        list_put(&traced, &publication_trace((struct publication *)node, cause)->node);
+    *publications = traced;
+}
+
 /* handle -> publish, or at once -> settle [executor's thread] */
 static void on_handled(void *context, struct delivery *delivery, struct list *publications)
 {
@@ -37,6 +45,8 @@ static void on_handled(void *context, struct delivery *delivery, struct list *pu
         transport->settle(transport->context, &done);
         return;
     }
+    if (delivery->properties.len > 0)
+        pass_trace(publications, delivery->properties);
     for (struct node *node = publications->head; node != NULL; node = node->next) {
         ((struct publication *)node)->cause = delivery;
         delivery->unconfirmed++;

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 
+import pika
 import pytest
 
 from broker import Broker, free_port, wait_until
@@ -85,6 +86,12 @@ def test_echo_over_tls_and_a_ca_that_is_not_ours(new_host, tls_broker, pki):
         bodies = [{"content": "x" * size} for size in (1, 16000, 16384, 300000, 3)]
         client.publish(received(), *bodies)
         assert [json.loads(body) for body in client.collect(published(), len(bodies), 20)] == bodies
+        traced = pika.BasicProperties(content_type="application/json", message_id="m", headers={"traceparent": "00-1-2-01"})
+        client.channel.basic_publish("", received(), b'{"content":"traced"}', traced, mandatory=True)
+        (properties, body), = client.collect_messages(published(), 1, 20)
+        assert json.loads(body) == {"content": "traced"}
+        assert properties.headers == {"traceparent": "00-1-2-01"}
+        assert properties.content_type == "application/json" and properties.delivery_mode == 2
         assert host.stop() == 0
         assert len(mov.unregistered) == 1
     one_line(new_host(env=environment(broker, pki, ca="other_ca")).run(), "localhost", "TLS")

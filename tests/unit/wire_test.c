@@ -40,7 +40,8 @@ static const unsigned char *frame(const unsigned char *at, unsigned type, unsign
 static void as_rabbitmq_c(const char *topic, bool persistent, bool mandatory, uint64_t len)
 {
     struct text out = {0};
-    wire_publish(&out, 513, topic, persistent, mandatory, len);
+    const struct wire_message message = {.topic = topic, .len = len, .persistent = persistent, .mandatory = mandatory};
+    wire_publish(&out, 513, &message);
     amqp_bytes_t method, header;
     const unsigned char *at = frame(bytes_of(&out), AMQP_FRAME_METHOD, 513, &method);
     at = frame(at, AMQP_FRAME_HEADER, 513, &header);
@@ -84,6 +85,25 @@ static void publications(void **state)
     as_rabbitmq_c(longest, false, true, UINT32_MAX);
 }
 
+/* The bytes of a message that has properties of its own leave as they came. */
+static void properties(void **state)
+{
+    UNUSED(state);
+    static const char list[] = {0x08, 0x00, 3, 'm', '-', '1'};
+    const struct wire_message message = {
+        .topic = "t", .len = 2, .properties = {list, sizeof list}, .persistent = true, .mandatory = true};
+    struct text out = {0};
+    wire_publish(&out, 1, &message);
+    amqp_bytes_t method, header;
+    const unsigned char *at = frame(bytes_of(&out), AMQP_FRAME_METHOD, 1, &method);
+    at = frame(at, AMQP_FRAME_HEADER, 1, &header);
+    assert_ptr_equal(at, bytes_of(&out) + out.len);
+    assert_int_equal(header.len, WIRE_HEADER_COST + sizeof list);
+    assert_int_equal(read_32((unsigned char *)header.bytes + 8), 2);
+    assert_memory_equal((char *)header.bytes + WIRE_HEADER_COST, list, sizeof list);
+    text_free(&out);
+}
+
 static void bodies(void **state)
 {
     UNUSED(state);
@@ -108,6 +128,7 @@ static void bodies(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(publications), cmocka_unit_test(bodies)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(publications), cmocka_unit_test(properties),
+                                       cmocka_unit_test(bodies)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
