@@ -48,7 +48,7 @@ static bool print_contract(const struct contract *contract, const char *version,
     return good && contract_errors(contract) == 0;
 }
 
-static bool check_plugin(const char *path, bool strict)
+static bool check_plugin(const char *path, bool strict, const struct settings *settings)
 {
     struct plugin *plugin = NULL;
     struct fault fault;
@@ -59,6 +59,11 @@ static bool check_plugin(const char *path, bool strict)
     printf("  %-10s %u.%u\n", "ABI", plugin->entry.abi_major, plugin->entry.abi_minor);
     bool good = print_contract(plugin->contract, plugin->entry.version, strict);
     if (contract_errors(plugin->contract) == 0 && !plugin_judge(plugin, &fault)) {
+        printf("  %-10s %s\n", "error", fault.text);
+        good = false;
+    }
+    bool mentioned = settings != NULL && settings_section(settings, path) != NULL;
+    if (good && mentioned && !plugin_configure(plugin, settings, &fault)) {
         printf("  %-10s %s\n", "error", fault.text);
         good = false;
     }
@@ -101,21 +106,35 @@ static bool is_plugin(const char *path)
 
 int verb_check(int argc, char **argv)
 {
-    static const struct option options[] = {{"strict", no_argument, NULL, LONG_ONLY}, {0}};
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"strict", no_argument, NULL, LONG_ONLY}, {0}};
     bool strict = false, all_good = true;
+    const char *config = NULL;
+    struct settings *settings = NULL;
+    struct fault fault;
     opterr = 0;
-    for (int option; (option = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
-        if (option != LONG_ONLY)
+    for (int option; (option = getopt_long(argc, argv, ":c:", options, NULL)) != -1;) {
+        if (option == 'c')
+            config = optarg;
+        else if (option == LONG_ONLY)
+            strict = true;
+        else
             return usage_option("check", option, options, argv);
-        strict = true;
     }
     if (optind == argc)
         return usage("check: a plugin or an AsyncAPI document is wanted", NULL);
+    if (config == NULL && access("plugins.conf", F_OK) == 0)
+        config = "plugins.conf";
+    if (config != NULL && !settings_read(config, &settings, &fault)) {
+        printf("%s\n", fault.text);
+        all_good = false;
+    }
     for (int i = optind; i < argc; i++) {
         printf("%s\n", argv[i]);
-        bool good = is_plugin(argv[i]) ? check_plugin(argv[i], strict) : check_document(argv[i], strict);
+        bool good = is_plugin(argv[i]) ? check_plugin(argv[i], strict, settings) : check_document(argv[i], strict);
         printf("  %s\n", good ? "good" : "not good");
         all_good = all_good && good;
     }
+    settings_free(settings);
     return finish(all_good);
 }

@@ -243,6 +243,7 @@ struct contract *contract_build(const char *text, size_t length, bool of_compone
     read_info(contract, root);
     contract_check_refs(contract);
     contract_read_topics(contract);
+    contract_read_options(contract);
     contract_check_schemas(contract);
     if (of_component) {
         contract_check_names(contract);

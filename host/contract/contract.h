@@ -50,6 +50,16 @@ const char *contract_version(const struct contract *contract); /* "1.0.0" */
 const char *contract_title(const struct contract *contract);
 const char *contract_registered(const struct contract *contract); /* the topic of the MOV's notification */
 
+/* --- the options of the plugin, as x-options declares them --- */
+
+/* A JSON object with a schema for each option; NULL: the document declares none. Not to be changed. */
+struct json_object *contract_options(const struct contract *contract);
+/* The schema of one, behind its $refs; NULL: there is none. */
+struct json_object *contract_option(const struct contract *contract, const char *key);
+/* Whether the values of all options are as declared; the reason as of schema_check(). Only with contract_options(). */
+bool contract_check_options(const struct contract *contract, struct json_object *values, char *reason, size_t size)
+    __attribute__((warn_unused_result));
+
 /* --- topics --- */
 
 size_t contract_topics(const struct contract *contract);

@@ -35,6 +35,8 @@ struct contract {
     const char *version;
     const char *title;
     const char *registered;
+    struct json_object *options;         /* the properties of x-options; NULL: there is none */
+    const struct schema *options_schema; /* of all options together */
     struct contract_topic *topics;
     size_t topic_count;
     struct finding *findings;
@@ -64,6 +66,11 @@ const char *string_member(struct json_object *object, const char *key);         
 /* What an object means after all its $refs are followed; NULL if they lead nowhere, or in a circle. How many there were
  * goes to `hops`, which may be NULL. */
 struct json_object *contract_follow(const struct contract *contract, struct json_object *object, unsigned *hops);
+
+/* --- options.c --- */
+
+/* Reads x-options. */
+void contract_read_options(struct contract *contract);
 
 /* --- contract_topics.c --- */
 

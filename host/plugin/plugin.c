@@ -236,9 +236,19 @@ void plugin_free(struct plugin *plugin)
 {
     if (plugin == NULL)
         return;
+    options_free(plugin->options);
     contract_free(plugin->contract);
     free(plugin->path);
     free(plugin);
+}
+
+bool plugin_configure(struct plugin *plugin, const struct settings *settings, struct fault *fault)
+{
+    plugin->section = settings_section(settings, plugin->path);
+    if (plugin->section != NULL && plugin->section->threads > 1 && !(plugin->entry.flags & VALAWAI_THREAD_SAFE))
+        return fault_set(fault, "plugins.conf gives it %ld threads, but the plugin does not set VALAWAI_THREAD_SAFE",
+                         plugin->section->threads);
+    return options_read(plugin->contract, plugin->file, plugin->section, &plugin->options, fault);
 }
 
 static bool is_loaded(const struct plugins *plugins, const char *path)
@@ -278,14 +288,9 @@ static bool add(const struct settings *settings, struct plugins *plugins, const 
         plugin_free(plugin);
         return false;
     }
-    plugin->section = settings_section(settings, path);
-    if (plugin->section != NULL && plugin->section->threads > 1 && !(plugin->entry.flags & VALAWAI_THREAD_SAFE)) {
-        fault_set(fault,
-                  "%s: plugins.conf gives it %ld threads, and it does not say that it is safe for several "
-                  "(VALAWAI_THREAD_SAFE)",
-                  path, plugin->section->threads);
+    if (!plugin_configure(plugin, settings, fault)) {
         plugin_free(plugin);
-        return false;
+        return fault_prefix(fault, "%s", path);
     }
     plugins->at = memory_resize(plugins->at, (plugins->count + 1) * sizeof(struct plugin *));
     plugins->at[plugins->count++] = plugin;
@@ -321,6 +326,28 @@ static bool add_directory(const struct settings *settings, struct plugins *plugi
     return added;
 }
 
+/* A variable that sets no option of any plugin, though its name begins like that of one, is a slip. */
+static bool check_environment(const struct plugins *plugins, struct fault *fault)
+{
+    bool good = true;
+    for (char **variable = environ; good && *variable != NULL; variable++) {
+        if (strncmp(*variable, OPTION_VARIABLE, strlen(OPTION_VARIABLE)) != 0)
+            continue;
+        char *name = memory_format("%.*s", (int)strcspn(*variable, "="), *variable), *suggestion = NULL;
+        bool claimed = false;
+        for (size_t i = 0; i < plugins->count; i++)
+            claimed = claimed || options_claim(plugins->at[i]->contract, plugins->at[i]->file, name);
+        for (size_t i = 0; !claimed && suggestion == NULL && i < plugins->count; i++)
+            suggestion = options_suggest(plugins->at[i]->contract, plugins->at[i]->file, name);
+        good = suggestion == NULL ||
+               fault_set(fault, "%s: no plugin has such an option%s%s%s", name,
+                         suggestion[0] != '\0' ? "; did you mean " : "", suggestion, suggestion[0] != '\0' ? "?" : "");
+        free(suggestion);
+        free(name);
+    }
+    return good;
+}
+
 bool plugins_open(const struct settings *settings, char *const *paths, size_t path_count, struct plugins *plugins,
                   struct fault *fault)
 {
@@ -335,6 +362,7 @@ bool plugins_open(const struct settings *settings, char *const *paths, size_t pa
     }
     if (added && !any)
         added = add_directory(settings, plugins, fault);
+    added = added && check_environment(plugins, fault);
     if (!added)
         plugins_free(plugins);
     return added;

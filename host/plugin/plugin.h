@@ -11,6 +11,7 @@
 
 #include "base/fault.h"
 #include "contract/contract.h"
+#include "plugin/options.h"
 #include "settings/settings.h"
 
 struct plugin {
@@ -20,7 +21,8 @@ struct plugin {
     size_t topic_count;
     struct contract *contract;
     const char *name, *type, *registered; /* of the contract: c1_echo, C1, the topic of the MOV's answer */
-    const struct plugin_section *section; /* NULL: plugins.conf says nothing of it */
+    const struct plugin_section *section; /* NULL: plugins.conf does not mention it */
+    struct options *options;              /* with the section */
 };
 
 /* Checks and opens one plugin. Runs none of its functions. */
@@ -30,6 +32,10 @@ void plugin_free(struct plugin *plugin);
 /* The two halves of plugin_open(): what can be read of it at all, and whether document and topics are good. */
 bool plugin_inspect(const char *path, struct plugin **plugin, struct fault *fault) __attribute__((warn_unused_result));
 bool plugin_judge(struct plugin *plugin, struct fault *fault) __attribute__((warn_unused_result));
+
+/* Gives it its section of plugins.conf, and reads its options from there and the environment. */
+bool plugin_configure(struct plugin *plugin, const struct settings *settings, struct fault *fault)
+    __attribute__((warn_unused_result));
 
 struct plugins {
     struct plugin **at;

@@ -203,11 +203,12 @@ static void serve_log_text(const struct valawai_host *host, int level, const cha
 
 static const char *serve_option(const struct valawai_host *host, const char *key)
 {
-    const struct plugin_section *section = services_of(host)->options.plugin->section;
-    for (size_t i = 0; section != NULL && i < section->option_count; i++)
-        if (strcmp(section->options[i].key, key) == 0)
-            return section->options[i].value;
-    return NULL;
+    return options_text(services_of(host)->options.plugin->options, key);
+}
+
+static struct json_object *serve_options(const struct valawai_host *host)
+{
+    return options_json(services_of(host)->options.plugin->options);
 }
 
 /* A publication that is not made is the plugin's to know and the reader of the log's, too. */
@@ -745,6 +746,12 @@ static const char *gone_option(const struct valawai_host *host, const char *key)
     return NULL;
 }
 
+static struct json_object *gone_options(const struct valawai_host *host)
+{
+    (void)host;
+    return NULL;
+}
+
 static int gone_publish(const struct valawai_host *host, const char *topic, const char *body, size_t len)
 {
     (void)host, (void)topic, (void)body, (void)len;
@@ -807,6 +814,7 @@ static const struct valawai_host gone = {
     .abi_minor = VALAWAI_ABI_MINOR,
     .log = gone_log,
     .option = gone_option,
+    .options = gone_options,
     .publish = gone_publish,
     .json = gone_json,
     .explain = gone_explain,
@@ -833,6 +841,7 @@ struct services *services_new(const struct services_options *options)
         .impl = services,
         .log = serve_log,
         .option = serve_option,
+        .options = serve_options,
         .publish = serve_publish,
         .json = serve_json,
         .explain = serve_explain,

@@ -133,9 +133,16 @@ struct valawai_host {
     void (*log)(const struct valawai_host *host, int level, const char *file, int line, const char *payload,
                 const char *format, ...) __attribute__((format(printf, 6, 7)));
 
-    /* Returns the value of `key = value` in this plugin's section of plugins.conf, or NULL. Owned by the host, valid
+    /* Returns the value of an option as text, or NULL. If the AsyncAPI document declares options (`x-options`, a schema
+     * with a property for each), the value is checked and comes from the environment
+     * (VALAWAI_OPTION_<PLUGIN>_<KEY>, or the file that …_FILE names), from this plugin's section of plugins.conf, or
+     * from the default, in this order. Otherwise it is the unchecked text of plugins.conf. Owned by the host, valid
      * until stop returns. [any-thread] */
     const char *(*option)(const struct valawai_host *host, const char *key);
+
+    /* Returns all options as a json-c object, with the types that the schema gives them. Owned by the host, valid until
+     * stop returns. Read it, do not change it, and take no reference: json-c does not lock. [any-thread] */
+    struct json_object *(*options)(const struct valawai_host *host);
 
     /* Publishes one JSON object on a topic: persistent, and confirmed by the broker. The bytes are copied.
      * In a handler: the publication leaves when the handler returns VALAWAI_DONE and is dropped with every other

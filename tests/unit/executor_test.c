@@ -553,13 +553,17 @@ static void what_a_handler_sees(void **state)
 static void options_of_the_section(void **state)
 {
     UNUSED(state);
+    struct fault fault;
+    struct json_object *value = NULL;
+    assert_true(options_read(contract, "unit.so", &section, &plugin.options, &fault));
     begin(1);
-    assert_null(host->option(host, "greeting")); /* no section speaks of it */
-    plugin.section = &section;
     assert_string_equal(host->option(host, "greeting"), "hello");
     assert_string_equal(host->option(host, "empty"), "");
     assert_null(host->option(host, "absent"));
     assert_null(host->option(host, ""));
+    assert_true(json_object_object_get_ex(host->options(host), "greeting", &value));
+    assert_string_equal(json_object_get_string(value), "hello");
+    options_free(plugin.options);
 }
 
 /* ---- another try ---- */
