@@ -1,40 +1,51 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A record is formatted by the thread that writes it and goes into the queues of console and file (base/sink.c), which
+ * keeps it in order and costs no system call. What may block, a full pipe or a disk that hangs, blocks a thread that
+ * does nothing else. */
 #include "base/log.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/backoff.h"
+#include "base/logfile.h"
 #include "base/memory.h"
+#include "base/sink.h"
 #include "base/text.h"
 
-#define REOPEN_MS 5000 /* between attempts to open a file that could not be opened */
+#define CRASH_MS 300  /* that a process which crashes waits for its last records */
+#define CLOSE_MS 1000 /* the same at its regular end */
+
+struct clock {
+    time_t second; /* that the text shows */
+    char text[32]; /* "2026-11-22 15:51:13,382" */
+    size_t len;    /* without the milliseconds */
+};
 
 struct log {
     struct log_options options;
-    char *path;
-    pthread_mutex_t lock; /* all below */
-    int file;             /* -1: not open */
-    off_t file_size;
-    bool file_failed;   /* said on the console; not again until it worked */
-    bool rotate_failed; /* the same */
-    int64_t reopen_at;
-    time_t second;  /* that the clock shows */
-    char clock[32]; /* "2026-11-22 15:51:13,382", of the record in hand */
-    size_t clock_len;
-    char process[16];                        /* id, as text */
-    struct text said, line, console, record; /* scratch: a record costs no allocation */
+    struct sink console, file; /* file: unused without a logfile */
+    struct logfile *logfile;   /* the file sink's */
+    pthread_mutex_t lock;      /* all below, so that both sinks have the records in the same order */
+    struct clock clock;
+    char process[16];               /* id, as text */
+    struct text said, line, record; /* scratch: a record costs no allocation */
+    bool forked;                    /* a child process, which leaves the file to its parent */
 };
+
+/* The log with threads: there is at most one. A signal handler and a fork() have no other way to it. */
+static _Atomic(struct log *) running;
 
 static const struct {
     const char *name;
@@ -72,40 +83,27 @@ static const char *level_name(enum log_level level)
     return "CRITICAL";
 }
 
-/* True if everything was written. A console that goes away (EPIPE) is nobody's loss. */
-static bool write_all(int fd, const char *bytes, size_t len)
-{
-    while (len > 0) {
-        ssize_t written = write(fd, bytes, len);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return false;
-        bytes += written;
-        len -= (size_t)written;
-    }
-    return true;
-}
+/* ---- the formats ---- */
 
 /* Records come many to a second: only the milliseconds are written anew. */
-static void set_clock(struct log *log)
+static void clock_set(struct clock *clock)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    if (now.tv_sec != log->second) {
+    if (now.tv_sec != clock->second) {
         struct tm local;
         localtime_r(&now.tv_sec, &local);
-        log->clock_len = strftime(log->clock, sizeof log->clock - 4, "%Y-%m-%d %H:%M:%S", &local);
-        log->second = now.tv_sec;
+        clock->len = strftime(clock->text, sizeof clock->text - 4, "%Y-%m-%d %H:%M:%S", &local);
+        clock->second = now.tv_sec;
     }
     int ms = (int)(now.tv_nsec / 1000000);
-    memcpy(log->clock + log->clock_len,
+    memcpy(clock->text + clock->len,
            (char[]){',', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10)}, 4);
 }
 
-static void put_clock(struct log *log, struct text *record)
+static void put_clock(struct text *record, const struct clock *clock)
 {
-    text_put(record, log->clock, log->clock_len + 4);
+    text_put(record, clock->text, clock->len + 4);
 }
 
 static void put_number(struct text *text, unsigned number)
@@ -117,229 +115,233 @@ static void put_number(struct text *text, unsigned number)
     text_put(text, at, (size_t)(digits + sizeof digits - at));
 }
 
-/* said: on one line already, as all that the formats below are given. */
-static void console_record(struct log *log, enum log_level level, const char *name, const char *said, size_t len)
+/* What both formats show. said: on one line already. */
+struct record {
+    enum log_level level;
+    const char *name, *file;
+    int line;
+    const char *said;
+    size_t len;
+};
+
+static void console_format(struct text *to, const struct clock *clock, const struct record *record)
 {
-    struct text *record = &log->console;
-    text_clear(record);
-    put_clock(log, record);
-    text_put(record, " [", 2);
-    text_puts(record, level_name(level));
-    text_put(record, "] ", 2);
-    text_puts(record, name);
-    text_put(record, ": ", 2);
-    text_put(record, said, len);
-    text_put(record, "\n", 1);
-    write_all(STDERR_FILENO, record->at, record->len);
+    text_clear(to);
+    put_clock(to, clock);
+    text_put(to, " [", 2);
+    text_puts(to, level_name(record->level));
+    text_put(to, "] ", 2);
+    text_puts(to, record->name);
+    text_put(to, ": ", 2);
+    text_put(to, record->said, record->len);
+    text_put(to, "\n", 1);
 }
 
-static void console_complain(struct log *log, char *said)
+static void file_format(struct text *to, const struct clock *clock, const struct record *record, const char *process)
 {
-    struct text line = {0};
-    text_put_line(&line, said, strlen(said));
-    set_clock(log);
-    console_record(log, LOG_ERROR, "host", line.at, line.len);
-    text_free(&line);
-    free(said);
+    text_clear(to);
+    text_puts(to, record->name);
+    text_put(to, ": ", 2);
+    put_clock(to, clock);
+    text_put(to, " | ", 3);
+    text_puts(to, level_name(record->level));
+    text_put(to, " | ", 3);
+    text_puts(to, record->file);
+    text_put(to, ":", 1);
+    put_number(to, record->line > 0 ? (unsigned)record->line : 0);
+    text_put(to, " | ", 3);
+    text_puts(to, process);
+    text_put(to, " >>> ", 5);
+    text_put(to, record->said, record->len);
+    text_put(to, "\n", 1);
 }
 
-/* Says what the file cannot do, unless that was said already. */
-static void file_complain(struct log *log, bool *complained, const char *what, const char *instead)
-{
-    int error = errno;
-    if (*complained)
-        return;
-    *complained = true;
-    console_complain(log, memory_format("%s: cannot %s: %s; %s", log->path, what, strerror(error), instead));
-}
+/* ---- console and file, each behind its sink ---- */
 
-static void file_lost(struct log *log, const char *what)
+/* A console that is gone (EPIPE) loses its records, and nothing else. */
+static void write_console(const char *bytes, size_t len)
 {
-    file_complain(log, &log->file_failed, what, "going on without the log file");
-}
-
-/* The directory itself is the fault: everything that is to be written there is lost, and one record says so. */
-static void directory_lost(struct log *log)
-{
-    int error = errno;
-    const struct log_options *options = &log->options;
-    if (log->file_failed)
-        return;
-    log->file_failed = true;
-    console_complain(
-        log, memory_format("%s%suser %u cannot write to the log directory %s: %s; let that user write there "
-                           "(chown, chmod, a volume) or choose another directory; until then there is no log "
-                           "file%s%s",
-                           options->setting == NULL ? "" : options->setting, options->setting == NULL ? "" : ": ",
-                           (unsigned)geteuid(), options->directory, strerror(error),
-                           options->beside == NULL ? "" : " and no ", options->beside == NULL ? "" : options->beside));
-}
-
-static bool is_forbidden(int error)
-{
-    return error == EACCES || error == EROFS || error == EPERM;
-}
-
-/* True if the log file is to be in the directory, and nothing can be. */
-static bool directory_is_forbidden(const struct log *log)
-{
-    return log->options.file_name[0] != '/' &&
-           faccessat(AT_FDCWD, log->options.directory, W_OK | X_OK, AT_EACCESS) != 0 && is_forbidden(errno);
-}
-
-static bool make_directories(const char *path)
-{
-    char *copy = memory_text(path);
-    bool made = true;
-    for (char *at = copy + 1; made && *at != '\0'; at++) {
-        if (*at == '/') {
-            *at = '\0';
-            made = mkdir(copy, 0777) == 0 || errno == EEXIST;
-            *at = '/';
+    while (len > 0) {
+        ssize_t written = write(STDERR_FILENO, bytes, len);
+        if (written < 0 && errno == EAGAIN) /* another process that has the same console made it so */
+            poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, -1);
+        else if (written <= 0 && errno != EINTR)
+            return;
+        if (written > 0) {
+            bytes += written;
+            len -= (size_t)written;
         }
     }
-    made = made && (mkdir(copy, 0777) == 0 || errno == EEXIST);
-    free(copy);
-    return made;
 }
 
-static void file_open(struct log *log)
+/* A record of the log itself, written in place by the thread of a sink. */
+static void own_record(struct text *to, const struct log *log, enum log_level level, bool for_file, const char *said)
 {
-    log->reopen_at = clock_ms() + REOPEN_MS;
-    if (!make_directories(log->options.directory)) {
-        if (is_forbidden(errno) && log->options.file_name[0] != '/')
-            directory_lost(log);
-        else
-            file_lost(log, "make its directory");
+    struct clock clock = {0};
+    struct text line = {0};
+    text_put_line(&line, said, strlen(said));
+    struct record record = {level, "host", "log.c", __LINE__, line.at, line.len};
+    clock_set(&clock);
+    if (for_file)
+        file_format(to, &clock, &record, log->process);
+    else
+        console_format(to, &clock, &record);
+    text_free(&line);
+}
+
+static void on_console(void *context, const char *lines, size_t len)
+{
+    (void)context;
+    write_console(lines, len);
+}
+
+static void on_file(void *context, const char *lines, size_t len)
+{
+    logfile_write(((struct log *)context)->logfile, lines, len);
+}
+
+static void console_say(struct log *log, enum log_level level, const char *said)
+{
+    struct text line = {0};
+    own_record(&line, log, level, false, said);
+    write_console(line.at, line.len);
+    text_free(&line);
+}
+
+static void file_say(struct log *log, enum log_level level, const char *said)
+{
+    struct text line = {0};
+    own_record(&line, log, level, true, said);
+    logfile_write(log->logfile, line.at, line.len);
+    text_free(&line);
+}
+
+static void on_console_dropped(void *context, unsigned long count)
+{
+    char said[80];
+    snprintf(said, sizeof said, "%lu record%s dropped: console too slow", count, count == 1 ? "" : "s");
+    console_say(context, LOG_WARNING, said);
+}
+
+static void on_file_dropped(void *context, unsigned long count)
+{
+    char said[80];
+    snprintf(said, sizeof said, "%lu record%s dropped: log file too slow", count, count == 1 ? "" : "s");
+    file_say(context, LOG_WARNING, said);
+}
+
+static void on_file_last(void *context, const char *words)
+{
+    file_say(context, LOG_CRITICAL, words);
+}
+
+static void on_file_tend(void *context)
+{
+    logfile_tend(((struct log *)context)->logfile);
+}
+
+static const struct sink_events console_events = {.write = on_console, .dropped = on_console_dropped};
+/* What the file cannot do is told by the console whatever its level. [file sink's thread] */
+static void on_complaint(void *context, const char *what)
+{
+    struct log *log = context;
+    struct text line = {0};
+    own_record(&line, log, LOG_ERROR, false, what);
+    sink_put(&log->console, line.at, line.len, true);
+    text_free(&line);
+}
+
+/* Each says of the other that it is too slow, as soon as that is so: the one that is slow may say nothing for long. */
+static void put_console(struct log *log, const char *line, size_t len, bool important)
+{
+    if (sink_put(&log->console, line, len, important) || log->logfile == NULL)
         return;
-    }
-    log->file = open(log->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
-    if (log->file < 0) {
-        int error = errno;
-        bool forbidden = is_forbidden(error) && directory_is_forbidden(log);
-        errno = error;
-        if (forbidden)
-            directory_lost(log);
-        else
-            file_lost(log, "open it");
+    struct text notice = {0};
+    own_record(&notice, log, LOG_WARNING, true, "console too slow: dropping its records");
+    sink_put(&log->file, notice.at, notice.len, true);
+    text_free(&notice);
+}
+
+static void put_file(struct log *log, const char *line, size_t len, bool important)
+{
+    if (log->forked || sink_put(&log->file, line, len, important))
         return;
-    }
-    struct stat status;
-    log->file_size = fstat(log->file, &status) == 0 ? status.st_size : 0;
+    struct text notice = {0};
+    own_record(&notice, log, LOG_WARNING, false, "log file too slow: dropping its records");
+    sink_put(&log->console, notice.at, notice.len, true);
+    text_free(&notice);
 }
 
-static void file_close(struct log *log)
+static void on_file_begin(void *context)
 {
-    if (log->file >= 0)
-        close(log->file);
-    log->file = -1;
+    logfile_open(((struct log *)context)->logfile);
 }
 
-static void file_rotate(struct log *log)
-{
-    for (long i = log->options.backup_count; i > 0; i--) {
-        char *older = memory_format("%s.%ld", log->path, i);
-        char *newer = i == 1 ? memory_text(log->path) : memory_format("%s.%ld", log->path, i - 1);
-        bool moved = rename(newer, older) == 0 || errno == ENOENT;
-        if (!moved)
-            file_complain(log, &log->rotate_failed, "rotate it", "it grows over its size");
-        free(older);
-        free(newer);
-        if (!moved)
-            return; /* goes on in the same file: too long is better than lost */
-    }
-    log->rotate_failed = false;
-    file_close(log);
-    file_open(log);
-}
+static const struct sink_events file_events = {
+    .begin = on_file_begin, .write = on_file, .dropped = on_file_dropped, .last = on_file_last, .tend = on_file_tend};
 
-/* name.7 is 7; 0: no older log file of this log. */
-static long backup_number(const char *name, const char *log_name)
-{
-    size_t len = strlen(log_name);
-    if (strncmp(name, log_name, len) != 0 || name[len] != '.' || name[len + 1] < '1' || name[len + 1] > '9' ||
-        strlen(name + len + 1) > 4)
-        return 0;
-    char *end = NULL;
-    long number = strtol(name + len + 1, &end, 10);
-    return *end == '\0' && number <= LOG_BACKUPS_MAX ? number : 0;
-}
+/* ---- fork ---- */
 
-/* Removes what an earlier run with a higher backup count has kept. Where this log never rotates, other programs may
- * (logrotate), and their files have the same names. */
-static void remove_old_backups(const struct log *log)
+static void before_fork(void)
 {
-    if (log->options.max_bytes == 0 || log->options.backup_count == 0)
+    struct log *log = atomic_load(&running);
+    if (log == NULL)
         return;
-    const char *slash = strrchr(log->path, '/');
-    char *parent = memory_format("%.*s", slash == log->path ? 1 : (int)(slash - log->path), log->path);
-    DIR *directory = opendir(parent);
-    for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;)
-        if (backup_number(entry->d_name, slash + 1) > log->options.backup_count)
-            unlinkat(dirfd(directory), entry->d_name, 0);
-    if (directory != NULL)
-        closedir(directory);
-    free(parent);
+    pthread_mutex_lock(&log->lock);
+    sink_before_fork(&log->file);
+    sink_before_fork(&log->console);
 }
 
-static void file_record(struct log *log, enum log_level level, const char *name, const char *file, int line)
+static void after_fork(bool child)
 {
-    if (log->file < 0) {
-        if (clock_ms() < log->reopen_at)
-            return;
-        file_open(log);
-        if (log->file < 0)
-            return;
-    }
-    struct text *record = &log->record;
-    text_clear(record);
-    text_puts(record, name);
-    text_put(record, ": ", 2);
-    put_clock(log, record);
-    text_put(record, " | ", 3);
-    text_puts(record, level_name(level));
-    text_put(record, " | ", 3);
-    text_puts(record, file);
-    text_put(record, ":", 1);
-    put_number(record, line > 0 ? (unsigned)line : 0);
-    text_put(record, " | ", 3);
-    text_puts(record, log->process);
-    text_put(record, " >>> ", 5);
-    text_put(record, log->line.at, log->line.len);
-    text_put(record, "\n", 1);
-
-    off_t len = (off_t)record->len;
-    if (log->options.max_bytes > 0 && log->options.backup_count > 0 && log->file_size > 0 &&
-        log->file_size + len > log->options.max_bytes) {
-        file_rotate(log);
-        if (log->file < 0)
-            return;
-    }
-    if (write_all(log->file, record->at, record->len)) {
-        log->file_size += len;
-        log->file_failed = false;
-    } else {
-        int error = errno;
-        if (ftruncate(log->file, log->file_size) != 0)
-            errno = error; /* half a line stays: nothing better can be done */
-        errno = error;
-        file_lost(log, "write it");
-    }
+    struct log *log = atomic_load(&running);
+    if (log == NULL)
+        return;
+    sink_after_fork(&log->console, child);
+    sink_after_fork(&log->file, child);
+    log->forked = log->forked || child;
+    if (child)
+        atomic_store(&running, NULL);
+    pthread_mutex_unlock(&log->lock);
 }
+
+static void in_parent(void)
+{
+    after_fork(false);
+}
+
+static void in_child(void)
+{
+    after_fork(true);
+}
+
+static void install_fork_handlers(void)
+{
+    pthread_atfork(before_fork, in_parent, in_child);
+}
+
+/* ---- the log ---- */
 
 struct log *log_open(const struct log_options *options)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct log *log = memory_new(sizeof *log);
     log->options = *options;
-    log->file = -1;
     pthread_mutex_init(&log->lock, NULL);
     snprintf(log->process, sizeof log->process, "%d", (int)getpid());
-    if (options->file_name != NULL && options->file_name[0] != '\0') {
-        log->path = options->file_name[0] == '/' ? memory_text(options->file_name)
-                                                 : memory_format("%s/%s", options->directory, options->file_name);
-        file_open(log);
-        remove_old_backups(log);
+    sink_init(&log->console, &console_events, log);
+    sink_init(&log->file, &file_events, log);
+    log->logfile = logfile_new(&log->options, on_complaint, log);
+    if (!options->threads) {
+        if (log->logfile != NULL)
+            logfile_open(log->logfile);
+        return log;
     }
+    pthread_once(&once, install_fork_handlers);
+    atomic_store(&running, log);
+    sink_start(&log->console);
+    if (log->logfile != NULL)
+        sink_start(&log->file);
     return log;
 }
 
@@ -347,19 +349,32 @@ void log_close(struct log *log)
 {
     if (log == NULL)
         return;
-    file_close(log);
+    struct log *self = log;
+    atomic_compare_exchange_strong(&running, &self, NULL);
+    int64_t until = clock_ms() + CLOSE_MS;
+    bool console = sink_stop(&log->console, until), file = sink_stop(&log->file, until);
+    if (!console || !file)
+        return; /* a thread that waits for ever uses all of it */
+    sink_free(&log->console);
+    sink_free(&log->file);
+    logfile_free(log->logfile);
     pthread_mutex_destroy(&log->lock);
     text_free(&log->said);
     text_free(&log->line);
-    text_free(&log->console);
     text_free(&log->record);
-    free(log->path);
     free(log);
+}
+
+void log_flush(struct log *log)
+{
+    int64_t until = clock_ms() + CLOSE_MS;
+    (void)!sink_flush(&log->console, until);
+    (void)!sink_flush(&log->file, until);
 }
 
 static bool file_wants(const struct log *log, enum log_level level)
 {
-    return log->path != NULL && (long)level >= log->options.file_level;
+    return log->logfile != NULL && (long)level >= log->options.file_level;
 }
 
 bool log_wants(const struct log *log, enum log_level level)
@@ -376,11 +391,17 @@ static const char *last_part(const char *file)
 /* What log->line says, wherever it is wanted. The caller holds the lock. */
 static void write_record(struct log *log, enum log_level level, const char *name, const char *file, int line)
 {
-    set_clock(log);
-    if ((long)level >= log->options.console_level)
-        console_record(log, level, name, log->line.at, log->line.len);
-    if (file_wants(log, level))
-        file_record(log, level, name, last_part(file), line);
+    struct record record = {level, name, last_part(file), line, log->line.at, log->line.len};
+    bool important = level >= LOG_ERROR;
+    clock_set(&log->clock);
+    if ((long)level >= log->options.console_level) {
+        console_format(&log->record, &log->clock, &record);
+        put_console(log, log->record.at, log->record.len, important);
+    }
+    if (file_wants(log, level)) {
+        file_format(&log->record, &log->clock, &record, log->process);
+        put_file(log, log->record.at, log->record.len, important);
+    }
 }
 
 void log_write(struct log *log, enum log_level level, const char *name, const char *file, int line, const char *format,
@@ -422,15 +443,45 @@ void log_last_words(struct log *log, const char *text)
     text_puts(&line, "valawai-host: ");
     text_put_line(&line, text, strlen(text));
     text_put(&line, "\n", 1);
-    write_all(STDERR_FILENO, line.at, line.len);
+    if (log == NULL || sink_flush(&log->console, clock_ms() + CLOSE_MS))
+        write_console(line.at, line.len);
     text_free(&line);
 
     if (log != NULL && file_wants(log, LOG_CRITICAL)) {
-        pthread_mutex_lock(&log->lock);
-        text_clear(&log->line);
-        text_put_line(&log->line, text, strlen(text));
-        set_clock(log);
-        file_record(log, LOG_CRITICAL, "host", "main.c", 0);
-        pthread_mutex_unlock(&log->lock);
+        own_record(&line, log, LOG_CRITICAL, true, text);
+        put_file(log, line.at, line.len, true);
+        text_free(&line);
     }
+}
+
+/* ---- the end of a process that cannot go on ---- */
+
+/* Allocates nothing and takes no lock: the thread that ends the process may hold any. */
+void log_crash(const char *words)
+{
+    struct log *log = atomic_load(&running);
+    int64_t until = clock_ms() + CRASH_MS;
+    if (log != NULL && file_wants(log, LOG_CRITICAL))
+        sink_last(&log->file, words);
+    bool flushed = log == NULL || sink_flush(&log->console, until);
+    struct pollfd console = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (flushed && poll(&console, 1, 0) == 1 && (console.revents & POLLOUT) != 0) {
+        static const char begin[] = "valawai-host: ";
+        (void)!write(STDERR_FILENO, begin, sizeof begin - 1);
+        (void)!write(STDERR_FILENO, words, strlen(words));
+        (void)!write(STDERR_FILENO, "\n", 1);
+    }
+    if (log != NULL)
+        (void)!sink_flush(&log->file, until);
+}
+
+void log_fatal(const char *format, ...)
+{
+    static char words[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(words, sizeof words, format, arguments);
+    va_end(arguments);
+    log_crash(words);
+    _exit(1);
 }

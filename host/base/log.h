@@ -3,7 +3,10 @@
  * log: records for the console (stderr) and for a rotating file, each from a level of its own, in the formats that
  * VALAWAI components write. A record is one line whatever its text holds. Any thread may write.
  *
- * The log never stops the host: a file that cannot be written costs the file, and is said once on the console. */
+ * The log never stops the host. A file that cannot be written costs the file, and one record on the console says so.
+ * With threads of its own (log_options.threads) the log holds up no thread that writes a record: what a slow console or
+ * a slow disk cannot take is dropped, lesser records before errors, and `37 records dropped: console too slow` takes
+ * its place. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -28,6 +31,7 @@ struct log_options {
     long console_level;
     long file_level;
     long max_bytes;    /* rotate before a record would pass it; 0: never */
+    bool threads;      /* of which only one log of a process may have some; otherwise a call that writes waits */
     long backup_count; /* name.1 is the newest; 0: never rotate. At most LOG_BACKUPS_MAX */
 };
 
@@ -47,9 +51,20 @@ void log_write(struct log *log, enum log_level level, const char *name, const ch
 void log_put(struct log *log, enum log_level level, const char *name, const char *file, int line, const char *said,
              const char *more, size_t len);
 
+/* Returns when all records are written, or after a second. Before a process ends without log_close(). */
+void log_flush(struct log *log);
+
 /* The last words of a start that failed: `valawai-host: text` on stderr whatever the levels, and a CRITICAL record in
  * the file only. log may be NULL. */
 void log_last_words(struct log *log, const char *text);
+
+/* The last line of a process that is about to crash: `valawai-host: words` on stderr, and a CRITICAL record in the file
+ * of the log that has threads, behind the records that wait. Returns within a fraction of a second. words have to last.
+ * [async-signal-safe] */
+void log_crash(const char *words);
+
+/* The same, and the end of the process with status 1: for what no caller could go on without. */
+void log_fatal(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* Reads DEBUG, INFO, WARNING (or WARN), ERROR, FATAL or CRITICAL, in upper or lower case. */
 bool log_level_read(const char *name, long *level) __attribute__((warn_unused_result));

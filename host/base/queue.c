@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/queue.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/log.h"
 
 void list_put(struct list *list, struct node *node)
 {
@@ -58,7 +62,7 @@ void queue_init(struct queue *queue, bool with_fd)
     if (with_fd) {
         queue->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (queue->fd < 0)
-            abort(); /* at start, out of descriptors: there is no host without it */
+            log_fatal("cannot open a descriptor: %s; see ulimit -n", strerror(errno));
     }
 }
 

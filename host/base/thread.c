@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/thread.h"
 
-#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "base/backoff.h"
+#include "base/log.h"
 
 /* Whatever `ulimit -s` says, which is 8 MiB mostly: a check of a value and a schema that are nested as deep as they may
  * be takes up to 1 MiB of it, and a plugin's author expects what a program has. */
@@ -16,26 +17,42 @@ pthread_t thread_start(void *(*run)(void *argument), void *argument)
     pthread_t thread;
     pthread_attr_t attributes;
     size_t size = 0;
-    if (pthread_attr_init(&attributes) != 0 || pthread_attr_getstacksize(&attributes, &size) != 0)
-        abort();
-    if (size < STACK_SIZE && pthread_attr_setstacksize(&attributes, STACK_SIZE) != 0)
-        abort();
-    if (pthread_create(&thread, &attributes, run, argument) != 0)
-        abort();
+    int error = pthread_attr_init(&attributes);
+    if (error == 0)
+        error = pthread_attr_getstacksize(&attributes, &size);
+    if (error == 0 && size < STACK_SIZE)
+        error = pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    if (error == 0)
+        error = pthread_create(&thread, &attributes, run, argument);
+    if (error != 0)
+        log_fatal("cannot start a thread: %s; see ulimit -u, ulimit -v and the pids limit of the container",
+                  strerror(error));
     pthread_attr_destroy(&attributes);
     return thread;
 }
 
+#if defined __SANITIZE_THREAD__
+#define THREAD_SANITIZER 1
+#elif defined __has_feature
+#if __has_feature(thread_sanitizer)
+#define THREAD_SANITIZER 1
+#endif
+#endif
+
 bool thread_join(pthread_t thread, int64_t until_ms)
 {
-    /* By the wall clock, because ThreadSanitizer does not know the variant for the monotonic one. */
-    int64_t left = until_ms - clock_ms();
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    int64_t nanoseconds = until.tv_nsec + (left > 0 ? left : 0) * 1000000;
-    until.tv_sec += nanoseconds / 1000000000;
-    until.tv_nsec = nanoseconds % 1000000000;
-    return pthread_timedjoin_np(thread, NULL, &until) == 0;
+#ifdef THREAD_SANITIZER /* it does not know pthread_clockjoin_np() */
+    const struct timespec moment = {.tv_nsec = 1000000};
+    while (pthread_tryjoin_np(thread, NULL) != 0) {
+        if (clock_ms() >= until_ms)
+            return false;
+        nanosleep(&moment, NULL);
+    }
+    return true;
+#else
+    const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    return pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+#endif
 }
 
 /* The directory has one link more for each. Without /proc nobody is seen. */
@@ -54,10 +71,10 @@ unsigned long thread_count(void)
 {
     unsigned long count = count_now();
     pthread_join(thread_start(do_nothing, NULL), NULL);
-    return thread_few(count) ? count : count_now();
+    return thread_wait_down_to(count) ? count : count_now();
 }
 
-bool thread_few(unsigned long count)
+bool thread_wait_down_to(unsigned long count)
 {
     const struct timespec moment = {.tv_nsec = 100000};
     for (int looks = 1000; looks > 0 && count_now() > count; looks--)

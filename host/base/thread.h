@@ -8,17 +8,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* With a stack of 8 MiB or more. Ends the process if there is no thread to be had: that is at the start, and without
- * them there is no host. */
+/* With a stack of 8 MiB or more. Without a thread there is no host: a message and the end of the process, status 1. */
 pthread_t thread_start(void *(*run)(void *argument), void *argument);
 
 /* How many threads the process has, with those that come with the first one that is started (ThreadSanitizer's). */
 unsigned long thread_count(void);
 
-/* True if soon there are no more than that. A thread that was joined may be counted for a moment longer. */
-bool thread_few(unsigned long count) __attribute__((warn_unused_result));
+/* True if the process has no more threads than that, at once or soon: the kernel counts a thread that was joined for a
+ * moment longer. */
+bool thread_wait_down_to(unsigned long count) __attribute__((warn_unused_result));
 
-/* False: it has not ended when clock_ms() shows until_ms. */
+/* False: the thread has not ended when clock_ms() shows until_ms. */
 bool thread_join(pthread_t thread, int64_t until_ms) __attribute__((warn_unused_result));
 
 #endif

@@ -144,6 +144,7 @@ int verb_run(int argc, char **argv)
 
     if (!settings_read(config, &settings, &fault))
         goto out;
+    settings->log.threads = true;
     log = log_open(&settings->log);
     signals = signals_new(log, &fault);
     if (signals == NULL)

@@ -440,7 +440,7 @@ int verb_try(int argc, char **argv)
         fault_set(&fault, "%s: does not handle the topic %s", argv[optind], trial.topic);
     else if (run(&trial, stay, settings->host.grace_seconds, &fault))
         status = STATUS_OK;
-    if (!thread_few(threads))
+    if (!thread_wait_down_to(threads))
         end_beside(log, status, &fault);
 out:
     if (status != STATUS_OK)

@@ -9,23 +9,30 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
+
 #define STACK_SIZE 16384
 
 /* Each thread's own; read in a signal handler of the same thread. */
 static _Thread_local const char *inside, *doing_what, *of_what;
 static _Thread_local char stack[STACK_SIZE];
+static _Thread_local char words[512]; /* the last line, put together without allocation */
 
 static atomic_bool installed, ending; /* by us */
 static pthread_key_t thread_key;
 
 static void put(const char *text)
 {
-    (void)!write(STDERR_FILENO, text, strlen(text));
+    size_t used = strlen(words), len = strlen(text);
+    if (len >= sizeof words - used)
+        len = sizeof words - used - 1;
+    memcpy(words + used, text, len);
+    words[used + len] = '\0';
 }
 
 static void say(const char *what)
 {
-    put("valawai-host: plugin ");
+    put("plugin ");
     put(inside);
     put(": ");
     put(what);
@@ -34,7 +41,8 @@ static void say(const char *what)
     if (of_what[0] != '\0')
         put(" ");
     put(of_what);
-    put("; the host ends, and what was not acknowledged is back in its queue\n");
+    put("; the host ends, and what was not acknowledged is back in its queue");
+    log_crash(words);
 }
 
 static const char *name_of(int signal)
@@ -59,9 +67,9 @@ static void on_fatal(int number)
     if (inside != NULL) {
         say(name_of(number));
     } else {
-        put("valawai-host: ");
         put(name_of(number));
-        put(" outside of the plugins' callbacks: in a thread that a plugin made, or in the host itself\n");
+        put(" outside of the plugins' callbacks: in a thread that a plugin made, or in the host itself");
+        log_crash(words);
     }
     raise(number);
 }
@@ -71,8 +79,8 @@ static void on_exit_of_process(void)
     if (inside != NULL)
         say("called exit()");
     else if (!atomic_load(&ending))
-        put("valawai-host: exit() was called in a thread that a plugin made; the host ends, and "
-            "what was not acknowledged is back in its queue\n");
+        log_crash("exit() was called in a thread that a plugin made; the host ends, and "
+                  "what was not acknowledged is back in its queue");
     else
         return;
     _exit(1);

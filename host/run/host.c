@@ -521,7 +521,7 @@ bool host_run(const struct settings *settings, const struct plugins *plugins, st
     bool as_asked = started != START_FAILED && !host.gave_up;
     if (as_asked)
         log_info(log, "host", "stopped");
-    if (ended && thread_few(host.threads)) {
+    if (ended && thread_wait_down_to(host.threads)) {
         free_parts(&host);
         return as_asked;
     }
@@ -530,6 +530,7 @@ bool host_run(const struct settings *settings, const struct plugins *plugins, st
         log_warning(log, "host", PLUGIN_LEFT_THREADS);
     if (!as_asked)
         log_last_words(log, fault->text);
+    log_flush(log);
     if (!ended)
         _exit(as_asked ? 0 : 1);
     guard_end();

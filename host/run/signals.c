@@ -103,8 +103,7 @@ int signals_fd(const struct signals *signals)
 static void at_second_signal(int signal)
 {
     (void)signal;
-    static const char words[] = "valawai-host: ended by a second signal\n";
-    (void)!write(STDERR_FILENO, words, sizeof words - 1);
+    log_crash("ended by a second signal");
     _exit(1);
 }
 
@@ -140,6 +139,7 @@ static void *watch(void *argument)
     signals_stop(signals);
     log_warning(signals->log, "host", "a plugin has not been loaded in time; nothing is registered yet");
     log_info(signals->log, "host", "stopped");
+    log_flush(signals->log);
     _exit(0);
 }
 

@@ -29,7 +29,7 @@ WRAPPER = shlex.split(os.environ.get("VALAWAI_WRAPPER") or "")
 
 # The components of the plugins that the tests load. All their topics have the same three names.
 COMPONENTS = ("echo", "other", "slow", "retry", "verdict", "misuse", "same_topic", "long_descriptor", "deadly",
-              "constructor")
+              "constructor", "fatal")
 
 LEVELS = "DEBUG|INFO|WARNING|ERROR|CRITICAL"
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}"
@@ -87,12 +87,14 @@ def registered(component="echo"):
 class Host:
     """One run of the program in a directory of its own. Nothing of our environment reaches it but what is needed to run."""
 
-    def __init__(self, broker=None, plugins=(ECHO,), conf=None, args=(), env=None, directory=None, umask=-1, prefix=()):
+    def __init__(self, broker=None, plugins=(ECHO,), conf=None, args=(), env=None, directory=None, umask=-1, prefix=(),
+                 stderr=None):
         self._own_directory = directory is None
         self.directory = directory or tempfile.mkdtemp(prefix="valawai-host-")
         self.arguments = [*args, *plugins]
         self.umask = umask
         self.prefix = prefix  # a command to run it under, that becomes it
+        self.stderr = stderr  # a descriptor in the place of stderr.txt
         self.process = None
         self.env = {key: value for key, value in os.environ.items()
                     if key in ("PATH", "LD_LIBRARY_PATH") or key.startswith(("ASAN_", "UBSAN_", "TSAN_", "LSAN_", "GCOV_"))}
@@ -165,7 +167,8 @@ class Host:
         self.started = time.time()
         with open(self.path("stdout.txt"), "ab") as stdout, open(self.path("stderr.txt"), "ab") as stderr:
             self.process = subprocess.Popen(command, cwd=self.directory, env=self.env, stdin=subprocess.DEVNULL,
-                                            stdout=stdout, stderr=stderr, umask=self.umask)
+                                            stdout=stdout, stderr=stderr if self.stderr is None else self.stderr,
+                                            umask=self.umask)
         return self
 
     @property

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Console and log file: their forms, rotation, one line per record, and disks that take nothing."""
 
+import contextlib
 import os
+import pty
+import re
 import subprocess
 import time
 
 import pytest
 
-from host import CONSOLE_RECORD, FILE_RECORD, published, received
+from broker import scaled, wait_until
+from conftest import plain_build
+from host import CONSOLE_RECORD, FILE_RECORD, plugin, published, received
 
 
 def echo(client, *contents):
@@ -147,13 +152,11 @@ def assert_said_once(host, thing):
 
 
 def test_full_disk(new_host, broker, mov, client):
-    host = new_host(broker)
-    os.mkdir(host.path("logs"))
-    os.symlink("/dev/full", host.path("logs/log_messages.txt"))
+    host = new_host(broker, env={"LOG_FILE_NAME": "/dev/full"})
     host.start().wait_healthy()
     echo(client, *map(str, range(50)))
     assert host.stop() == 0
-    assert_said_once(host, "log_messages.txt")
+    assert_said_once(host, "/dev/full: cannot write it")
     assert len(mov.unregistered) == 1
 
 
@@ -196,3 +199,196 @@ def test_disk_that_fills_up(new_host, broker, mov, client):
         assert len(mov.unregistered) == 1
     finally:
         subprocess.run(["umount", "--lazy", logs], check=False)
+
+
+# --- a log file that goes away ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["file", "directory"])
+def test_what_is_removed_comes_back(new_host, broker, mov, client, what):
+    """Without a record that would be written: an idle host notices, too."""
+    host = new_host(broker, env={"COMPONET_ID_FILE_NAME": "../component_id.json"}).start()
+    host.wait(lambda: host.health("component_id.json"), what="a health file")
+    if what == "file":
+        os.unlink(host.path("logs/log_messages.txt"))
+    else:
+        os.rename(host.path("logs"), host.path("taken away"))
+    host.wait(lambda: os.path.exists(host.path("logs/log_messages.txt")), what="the log file")
+    echo(client, "after it")
+    host.wait_record("after it")
+    assert host.stop() == 0
+    assert "ERROR" not in host.console
+
+
+def test_a_removed_directory_that_cannot_be_made_again(new_host, broker, mov, client):
+    host = new_host(broker, env={"COMPONET_ID_FILE_NAME": "../component_id.json"}).start()
+    host.wait(lambda: host.health("component_id.json"), what="a health file")
+    os.rename(host.path("logs"), host.path("taken away"))
+    host.write("logs", "in the way")
+    host.wait(lambda: "cannot" in host.console, what="a word about it")
+    assert_said_once(host, "logs/log_messages.txt: cannot")
+
+
+def test_a_symbolic_link_is_not_followed(new_host, broker, mov, client):
+    host = new_host(broker)
+    os.mkdir(host.path("logs"))
+    host.write("precious", "as it was")
+    os.symlink(host.path("precious"), host.path("logs/log_messages.txt"))
+    host.start().wait_healthy()
+    echo(client, "x")
+    assert host.stop() == 0
+    assert host.read("precious") == "as it was"
+    assert_said_once(host, "log_messages.txt: cannot open it: it is a symbolic link; going on without the log file")
+
+
+# --- consoles and disks that block --------------------------------------------------------------------------------------
+#
+# The records of some thousand messages are more than the queue and a pipe take. None of it may delay a message.
+
+
+ONE_FILE = {"LOG_FILE_MAX_BYTES": "0"}
+
+
+class Flow:
+    """Messages through the host, and the longest time that one of them took."""
+
+    def __init__(self, client):
+        self.client, self.slowest, self.count = client, 0, 0
+        client.declare(published())
+
+    def run(self, batches=15, size=400):
+        for _ in range(batches):
+            began = time.monotonic()
+            self.client.publish_many(received(), [{"content": f"message {n} {'x' * 300}"} for n in range(size)])
+            self.client.collect(published(), size)
+            self.slowest = max(self.slowest, time.monotonic() - began)
+            self.count += size
+
+
+@contextlib.contextmanager
+def pipe_that_nobody_reads():
+    ends = os.pipe()
+    try:
+        yield ends
+    finally:
+        for end in ends:
+            with contextlib.suppress(OSError):
+                os.close(end)
+
+
+def read_all(fd):
+    """All that comes until the other end is closed; a terminal says so by an error."""
+    found = []
+    with contextlib.suppress(OSError):
+        while block := os.read(fd, 65536):
+            found.append(block)
+    return b"".join(found).decode().replace("\r\n", "\n")
+
+
+def test_a_full_pipe_as_console(new_host, broker, mov, client):
+    with pipe_that_nobody_reads() as (reader, writer):
+        host = new_host(broker, stderr=writer, env=ONE_FILE).start()
+        host.wait_healthy()
+        flow = Flow(client)
+        flow.run()
+        host.wait_record("console too slow: dropping its records", level="WARNING")
+        assert sum("Sent Echoed message" in record.message for record in host.records()) == flow.count  # all in the file
+        assert host.stop() == 0
+        assert not mov.active() and not os.path.exists(host.path("logs/component_id.json"))
+    print(f"the slowest batch took {flow.slowest:.2f} s")
+    assert flow.slowest < scaled(2)
+
+
+def test_what_a_slow_console_missed_is_counted(new_host, broker, mov, client):
+    with pipe_that_nobody_reads() as (reader, writer):
+        host = new_host(broker, stderr=writer, env=ONE_FILE).start()
+        host.wait_healthy()
+        flow = Flow(client)
+        flow.run()
+        client.publish(received(), b"[]")  # an error, which has room that lesser records have not
+        host.wait_record("", level="ERROR")
+        host.send_signal(15)
+        os.close(writer)
+        console = read_all(reader)
+        assert host.exit_status() == 0
+    lines = console.splitlines()
+    assert all(CONSOLE_RECORD.fullmatch(line) for line in lines)
+    dropped = sum(int(count) for count in re.findall(r"WARNING\] host: (\d+) records? dropped: console too slow$", console, re.M))
+    assert dropped > 0 and console.count("Sent Echoed message") < flow.count
+    levels = {"INFO", "WARNING", "ERROR"}
+    assert len(lines) - console.count(" dropped: console too slow") + dropped == sum(
+        r.level in levels and "console too slow" not in r.message for r in host.records())
+    assert " [ERROR] c1_echo: " in console
+
+
+def test_a_terminal_that_is_stopped(new_host, broker, mov, client):
+    """Ctrl-S, and Ctrl-Q when the host has been told to stop."""
+    master, terminal = pty.openpty()
+    try:
+        host = new_host(broker, stderr=terminal, env=ONE_FILE).start()
+        host.wait_healthy()
+        os.write(master, b"\x13")
+        Flow(client).run()
+        host.wait_record("console too slow: dropping its records")
+        assert host.stop() == 0
+        assert not mov.active()
+    finally:
+        os.close(master)
+        os.close(terminal)
+
+
+@plain_build
+def test_a_disk_that_hangs(new_host, broker, mov, client):
+    host = new_host(broker, env={"LD_PRELOAD": plugin("hanging_disk"), "HANGING_FILE": "log_messages.txt", **ONE_FILE})
+    host.env["HANGING_WHILE"] = host.write("hangs", "")
+    host.start().wait_healthy()
+    flow = Flow(client)
+    flow.run()
+    assert "log file too slow: dropping its records" in host.console
+    assert host.console.count("Sent Echoed message") == flow.count  # the console does not wait for the disk
+    os.unlink(host.path("hangs"))
+    host.wait_record(r"^\d+ records dropped: log file too slow", level="WARNING")
+    os.close(os.open(host.path("hangs"), os.O_CREAT))
+    assert host.stop() == 0
+    assert not mov.active() and not os.path.exists(host.path("logs/component_id.json"))
+    print(f"the slowest batch took {flow.slowest:.2f} s")
+    assert flow.slowest < scaled(2)
+
+
+@plain_build
+def test_a_console_and_a_disk_that_block_from_the_start(new_host, broker, mov, client):
+    with pipe_that_nobody_reads() as (reader, writer):
+        os.set_blocking(writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while os.write(writer, b"x" * 4096):
+                pass
+        os.set_blocking(writer, True)
+        host = new_host(broker, stderr=writer, env={"LD_PRELOAD": plugin("hanging_disk"), "HANGING_FILE": "log_messages.txt"})
+        host.env["HANGING_WHILE"] = host.write("hangs", "")
+        host.start().wait_healthy()
+        Flow(client).run(batches=1)
+        assert host.stop() == 0
+        assert not mov.active()
+
+
+# --- the last records before a crash ------------------------------------------------------------------------------------
+
+
+@plain_build
+@pytest.mark.parametrize("content, words", [
+    ("crash", "plugin fatal.so: crashed (SIGSEGV) in the handler of"),
+    ("abort", "plugin fatal.so: aborted (SIGABRT"),
+    ("overflow", "plugin fatal.so: crashed (SIGSEGV) in the handler of"),
+    ("exit", "plugin fatal.so: called exit() in the handler of"),
+    ("leave", "plugin fatal.so: ended the host's thread (pthread_exit) in the handler of"),
+    ("thread", "exit() was called in a thread that a plugin made"),
+])
+def test_a_crash_is_in_the_log_file(new_host, broker, mov, client, content, words):
+    host = new_host(broker, plugins=(plugin("fatal"),)).start()
+    host.wait_healthy()
+    client.publish(received("fatal"), {"content": content})
+    assert host.exit_status() != 0
+    assert host.console.splitlines()[-1].startswith("valawai-host: " + words)
+    last = host.records()[-1]
+    assert last.level == "CRITICAL" and last.message.startswith(words)
+    assert "registered as" in host.log()
