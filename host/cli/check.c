@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * valawai-host check: what a plugin or an AsyncAPI document says of itself, and all that is wrong with it. A plugin
- * goes the way that it goes when it is loaded. */
+ * valawai-host check: prints what a plugin or an AsyncAPI document declares, and all that is wrong with it. A plugin is
+ * checked by the code that loads it. */
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -12,6 +12,11 @@
 #include "base/text.h"
 #include "cli/verbs.h"
 #include "plugin/plugin.h"
+
+struct mode {
+    bool strict;
+    bool for_mov;
+};
 
 static void print_topics(const struct contract *contract, enum contract_direction direction, const char *what)
 {
@@ -26,9 +31,13 @@ static void print_topics(const struct contract *contract, enum contract_directio
 }
 
 /* True without errors; with strict also without warnings. */
-static bool print_contract(const struct contract *contract, const char *version, bool strict)
+static bool print_contract(const struct contract *contract, const char *version, struct mode mode)
 {
     bool good = true;
+    if (mode.for_mov && contract_for_mov(contract) != NULL) {
+        printf("%s\n", contract_for_mov(contract));
+        return true;
+    }
     if (contract_name(contract) != NULL)
         printf("  %-10s %s (%s) %s\n", "component", contract_name(contract), contract_type(contract),
                version != NULL ? version : "");
@@ -37,7 +46,7 @@ static bool print_contract(const struct contract *contract, const char *version,
     for (size_t i = 0; i < contract_findings(contract); i++) {
         const struct finding *finding = contract_finding(contract, i);
         bool error = finding->kind == FINDING_ERROR;
-        good = good && !error && !strict;
+        good = good && !error && !mode.strict;
         printf("  %-10s ", error ? "error" : "warning");
         if (finding->place.line > 0)
             printf("line %u, column %u: ", finding->place.line, finding->place.column);
@@ -48,7 +57,7 @@ static bool print_contract(const struct contract *contract, const char *version,
     return good && contract_errors(contract) == 0;
 }
 
-static bool check_plugin(const char *path, bool strict, const struct settings *settings)
+static bool check_plugin(const char *path, struct mode mode, const struct settings *settings)
 {
     struct plugin *plugin = NULL;
     struct fault fault;
@@ -56,8 +65,9 @@ static bool check_plugin(const char *path, bool strict, const struct settings *s
         printf("  %-10s %s\n", "error", fault.text);
         return false;
     }
-    printf("  %-10s %u.%u\n", "ABI", plugin->entry.abi_major, plugin->entry.abi_minor);
-    bool good = print_contract(plugin->contract, plugin->entry.version, strict);
+    if (!mode.for_mov)
+        printf("  %-10s %u.%u\n", "ABI", plugin->entry.abi_major, plugin->entry.abi_minor);
+    bool good = print_contract(plugin->contract, plugin->entry.version, mode);
     if (contract_errors(plugin->contract) == 0 && !plugin_judge(plugin, &fault)) {
         printf("  %-10s %s\n", "error", fault.text);
         good = false;
@@ -71,20 +81,20 @@ static bool check_plugin(const char *path, bool strict, const struct settings *s
     if (version != NULL && strcmp(version, plugin->entry.version) != 0) {
         printf("  %-10s the plugin is version %s, its AsyncAPI document says %s\n", "warning", plugin->entry.version,
                version);
-        good = good && !strict;
+        good = good && !mode.strict;
     }
     plugin_free(plugin);
     return good;
 }
 
-static bool check_document(const char *path, bool strict)
+static bool check_document(const char *path, struct mode mode)
 {
     struct text text = {0};
     struct fault fault;
     bool good = false;
     if (file_read_text(path, DOCUMENT_TEXT_MAX, &text, &fault)) {
         struct contract *contract = contract_read(text.at, text.len);
-        good = print_contract(contract, contract_version(contract), strict);
+        good = print_contract(contract, contract_version(contract), mode);
         contract_free(contract);
     } else {
         printf("  %-10s %s\n", "error", fault.text);
@@ -106,9 +116,13 @@ static bool is_plugin(const char *path)
 
 int verb_check(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"strict", no_argument, NULL, LONG_ONLY}, {0}};
-    bool strict = false, all_good = true;
+    enum { STRICT = 256, FOR_MOV };
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"strict", no_argument, NULL, STRICT},
+                                            {"for-mov", no_argument, NULL, FOR_MOV},
+                                            {0}};
+    struct mode mode = {0};
+    bool all_good = true;
     const char *config = NULL;
     struct settings *settings = NULL;
     struct fault fault;
@@ -116,13 +130,15 @@ int verb_check(int argc, char **argv)
     for (int option; (option = getopt_long(argc, argv, ":c:", options, NULL)) != -1;) {
         if (option == 'c')
             config = optarg;
-        else if (option == LONG_ONLY)
-            strict = true;
+        else if (option == STRICT)
+            mode.strict = true;
+        else if (option == FOR_MOV)
+            mode.for_mov = true;
         else
             return usage_option("check", option, options, argv);
     }
     if (optind == argc)
-        return usage("check: a plugin or an AsyncAPI document is wanted", NULL);
+        return usage("check: expects a plugin or an AsyncAPI document", NULL);
     if (config == NULL && access("plugins.conf", F_OK) == 0)
         config = "plugins.conf";
     if (config != NULL && !settings_read(config, &settings, &fault)) {
@@ -130,9 +146,11 @@ int verb_check(int argc, char **argv)
         all_good = false;
     }
     for (int i = optind; i < argc; i++) {
-        printf("%s\n", argv[i]);
-        bool good = is_plugin(argv[i]) ? check_plugin(argv[i], strict, settings) : check_document(argv[i], strict);
-        printf("  %s\n", good ? "good" : "not good");
+        if (!mode.for_mov)
+            printf("%s\n", argv[i]);
+        bool good = is_plugin(argv[i]) ? check_plugin(argv[i], mode, settings) : check_document(argv[i], mode);
+        if (!mode.for_mov)
+            printf("  %s\n", good ? "good" : "not good");
         all_good = all_good && good;
     }
     settings_free(settings);

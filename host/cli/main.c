@@ -18,7 +18,7 @@
 static void help(void)
 {
     puts("Usage: valawai-host [run] [--config FILE] [PLUGIN.so ...]\n"
-         "       valawai-host check [--config FILE] [--strict] FILE...\n"
+         "       valawai-host check [--config FILE] [--strict] [--for-mov] FILE...\n"
          "       valawai-host validate DOCUMENT TOPIC [FILE|-]\n"
          "       valawai-host try [--config FILE] [--topic TOPIC] [--verbose] [--keep-going] [--for SECONDS]\n"
          "                        PLUGIN.so\n"
@@ -34,6 +34,7 @@ static void help(void)
          "check prints what a plugin or an AsyncAPI document declares, and every error and warning with\n"
          "its line and column. It ends with 1 if there is an error, with --strict also for a warning.\n"
          "If plugins.conf has a section for the plugin, its options are checked, too.\n"
+         "With --for-mov it prints the document that the host sends to the MOV.\n"
          "validate reads messages from FILE or standard input, one JSON object on each line, checks them\n"
          "against the topic's schema in the AsyncAPI document, prints a verdict for each, and ends with 1\n"
          "if one is invalid. validate, try and send skip empty lines, and ignore a byte order mark before\n"
@@ -56,6 +57,7 @@ static void help(void)
          "\n"
          "  -c, --config FILE    of run, check, try, send, listen: read FILE instead of ./plugins.conf\n"
          "  --strict             of check: a warning is an error\n"
+         "  --for-mov            of check: print the document that the host sends to the MOV\n"
          "  -t, --topic TOPIC    of try: each line is a body of TOPIC\n"
          "  -v, --verbose        of try: show the verdict of each message\n"
          "  -k, --keep-going     of try: go on after a message that is rejected\n"

@@ -60,6 +60,9 @@ struct json_object *contract_option(const struct contract *contract, const char 
 bool contract_check_options(const struct contract *contract, struct json_object *values, char *reason, size_t size)
     __attribute__((warn_unused_result));
 
+/* The document as the MOV receives it: JSON, with the same meaning, that the MOV can read. NULL if there are errors. */
+const char *contract_for_mov(const struct contract *contract);
+
 /* --- topics --- */
 
 size_t contract_topics(const struct contract *contract);

@@ -1,22 +1,61 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Reads payloads as the MOV does, to foresee what it makes of them. The MOV knows only const, enum, type, properties,
- * items, oneOf, anyOf and allOf, follows a reference only if it is made of plain names, and some schemas that are right
- * by JSON Schema end its reading of the whole document: then it refuses to register the component.
- *
- * Why these are warnings and not errors. An error is what makes a document wrong for everybody: a reference that leads
- * to nothing, a schema that is none, a notification without one of its eight properties. The MOV passes over those in
- * silence, so that nobody else would say it. The shapes here are right: all of JSON Schema is ours to enforce, and an
- * error would take from the author what only this one reader lacks (`type: [string, 'null']`, a map with
- * additionalProperties, a schema of nothing but `not`). The wire contract says which words the MOV follows, not that a
- * component may use no others; and the MOV is not silent here, it answers no registration and logs why. A host without
- * a MOV, or with a later one, works. Whoever wants a MOV of today runs `check --strict`. */
+ * Reads schemas as the MOV 2.0.1 does. The MOV knows const, enum, type, properties, items, oneOf, anyOf and allOf. It
+ * follows a reference made of plain names. Many schemas that are valid in JSON Schema end its reading of the whole
+ * document; for_mov.c writes each of them in a form that the MOV can read. */
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "contract/parts.h"
+
+static const char *const choices[] = {"oneOf", "anyOf", "allOf"};
+#define CHOICES (sizeof choices / sizeof choices[0])
+
+struct mov_type mov_type_of(struct json_object *schema)
+{
+    struct json_object *list = array_member(schema, "type");
+    struct json_object *nullable = NULL;
+    struct mov_type type = {.one = string_member(schema, "type")};
+    size_t others = 0;
+    if (list == NULL)
+        return type;
+    for (size_t i = 0; i < json_object_array_length(list); i++) {
+        struct json_object *name = json_object_array_get_idx(list, i);
+        if (!json_object_is_type(name, json_type_string))
+            continue; /* an error already */
+        if (strcmp(json_object_get_string(name), "null") == 0) {
+            type.nullable = true;
+        } else {
+            type.one = json_object_get_string(name);
+            others++;
+        }
+    }
+    if (others == 0)
+        type = (struct mov_type){.one = "null"};
+    else if (others > 1)
+        type = (struct mov_type){.several = list};
+    if (json_object_object_get_ex(schema, "nullable", &nullable) && others == 1)
+        type.nullable |= json_object_get_boolean(nullable);
+    return type;
+}
+
+struct json_object *mov_target(const struct contract *contract, const char *ref)
+{
+    struct json_object *at = document_root(contract->document);
+    if (strncmp(ref, "#/", 2) != 0)
+        return NULL;
+    char *copy = memory_text(ref + 2);
+    char *rest = copy;
+    const char *name = NULL;
+    while (at != NULL && (name = strsep(&rest, "/")) != NULL)
+        at = name[0] == '\0' ? NULL : object_member(at, name);
+    free(copy);
+    return at;
+}
+
+/* --- what the MOV reads --- */
 
 struct payload_walk {
     struct contract *contract;
@@ -27,9 +66,10 @@ struct payload_walk {
 
 static void wait_for(struct payload_walk *walk, struct json_object *schema)
 {
-    if (!json_object_is_type(schema, json_type_object) || ptrmap_get(&walk->contract->seen_for_mov, schema, NULL))
-        return; /* the MOV passes over boolean schemas */
-    ptrmap_put(&walk->contract->seen_for_mov, schema, 1);
+    bool is_schema = json_object_is_type(schema, json_type_object) || json_object_is_type(schema, json_type_boolean);
+    if (!is_schema || ptrmap_get(&walk->contract->mov_reads, schema, NULL))
+        return;
+    ptrmap_put(&walk->contract->mov_reads, schema, MOV_READS);
     if (walk->count == walk->room) {
         walk->room = walk->room == 0 ? 64 : walk->room * 2;
         walk->waiting = memory_resize(walk->waiting, walk->room * sizeof(struct json_object *));
@@ -37,93 +77,22 @@ static void wait_for(struct payload_walk *walk, struct json_object *schema)
     walk->waiting[walk->count++] = schema;
 }
 
-static void stumble(struct payload_walk *walk, struct json_object *schema, const char *key, const char *what)
+static void wait_for_all(struct payload_walk *walk, struct json_object *among)
 {
-    contract_note_at(walk->contract, FINDING_WARNING, schema, key, "%s: the MOV refuses the component", what);
-}
-
-/* The reference taken as the MOV does: "#/", and names that are keys of objects, without any escapes. */
-static bool mov_follows(struct json_object *root, const char *ref)
-{
-    if (strncmp(ref, "#/", 2) != 0)
-        return false;
-    char *copy = memory_text(ref + 2);
-    char *rest = copy;
-    const char *name = NULL;
-    while (root != NULL && (name = strsep(&rest, "/")) != NULL)
-        root = object_member(root, name);
-    free(copy);
-    return root != NULL;
-}
-
-static void look_at_object(struct payload_walk *walk, struct json_object *schema, const char *why)
-{
-    struct json_object *properties = object_member(schema, "properties");
-    if (properties == NULL) {
-        if (!json_object_object_get_ex(schema, "properties", NULL)) /* or else it is an error already */
-            stumble(walk, schema, NULL, why);
-        return;
-    }
-    json_object_object_foreach(properties, name, property)
-    {
-        if (!document_key_is_text(walk->contract->document, properties, name))
-            stumble(walk, properties, name, "without quotation marks this name is no text in YAML 1.1");
-        wait_for(walk, property);
-    }
-}
-
-/* An array, or one of the keywords that combine schemas; else it has to be an object. */
-static void look_at_diverse(struct payload_walk *walk, struct json_object *schema, const char *type)
-{
-    static const char *const keys[] = {"oneOf", "anyOf", "allOf"};
-    struct json_object *among = NULL;
-    if (type != NULL && strcmp(type, "array") == 0) {
-        json_object_object_get_ex(schema, "items", &among);
-    } else {
-        for (size_t i = 0; i < sizeof keys / sizeof keys[0] && among == NULL; i++)
-            json_object_object_get_ex(schema, keys[i], &among);
-        if (among == NULL) {
-            look_at_object(walk, schema,
-                           type == NULL ? "a schema without a type and without properties"
-                                        : "a schema of a type that the MOV does not know");
-            return;
-        }
-    }
     wait_for(walk, among);
     for (size_t i = 0; json_object_is_type(among, json_type_array) && i < json_object_array_length(among); i++)
         wait_for(walk, json_object_array_get_idx(among, i));
 }
 
-static void look_at_type(struct payload_walk *walk, struct json_object *schema)
-{
-    static const char *const simple[] = {"integer", "number", "string", "boolean"};
-    const char *type = string_member(schema, "type");
-    struct json_object *types = NULL;
-    if (type == NULL) {
-        if (json_object_object_get_ex(schema, "type", &types) && json_object_is_type(types, json_type_array))
-            stumble(walk, schema, "type", "a list of types");
-        return;
-    }
-    for (size_t i = 0; i < sizeof simple / sizeof simple[0]; i++) {
-        if (strcmp(type, simple[i]) == 0)
-            return;
-    }
-    if (strcmp(type, "object") == 0)
-        look_at_object(walk, schema, "an object without properties (`properties: {}` will do)");
-    else if (strcmp(type, "array") == 0 || strcmp(type, "null") == 0) /* all others are errors already */
-        look_at_diverse(walk, schema, type);
-}
-
 /* --- circles: the MOV ends one only where it meets an object again --- */
 
-/* The next schema that the MOV reads for this one, without an object between; false: there are no more. What it is may
- * be no object at all. */
+/* The next schema that the MOV reads for this one without an object between; false: there is none. It may be any
+ * value. */
 static bool next_inner(const struct contract *contract, struct json_object *schema, size_t index,
                        struct json_object **inner)
 {
-    static const char *const keys[] = {"oneOf", "anyOf", "allOf"};
     struct json_object *among = NULL;
-    const char *type = string_member(schema, "type");
+    const char *type = mov_type_of(schema).one;
     if (json_object_object_get_ex(schema, "$ref", NULL))
         return index == 0 && schemas_follow(contract->schemas, schema, inner, NULL);
     if (json_object_object_get_ex(schema, "const", NULL) || json_object_object_get_ex(schema, "enum", NULL))
@@ -131,8 +100,8 @@ static bool next_inner(const struct contract *contract, struct json_object *sche
     if (type != NULL && strcmp(type, "array") == 0)
         json_object_object_get_ex(schema, "items", &among);
     else if (type == NULL)
-        for (size_t i = 0; i < sizeof keys / sizeof keys[0] && among == NULL; i++)
-            json_object_object_get_ex(schema, keys[i], &among);
+        for (size_t i = 0; i < CHOICES && among == NULL; i++)
+            json_object_object_get_ex(schema, choices[i], &among);
     *inner = among;
     if (!json_object_is_type(among, json_type_array))
         return among != NULL && index == 0;
@@ -142,115 +111,100 @@ static bool next_inner(const struct contract *contract, struct json_object *sche
     return true;
 }
 
-/* One schema on the way that is being gone, which of its inner ones comes next, and how many arrays are on the way up
- * to it. */
+/* A schema on the current path, and which of its inner schemas comes next. */
 struct stage {
     struct json_object *schema;
     size_t next;
-    size_t arrays;
 };
 
-/* Of a schema on the way: its place there, and whether it was told of. 0: it is on the way no more. */
-#define CIRCLE_DONE UINT64_C(0)
-#define CIRCLE_TOLD UINT64_C(1)
+/* The state of a schema in contract->circles. */
+enum { OFF_PATH, ON_PATH };
 
-static struct stage stage_after(const struct stage *before, struct json_object *schema)
+/* A cut takes the schema's inner schemas away, which ends every circle through it. The reference that leads back is
+ * cut, so that the schema itself stays readable. */
+static void cut(struct payload_walk *walk, struct json_object *from, struct json_object *back)
 {
-    const char *type = string_member(schema, "type");
-    size_t arrays = before == NULL ? 0 : before->arrays;
-    return (struct stage){.schema = schema, .arrays = arrays + (type != NULL && strcmp(type, "array") == 0)};
+    bool is_ref = json_object_object_get_ex(from, "$ref", NULL);
+    ptrmap_put(&walk->contract->mov_reads, is_ref ? from : back, MOV_CUT);
 }
 
-/* A circle without an array in it is an error already: it goes no deeper into the value. */
-static void tell_circle(struct payload_walk *walk, const struct stage *stages, size_t count, uint64_t state)
+/* Finds each circle that a schema leads to. It visits each schema once, and without recursion, because the path may be
+ * as long as the document. */
+static void cut_circles(struct payload_walk *walk, struct json_object *schema)
 {
-    if (state == CIRCLE_DONE || (state & CIRCLE_TOLD) != 0)
-        return;
-    size_t first = (size_t)(state >> 1) - 1;
-    size_t before = first == 0 ? 0 : stages[first - 1].arrays;
-    if (stages[count - 1].arrays == before)
-        return;
-    ptrmap_put(&walk->contract->circles_for_mov, stages[first].schema, state | CIRCLE_TOLD);
-    stumble(walk, stages[first].schema, NULL, "it contains itself with no object between");
-}
-
-/* Finds the schemas that lead back to themselves without an object between; each schema is gone through once, and
- * without recursion, because the way may be as long as the document. */
-static void look_for_circle(struct payload_walk *walk, struct json_object *schema)
-{
-    struct ptrmap *circles = &walk->contract->circles_for_mov;
+    struct ptrmap *circles = &walk->contract->circles;
     struct stage *stages = NULL;
     size_t count = 0, room = 0;
     struct json_object *enter = schema;
     while (enter != NULL || count > 0) {
-        uint64_t state = CIRCLE_DONE;
+        uint64_t state = OFF_PATH;
         struct json_object *inner = NULL;
         if (enter != NULL) {
             if (count == room) {
                 room = room == 0 ? 16 : room * 2;
                 stages = memory_resize(stages, room * sizeof *stages);
             }
-            stages[count] = stage_after(count == 0 ? NULL : &stages[count - 1], enter);
-            ptrmap_put(circles, enter, (uint64_t)++count << 1);
+            ptrmap_put(circles, enter, ON_PATH);
+            stages[count++] = (struct stage){.schema = enter};
             enter = NULL;
         }
         struct stage *last = &stages[count - 1];
         if (!next_inner(walk->contract, last->schema, last->next++, &inner)) {
-            ptrmap_put(circles, last->schema, CIRCLE_DONE);
+            ptrmap_put(circles, last->schema, OFF_PATH);
             count--;
         } else if (json_object_is_type(inner, json_type_object)) {
-            if (ptrmap_get(circles, inner, &state))
-                tell_circle(walk, stages, count, state);
-            else
+            if (!ptrmap_get(circles, inner, &state))
                 enter = inner;
+            else if (state == ON_PATH)
+                cut(walk, last->schema, inner);
         }
     }
     free(stages);
 }
 
-static void look_at(struct payload_walk *walk, struct json_object *schema)
+static void read_schema(struct payload_walk *walk, struct json_object *schema)
 {
-    struct json_object *target = NULL;
-    const char *ref = string_member(schema, "$ref");
-    if (!ptrmap_get(&walk->contract->circles_for_mov, schema, NULL))
-        look_for_circle(walk, schema);
-    if (json_object_object_get_ex(schema, "$ref", NULL) && ref == NULL)
-        return; /* an error already */
-    if (ref != NULL) {
-        if (!schemas_follow(walk->contract->schemas, schema, &target, NULL))
-            return; /* an error already */
-        if (mov_follows(document_root(walk->contract->document), ref))
-            wait_for(walk, target);
-        else
-            stumble(walk, schema, "$ref", "a reference that the MOV cannot follow");
-    } else if (json_object_object_get_ex(schema, "const", &target)) {
-        if (target != NULL && !json_object_is_type(target, json_type_string))
-            stumble(walk, schema, "const", "a const that is no string");
-    } else if (json_object_object_get_ex(schema, "enum", NULL)) {
+    struct json_object *part = NULL;
+    if (!json_object_is_type(schema, json_type_object))
         return;
-    } else if (json_object_object_get_ex(schema, "type", NULL)) {
-        look_at_type(walk, schema);
-    } else {
-        look_at_diverse(walk, schema, NULL);
+    if (!ptrmap_get(&walk->contract->circles, schema, NULL))
+        cut_circles(walk, schema);
+    if (json_object_object_get_ex(schema, "$ref", NULL)) {
+        if (schemas_follow(walk->contract->schemas, schema, &part, NULL))
+            wait_for(walk, part);
+        return;
     }
+    struct json_object *properties = object_member(schema, "properties");
+    if (properties != NULL) {
+        json_object_object_foreach(properties, name, property)
+        {
+            (void)name;
+            wait_for(walk, property);
+        }
+    }
+    if (json_object_object_get_ex(schema, "items", &part))
+        wait_for_all(walk, part);
+    for (size_t i = 0; i < CHOICES; i++)
+        wait_for_all(walk, array_member(schema, choices[i]));
 }
 
-void contract_check_payload_for_mov(struct contract *contract, struct json_object *payload)
+void mov_read_payload(struct contract *contract, struct json_object *payload)
 {
     struct payload_walk walk = {.contract = contract};
     wait_for(&walk, payload);
     while (walk.count > 0)
-        look_at(&walk, walk.waiting[--walk.count]);
+        read_schema(&walk, walk.waiting[--walk.count]);
     free(walk.waiting);
 }
 
-/* The one schema that oneOf, anyOf or allOf has, which the MOV takes for the whole. */
+/* --- payloads that are objects --- */
+
+/* The one schema of oneOf, anyOf or allOf, which the MOV takes for the whole. */
 static struct json_object *single_choice(struct json_object *schema)
 {
-    static const char *const keys[] = {"oneOf", "anyOf", "allOf"};
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+    for (size_t i = 0; i < CHOICES; i++) {
         struct json_object *among = NULL;
-        if (!json_object_object_get_ex(schema, keys[i], &among))
+        if (!json_object_object_get_ex(schema, choices[i], &among))
             continue;
         bool single = json_object_is_type(among, json_type_array) && json_object_array_length(among) == 1;
         return single ? json_object_array_get_idx(among, 0) : NULL;
@@ -258,17 +212,27 @@ static struct json_object *single_choice(struct json_object *schema)
     return NULL;
 }
 
-struct json_object *contract_properties_for_mov(const struct contract *contract, struct json_object *payload)
+static bool has_choice(struct json_object *schema)
+{
+    for (size_t i = 0; i < CHOICES; i++) {
+        if (json_object_object_get_ex(schema, choices[i], NULL))
+            return true;
+    }
+    return false;
+}
+
+struct json_object *mov_properties(const struct contract *contract, struct json_object *payload)
 {
     for (int hops = 0; payload != NULL && hops < 32; hops++) {
         payload = contract_follow(contract, payload, NULL);
-        const char *type = string_member(payload, "type");
-        if (type != NULL)
-            return strcmp(type, "object") == 0 ? object_member(payload, "properties") : NULL;
-        struct json_object *choice = single_choice(payload);
-        if (choice == NULL)
-            return object_member(payload, "properties");
-        payload = choice;
+        if (json_object_object_get_ex(payload, "const", NULL) || json_object_object_get_ex(payload, "enum", NULL))
+            return NULL;
+        struct mov_type type = mov_type_of(payload);
+        if (type.one != NULL)
+            return strcmp(type.one, "object") == 0 ? object_member(payload, "properties") : NULL;
+        if (!has_choice(payload))
+            return type.several != NULL ? NULL : object_member(payload, "properties");
+        payload = single_choice(payload);
     }
     return NULL;
 }

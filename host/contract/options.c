@@ -14,8 +14,8 @@ void contract_read_options(struct contract *contract)
     struct json_object *declared = contract_follow(contract, node, NULL);
     contract->options = object_member(declared, "properties");
     if (contract->options == NULL)
-        contract_note_at(contract, FINDING_ERROR, root, "x-options",
-                         "expects a schema with properties, one for each option of the plugin");
+        findings_add_at(&contract->findings, FINDING_ERROR, root, "x-options",
+                        "expects a schema with properties, one for each option of the plugin");
     else
         contract->options_schema = schemas_add(contract->schemas, node);
 }

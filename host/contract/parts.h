@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What the files of the room `contract` share, and nobody else includes. */
+ * What the files of the room `contract` share, and no other file includes. Each file below uses the files above it. */
 #ifndef CONTRACT_PARTS_H
 #define CONTRACT_PARTS_H
 
@@ -9,14 +9,15 @@
 
 #include "base/ptrmap.h"
 #include "contract/contract.h"
+#include "contract/findings.h"
 #include "schema/schema.h"
 
-/* What a topic has in one direction. */
+/* One direction of a topic. */
 struct contract_side {
     bool declared;
-    struct json_object *payload; /* of the first message; NULL if it could not be found */
+    struct json_object *payload; /* of the first message; NULL if it could not be read */
     size_t messages;
-    const struct schema *schema; /* NULL: could not be made */
+    const struct schema *schema; /* NULL if it could not be compiled */
 };
 
 struct contract_topic {
@@ -27,7 +28,8 @@ struct contract_topic {
 };
 
 struct contract {
-    bool of_component;         /* and so to be read by the MOV */
+    bool of_component; /* the MOV reads it */
+    struct findings findings;
     struct document *document; /* NULL if it could not be read */
     struct schemas *schemas;
     char *name;
@@ -39,64 +41,88 @@ struct contract {
     const struct schema *options_schema; /* of all options together */
     struct contract_topic *topics;
     size_t topic_count;
-    struct finding *findings;
-    size_t finding_count;
-    size_t errors;
-    bool cut;                      /* there were more findings than are kept */
-    size_t patience;               /* how many types and values may still be looked at for an object among them */
-    struct ptrmap seen_items;      /* of channels: whether they have a misspelt operation */
-    struct ptrmap seen_for_mov;    /* the schemas that were looked at already as the MOV would … */
-    struct ptrmap circles_for_mov; /* … also for circles */
+    size_t patience;          /* how many types and values the search for an object may still read */
+    struct ptrmap seen_items; /* channels, and whether they have a misspelt operation */
+    struct ptrmap mov_reads;  /* the schemas that the MOV reads: enum mov_reading */
+    struct ptrmap circles;    /* the schemas that were searched for circles */
+    char *for_mov;            /* the document as the MOV receives it; NULL if there are errors */
 };
 
-/* Reads a document; of_component: it has to be what a component of VALAWAI has, not just any AsyncAPI document. */
+/* Reads a document. of_component: the rules of VALAWAI for a component hold, not only those of AsyncAPI. */
 struct contract *contract_build(const char *text, size_t length, bool of_component);
 
-/* Adds a finding; an error where there is one already adds nothing. */
-void contract_note(struct contract *contract, enum finding_kind kind, struct place place, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+/* --- tree.c --- */
 
-/* The same at a key of an object, with the JSON pointer of the two before it. key may be NULL. */
-void contract_note_at(struct contract *contract, enum finding_kind kind, struct json_object *object, const char *key,
-                      const char *format, ...) __attribute__((format(printf, 5, 6)));
+struct json_object *object_member(struct json_object *object, const char *key); /* NULL: absent, or no object */
+const char *string_member(struct json_object *object, const char *key);         /* NULL: absent, or no string */
+struct json_object *array_member(struct json_object *object, const char *key);  /* NULL: absent, or no array */
 
-struct json_object *object_member(struct json_object *object, const char *key); /* NULL: not there, or no object */
-const char *string_member(struct json_object *object, const char *key);         /* NULL: not there, or no string */
-
-/* What an object means after all its $refs are followed; NULL if they lead nowhere, or in a circle. How many there were
- * goes to `hops`, which may be NULL. */
+/* What an object means after all its $refs are followed; NULL if they lead nowhere, or in a circle. The number of
+ * references is stored in `hops`, which may be NULL. */
 struct json_object *contract_follow(const struct contract *contract, struct json_object *object, unsigned *hops);
+
+/* --- mov.c: how the MOV reads a schema --- */
+
+/* MOV_CUT: the MOV would not come to the end of this schema. */
+enum mov_reading { MOV_READS, MOV_CUT };
+
+/* The type of a schema as the MOV can read it. A list of one type and null is that type. */
+struct mov_type {
+    const char *one; /* NULL: no type, or several */
+    bool nullable;
+    struct json_object *several; /* the list; NULL: none, or one */
+};
+struct mov_type mov_type_of(struct json_object *schema);
+
+/* Where the MOV is led by a reference: it splits the reference at each slash, and knows no escapes. */
+struct json_object *mov_target(const struct contract *contract, const char *ref);
+
+/* Collects the schemas that the MOV reads for a payload in contract->mov_reads. */
+void mov_read_payload(struct contract *contract, struct json_object *payload);
+
+/* The properties of a payload, if the MOV reads it as an object. */
+struct json_object *mov_properties(const struct contract *contract, struct json_object *payload);
+
+/* --- mov_queues.c --- */
+
+/* The queues of the MOV. Shared, and never freed. */
+const struct contract *mov_queues(void);
+
+/* --- messages.c --- */
+
+/* Reads the message of an operation, which is at `key` of its channel, into a side of a topic. */
+void contract_read_side(struct contract *contract, struct contract_topic *topic, struct json_object *item,
+                        enum contract_direction direction);
+
+/* --- topics.c --- */
+
+/* Makes the topics of the channels. */
+void contract_read_topics(struct contract *contract);
+
+/* --- names.c --- */
+
+/* Finds the component's name in the names of its channels, and the channels that are not its own. */
+void contract_check_names(struct contract *contract);
+
+/* Finds out whether the MOV will send the component its id. */
+void contract_check_registered(struct contract *contract);
 
 /* --- options.c --- */
 
 /* Reads x-options. */
 void contract_read_options(struct contract *contract);
 
-/* --- contract_topics.c --- */
+/* --- refs.c --- */
 
-/* Makes the topics of the channels, and finds what is wrong with them. */
-void contract_read_topics(struct contract *contract);
-
-/* Finds out which component it is, from the names of its channels, and whether they are all its own. */
-void contract_check_names(struct contract *contract);
-
-/* Finds whether the MOV would send the component its id. */
-void contract_check_registered(struct contract *contract);
-
-/* --- contract_refs.c --- */
-
-/* Finds every $ref that leads to nothing, wherever it is. */
+/* Finds each $ref that leads to nothing, in the whole document. */
 void contract_check_refs(struct contract *contract);
 
-/* Finds the schemas under `components` that cannot be read, whether they are used or not. */
+/* Finds the schemas under `components` that cannot be compiled, used or not. */
 void contract_check_schemas(struct contract *contract);
 
-/* --- contract_mov.c --- */
+/* --- for_mov.c --- */
 
-/* Finds what the MOV would make of a payload: it reads schemas in its own way. */
-void contract_check_payload_for_mov(struct contract *contract, struct json_object *payload);
-
-/* The properties of a payload, if the MOV takes it for an object. */
-struct json_object *contract_properties_for_mov(const struct contract *contract, struct json_object *payload);
+/* Writes contract->for_mov. */
+void contract_write_for_mov(struct contract *contract);
 
 #endif

@@ -142,7 +142,7 @@ static void look_into(struct walk *walk, struct visit visit)
     }
     if (!visit.names && string_member(visit.node, "$ref") != NULL) {
         if (!schemas_learn(walk->contract->schemas, visit.node, &target, &fault))
-            contract_note_at(walk->contract, FINDING_ERROR, visit.node, "$ref", "%s", fault.text);
+            findings_add_at(&walk->contract->findings, FINDING_ERROR, visit.node, "$ref", "%s", fault.text);
         else if (visit.kind == KIND_SCHEMA)
             note_reference(walk, visit.node, target);
     }
@@ -176,10 +176,11 @@ static void judge(struct walk *walk, const struct reference *reference)
     size_t length = strlen(ref), cut = text_cut(ref, length, REF_SHOWN);
     text_printf(&shown, "%.*s%s", (int)cut, ref, cut < length ? "…" : "");
     if (kind == KIND_MESSAGE)
-        contract_note_at(walk->contract, FINDING_ERROR, reference->from, "$ref",
-                         "\"%s\" leads to a message, not to a schema; did you mean %s/payload?", shown.at, shown.at);
+        findings_add_at(&walk->contract->findings, FINDING_ERROR, reference->from, "$ref",
+                        "\"%s\" leads to a message, not to a schema; did you mean %s/payload?", shown.at, shown.at);
     else
-        contract_note_at(walk->contract, FINDING_ERROR, reference->from, "$ref", "\"%s\" leads to no schema", shown.at);
+        findings_add_at(&walk->contract->findings, FINDING_ERROR, reference->from, "$ref", "\"%s\" leads to no schema",
+                        shown.at);
     text_free(&shown);
 }
 
@@ -211,6 +212,6 @@ void contract_check_schemas(struct contract *contract)
         if (json_object_is_type(schema, json_type_object) || json_object_is_type(schema, json_type_boolean))
             (void)schemas_add(contract->schemas, schema);
         else
-            contract_note_at(contract, FINDING_ERROR, all, name, "is no schema");
+            findings_add_at(&contract->findings, FINDING_ERROR, all, name, "is no schema");
     }
 }

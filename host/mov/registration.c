@@ -159,7 +159,7 @@ static void send_register(struct registration *registration, struct enrolment *e
     struct text body = {0};
     text_printf(&body, "{\"type\":\"%s\",\"name\":\"%s\",\"version\":\"%s\",\"asyncapi_yaml\":", plugin->type,
                 plugin->name, plugin->entry.version);
-    text_put_json(&body, plugin->entry.asyncapi, strlen(plugin->entry.asyncapi));
+    text_put_json(&body, plugin->for_mov, strlen(plugin->for_mov));
     text_puts(&body, "}");
     struct publication *publication = publication_new(REGISTER_TOPIC, body.at, body.len);
     publication->persistent = true;

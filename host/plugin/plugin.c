@@ -132,6 +132,7 @@ static bool check_contract(struct plugin *plugin, struct fault *fault)
     plugin->name = contract_name(contract);
     plugin->type = contract_type(contract);
     plugin->registered = contract_registered(contract);
+    plugin->for_mov = contract_for_mov(contract);
     return true;
 }
 

@@ -21,6 +21,7 @@ struct plugin {
     size_t topic_count;
     struct contract *contract;
     const char *name, *type, *registered; /* of the contract: c1_echo, C1, the topic of the MOV's answer */
+    const char *for_mov;                  /* of the contract: the document that the MOV receives */
     const struct plugin_section *section; /* NULL: plugins.conf does not mention it */
     struct options *options;              /* with the section */
 };

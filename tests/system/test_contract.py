@@ -40,6 +40,11 @@ def test_check_of_the_corpus():
     assert run("check", warning).returncode == 0  # unwise, not wrong
 
 
+def test_check_for_mov_of_a_document_with_errors():
+    result = run("check", "--for-mov", os.path.join(CORPUS, "bad", "bad_type.yaml"))
+    assert result.returncode == 1 and "error" in result.stdout and not result.stdout.startswith("{")
+
+
 def test_check_says_when_it_leaves_findings_out(tmp_path):
     def check(count):
         document = tmp_path / "asyncapi.yaml"

@@ -121,12 +121,14 @@ static struct plugin plugins[] = {
      .type = "C1",
      .registered = "valawai/c1/a/control/registered",
      .file = "a.so",
-     .entry = {.version = "1.2.3", .asyncapi = document_a}},
+     .for_mov = document_a,
+     .entry = {.version = "1.2.3"}},
     {.name = "c1_b",
      .type = "C1",
      .registered = "valawai/c1/b/control/registered",
      .file = "b.so",
-     .entry = {.version = "4.5.6", .asyncapi = document_b}},
+     .for_mov = document_b,
+     .entry = {.version = "4.5.6"}},
 };
 static struct subscription answers[2], page, connections;
 static struct queries *queries;
