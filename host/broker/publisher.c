@@ -12,16 +12,15 @@
 #include "base/text.h"
 #include "base/thread.h"
 #include "broker/confirms.h"
+#include "broker/outbox.h"
+#include "broker/records.h"
 
 #define DATA_CHANNEL 1    /* publications and their confirms */
 #define DECLARE_CHANNEL 2 /* declares: what the broker objects to closes this one only */
 #define RECORD_CHANNEL 3  /* records for the MOV, which nobody has to confirm */
 #define IDLE_MS 1000
-#define LOOK_EVERY 32             /* publications between two looks at what the broker says … */
-#define LOOK_EVERY_BYTES 262144   /* … or so many bytes: an alarm is to be seen before the socket is full */
-#define RECORDS_MAX 4096          /* records for the MOV that may wait … */
-#define RECORDS_MAX_BYTES 8388608 /* … and their bytes */
-#define RECORDS_KEPT_BYTES 262144 /* of memory, from one time to the next */
+#define LOOK_EVERY 32           /* publications between two looks at what the broker says … */
+#define LOOK_EVERY_BYTES 262144 /* … or so many bytes: an alarm is to be seen before the socket is full */
 #define RECORD_TOPIC "valawai/log/add"
 
 /* A queue that components publish to. Declared when the connection is new, and again when something comes back. */
@@ -33,6 +32,14 @@ struct outlet {
     struct backoff backoff;
 };
 
+enum state {
+    OFFLINE,    /* no connection */
+    PREPARING,  /* the queues are being declared */
+    PUBLISHING, /* whatever waits */
+    PROBING,    /* one at a time, until the one is found that the broker closed the channel for */
+    BLOCKED,    /* the broker has raised an alarm */
+};
+
 struct publisher {
     struct publisher_options options;
     struct connection *connection;
@@ -40,27 +47,21 @@ struct publisher {
     atomic_bool stopping;
     atomic_int_fast64_t sending_since; /* clock_ms() when a send began; 0: not in one */
 
-    struct queue outbox; /* its descriptor is the wake-up for everything */
+    struct queue inbox; /* what publisher_send() brings; its descriptor is the wake-up for everything */
+    struct records records;
 
-    pthread_mutex_t lock; /* down to closed */
+    pthread_mutex_t lock; /* down to closed, and held and bytes of every account */
     pthread_cond_t room;
-    size_t held_bytes, held; /* publications between publisher_send() and their outcome */
-    struct text records;     /* the bodies, each after its length: no allocation that changes threads */
-    size_t record_count, records_lost;
+    size_t held; /* publications between publisher_send() and their outcome */
     bool closed;
 
     /* The thread's own: */
-    struct text sending; /* what was in records */
-    bool has_been_connected, ready, blocked;
-    struct list waiting; /* taken from the outbox, or to be published again */
-    struct list parked;  /* unroutable or refused for now, until retry_at */
-    struct list settled; /* outcomes to report */
-
+    enum state state;
+    struct outbox outbox;
     struct confirms confirms;
-
-    /* The broker closed the channel because of one publication (too large for it). Which one is found by sending those
-     * one at a time. */
-    size_t suspects;
+    struct list parked;    /* unroutable or refused for now, until retry_at */
+    struct list confirmed; /* outcomes to report */
+    size_t suspects;       /* publications that are sent one at a time */
 
     struct outlet *outlets;
     size_t outlet_count;
@@ -70,43 +71,44 @@ struct publisher {
 
 /* ---- outcomes ---- */
 
-static void unhold(struct publisher *publisher, size_t count, size_t bytes)
+static struct account *account_of(struct publisher *publisher, const struct publication *publication)
 {
-    pthread_mutex_lock(&publisher->lock);
-    publisher->held -= count;
-    publisher->held_bytes -= bytes;
-    pthread_cond_broadcast(&publisher->room);
-    pthread_mutex_unlock(&publisher->lock);
+    return publication->account != NULL ? publication->account : &publisher->outbox.own;
 }
 
 static void report(struct publisher *publisher)
 {
-    if (publisher->settled.head == NULL)
+    if (publisher->confirmed.head == NULL)
         return;
-    size_t count = 0, bytes = 0;
+    size_t count = 0;
     pthread_mutex_lock(&publisher->lock);
-    for (struct node *node = publisher->settled.head; node != NULL; node = node->next) {
+    for (struct node *node = publisher->confirmed.head; node != NULL; node = node->next) {
         const struct publication *publication = (struct publication *)node;
+        struct account *account = account_of(publisher, publication);
+        account->held--;
+        account->bytes -= publication->size;
         count++;
-        bytes += publication->len;
-        if (publication->account != NULL)
-            publication->account->held--;
     }
     pthread_mutex_unlock(&publisher->lock);
-    publisher->options.events->settled(publisher->options.context, &publisher->settled);
-    unhold(publisher, count, bytes); /* after the report: who drains may rely on it */
+    publisher->options.events->settled(publisher->options.context, &publisher->confirmed);
+    pthread_mutex_lock(&publisher->lock);
+    publisher->held -= count; /* after the report: publisher_drain() promises that */
+    pthread_cond_broadcast(&publisher->room);
+    pthread_mutex_unlock(&publisher->lock);
 }
 
-static void settle(struct publisher *publisher, struct publication *publication, enum outcome outcome)
+static void finish(struct publisher *publisher, struct publication *publication, enum outcome outcome)
 {
+    outbox_landed(&publisher->outbox, publication);
     publication->outcome = outcome;
-    list_put(&publisher->settled, &publication->node);
+    list_put(&publisher->confirmed, &publication->node);
 }
 
 /* ---- confirmations ---- */
 
 static void park(struct publisher *publisher, struct publication *publication, int64_t delay)
 {
+    outbox_landed(&publisher->outbox, publication);
     publication->retry_at = clock_ms() + delay;
     list_put(&publisher->parked, &publication->node);
 }
@@ -122,7 +124,7 @@ static struct outlet *outlet_find(struct publisher *publisher, const char *topic
 static void on_unroutable(struct publisher *publisher, struct publication *publication)
 {
     if (!publication->waits) {
-        settle(publisher, publication, OUTCOME_UNROUTABLE);
+        finish(publisher, publication, OUTCOME_UNROUTABLE);
         return;
     }
     struct outlet *outlet = outlet_find(publisher, publication->topic);
@@ -143,10 +145,12 @@ static void confirm(struct publisher *publisher, uint64_t sequence, bool multipl
         if (publication->outcome == OUTCOME_UNROUTABLE)
             on_unroutable(publisher, publication);
         else if (publication->outcome == OUTCOME_CONFIRMED)
-            settle(publisher, publication, OUTCOME_CONFIRMED);
+            finish(publisher, publication, OUTCOME_CONFIRMED);
         else
             park(publisher, publication, 200); /* a queue that could not keep it, or is full: not for us to lose it */
     }
+    if (publisher->state == PROBING && publisher->suspects == 0)
+        publisher->state = PUBLISHING;
 }
 
 /* ---- declaring the queues ---- */
@@ -232,12 +236,17 @@ static bool on_channel_close(struct publisher *publisher, const amqp_frame_t *fr
             log_error(publisher->options.log, "host", "%s: the broker refuses a publication of %zu bytes: %s",
                       only->topic, only->len, why.text);
             publisher->suspects -= publisher->suspects > 0;
-            settle(publisher, only, OUTCOME_REFUSED);
+            finish(publisher, only, OUTCOME_REFUSED);
         } else {
             publisher->suspects = publisher->confirms.count;
         }
     }
     return fault_set(fault, "the broker closed the AMQP channel: %s", why.text);
+}
+
+static enum state working_state(const struct publisher *publisher)
+{
+    return publisher->suspects > 0 ? PROBING : PUBLISHING;
 }
 
 /* Only what was published comes back, and only there. */
@@ -276,14 +285,18 @@ static bool on_frame(struct publisher *publisher, const amqp_frame_t *frame, str
         return true;
     case AMQP_CONNECTION_BLOCKED_METHOD: {
         const amqp_connection_blocked_t *blocked = frame->payload.method.decoded;
-        publisher->blocked = true;
+        if (publisher->state == PREPARING) /* an alarm holds up those only that have published */
+            return true;
+        publisher->state = BLOCKED;
         log_warning(publisher->options.log, "host",
                     "the broker raised an alarm (%.*s): publications wait until it is over", (int)blocked->reason.len,
                     (char *)blocked->reason.bytes);
         return true;
     }
     case AMQP_CONNECTION_UNBLOCKED_METHOD:
-        publisher->blocked = false;
+        if (publisher->state != BLOCKED)
+            return true;
+        publisher->state = working_state(publisher);
         log_info(publisher->options.log, "host", "the broker's alarm is over");
         return true;
     case AMQP_CHANNEL_CLOSE_METHOD:
@@ -331,19 +344,26 @@ static bool cause_is_gone(const struct publication *publication)
     return publication->cause != NULL && delivery_is_stale(publication->cause);
 }
 
-/* All that waits, with looks at what the broker says in between; stops early when it raises an alarm. */
+static bool may_send(const struct publisher *publisher)
+{
+    return publisher->state == PUBLISHING || (publisher->state == PROBING && publisher->confirms.count == 0);
+}
+
+/* All that may go, with looks at what the broker says in between; stops early when it raises an alarm. */
 static bool send_waiting(struct publisher *publisher, struct fault *fault)
 {
     size_t sent = 0, bytes = 0;
-    while (!publisher->blocked && (publisher->suspects == 0 || publisher->confirms.count == 0)) {
-        struct publication *publication = (struct publication *)list_take(&publisher->waiting);
+    while (may_send(publisher)) {
+        struct publication *publication = outbox_take(&publisher->outbox);
         if (publication == NULL) {
-            if (publisher->confirms.count == 0)
-                publisher->suspects = 0; /* the rest of them went another way */
+            if (publisher->state == PROBING) { /* the rest of them went another way */
+                publisher->suspects = 0;
+                publisher->state = PUBLISHING;
+            }
             return true;
         }
         if (cause_is_gone(publication)) {
-            settle(publisher, publication, OUTCOME_CONFIRMED); /* nobody waits for it: the cause comes again */
+            finish(publisher, publication, OUTCOME_CONFIRMED); /* nobody waits for it: the cause comes again */
             continue;
         }
         if (publication->properties.len > connection_properties_max(publisher->connection)) {
@@ -351,11 +371,10 @@ static bool send_waiting(struct publisher *publisher, struct fault *fault)
                       "%s: a publication has %zu bytes of properties; this broker's frames hold %zu",
                       publication->topic, publication->properties.len,
                       connection_properties_max(publisher->connection));
-            settle(publisher, publication, OUTCOME_REFUSED);
+            finish(publisher, publication, OUTCOME_REFUSED);
             continue;
         }
-        confirms_put(&publisher->confirms,
-                     publication); /* first: also when the send fails half-way it is unconfirmed */
+        confirms_put(&publisher->confirms, publication); /* before: a send that fails half-way leaves it unconfirmed */
         if (!send_one(publisher, publication, fault))
             return false;
         bytes += publication->len;
@@ -368,67 +387,49 @@ static bool send_waiting(struct publisher *publisher, struct fault *fault)
     return true;
 }
 
-/* True if there are some; they are in sending then. */
-static bool take_records(struct publisher *publisher, size_t *lost)
-{
-    struct text empty = publisher->sending;
-    text_clear(&empty);
-    pthread_mutex_lock(&publisher->lock);
-    bool some = publisher->record_count > 0;
-    *lost = publisher->records_lost;
-    publisher->sending = publisher->records;
-    publisher->records = empty;
-    publisher->record_count = publisher->records_lost = 0;
-    if (some)
-        pthread_cond_broadcast(&publisher->room);
-    pthread_mutex_unlock(&publisher->lock);
-    return some;
-}
-
 static bool send_records(struct publisher *publisher, struct fault *fault)
 {
-    size_t lost = 0, len;
-    bool alive = true, some = take_records(publisher, &lost);
-    if (lost > 0)
-        log_debug(publisher->options.log, "host", "%zu record(s) for the MOV were dropped: the broker did not keep up",
-                  lost);
-    for (const char *at = publisher->sending.at, *end = at + publisher->sending.len; some && alive && at < end;
-         at += len) {
-        memcpy(&len, at, sizeof len);
-        at += sizeof len;
-        const struct wire_message record = {.topic = RECORD_TOPIC, .body = at, .len = len};
+    size_t dropped = 0, len;
+    bool some = records_take(&publisher->records, &dropped), alive = true;
+    if (dropped > 0)
+        log_debug(publisher->options.log, "host", "%zu records for the MOV were dropped: the broker did not keep up",
+                  dropped);
+    for (const char *body; alive && (body = records_next(&publisher->records, &len)) != NULL;) {
+        const struct wire_message record = {.topic = RECORD_TOPIC, .body = body, .len = len};
         alive = connection_publish(publisher->connection, RECORD_CHANNEL, &record, fault);
     }
-    if (publisher->sending.room > RECORDS_KEPT_BYTES)
-        text_free(&publisher->sending);
+    if (some) { /* publisher_drain() waits for them */
+        pthread_mutex_lock(&publisher->lock);
+        pthread_cond_broadcast(&publisher->room);
+        pthread_mutex_unlock(&publisher->lock);
+    }
     return alive;
 }
 
 static void parked_due(struct publisher *publisher, int64_t now)
 {
-    struct list parked = publisher->parked;
+    struct list parked = publisher->parked, due = {0};
     publisher->parked = (struct list){0};
-    for (struct node *node; (node = list_take(&parked)) != NULL;) {
-        bool due = now >= ((struct publication *)node)->retry_at;
-        list_put(due ? &publisher->waiting : &publisher->parked, node);
-    }
+    for (struct node *node; (node = list_take(&parked)) != NULL;)
+        list_put(now >= ((struct publication *)node)->retry_at ? &due : &publisher->parked, node);
+    outbox_put(&publisher->outbox, &due);
 }
 
-static void take_outbox(struct publisher *publisher)
+static void take_inbox(struct publisher *publisher)
 {
-    struct list fresh = queue_take(&publisher->outbox);
-    list_join(&publisher->waiting, &fresh);
+    struct list fresh = queue_take(&publisher->inbox);
+    outbox_put(&publisher->outbox, &fresh);
     if (publisher->parked.head != NULL)
         parked_due(publisher, clock_ms());
 }
 
 static bool send_all(struct publisher *publisher, struct fault *fault)
 {
-    if (!publisher->ready || publisher->blocked)
+    if (!may_send(publisher))
         return true;
     atomic_store(&publisher->sending_since, clock_ms());
     bool sent = send_waiting(publisher, fault);
-    if (sent && !publisher->blocked && publisher->suspects == 0)
+    if (sent && publisher->state == PUBLISHING)
         sent = send_records(publisher, fault);
     sent = sent && connection_flush(publisher->connection, fault);
     atomic_store(&publisher->sending_since, 0);
@@ -438,27 +439,19 @@ static bool send_all(struct publisher *publisher, struct fault *fault)
 
 /* ---- the thread ---- */
 
-static bool has_records(struct publisher *publisher)
-{
-    pthread_mutex_lock(&publisher->lock);
-    bool has = publisher->record_count > 0;
-    pthread_mutex_unlock(&publisher->lock);
-    return has;
-}
-
-/* False: woken by the outbox only, and there is nothing to read. */
+/* False: woken by the inbox only, and there is nothing to read. */
 static bool sleep_until(struct publisher *publisher, int64_t deadline)
 {
-    if (!queue_sleep(&publisher->outbox))
+    if (!queue_sleep(&publisher->inbox))
         return true;
     bool open = connection_is_open(publisher->connection);
     struct pollfd fds[] = {
-        {.fd = publisher->outbox.fd, .events = POLLIN},
+        {.fd = publisher->inbox.fd, .events = POLLIN},
         {.fd = open ? connection_fd(publisher->connection) : -1, .events = POLLIN},
     };
     int64_t delay = deadline - clock_ms();
     int ready = poll(fds, 2, delay < 0 ? 0 : (int)delay);
-    queue_slept(&publisher->outbox);
+    queue_slept(&publisher->inbox);
     return ready <= 0 || fds[1].revents != 0;
 }
 
@@ -474,12 +467,13 @@ static int64_t next_deadline(const struct publisher *publisher, int64_t now, int
     return next < now ? now : next;
 }
 
-/* Unconfirmed publications go back to the head of what waits, in their order. */
+/* Unconfirmed publications are sent again before all others, in their order. */
 static void unconfirmed_return(struct publisher *publisher)
 {
     struct list again = confirms_reset(&publisher->confirms);
-    list_join(&again, &publisher->waiting);
-    publisher->waiting = again;
+    for (struct node *node = again.head; node != NULL; node = node->next)
+        outbox_landed(&publisher->outbox, (struct publication *)node);
+    outbox_put_first(&publisher->outbox, &again);
 }
 
 static void connection_lost(struct publisher *publisher, const char *why)
@@ -489,7 +483,7 @@ static void connection_lost(struct publisher *publisher, const char *why)
     connection_drop(publisher->connection);
     atomic_store(&publisher->sending_since, 0);
     unconfirmed_return(publisher);
-    publisher->ready = publisher->blocked = false;
+    publisher->state = OFFLINE;
     publisher->declaring = NULL;
     publisher->declare_channel = DECLARE_CLOSED;
     publisher->options.events->connected(publisher->options.context, false);
@@ -499,6 +493,7 @@ static bool channels_open(struct publisher *publisher, struct fault *fault)
 {
     amqp_channel_open_t open = {0};
     amqp_confirm_select_t select = {0};
+    publisher->state = PREPARING;
     for (size_t i = 0; i < publisher->outlet_count; i++) {
         publisher->outlets[i].wanted = true;
         publisher->outlets[i].retry_at = 0;
@@ -508,15 +503,15 @@ static bool channels_open(struct publisher *publisher, struct fault *fault)
            connection_send(publisher->connection, RECORD_CHANNEL, AMQP_CHANNEL_OPEN_METHOD, &open, fault);
 }
 
-/* Ready as soon as every queue was declared, or could not be. */
-static void look_ready(struct publisher *publisher)
+/* To work as soon as every queue was declared, or could not be. */
+static void look_prepared(struct publisher *publisher)
 {
-    if (publisher->ready || publisher->declaring != NULL)
+    if (publisher->state != PREPARING || publisher->declaring != NULL)
         return;
     for (size_t i = 0; i < publisher->outlet_count; i++)
         if (publisher->outlets[i].wanted && publisher->outlets[i].retry_at == 0)
             return;
-    publisher->ready = true;
+    publisher->state = working_state(publisher);
     publisher->options.events->connected(publisher->options.context, true);
 }
 
@@ -530,19 +525,17 @@ static void serve(struct publisher *publisher)
             return;
         }
         alive = declare_next(publisher, &fault);
-        take_outbox(publisher);
+        take_inbox(publisher);
         alive = alive && send_all(publisher, &fault) && (!look || read_frames(publisher, &fault));
         if (!alive)
             break;
         look = true;
-        look_ready(publisher);
-        bool held_back =
-            publisher->blocked || !publisher->ready || (publisher->suspects > 0 && publisher->confirms.count > 0);
-        bool more = publisher->waiting.head != NULL || has_records(publisher);
+        look_prepared(publisher);
+        bool more = may_send(publisher) && (outbox_has(&publisher->outbox) || records_wait(&publisher->records));
         int64_t now = clock_ms();
         int64_t tend_at = connection_tend(publisher->connection, now, &fault);
         alive = tend_at >= 0;
-        if (alive && (!more || held_back))
+        if (alive && !more)
             look = sleep_until(publisher, next_deadline(publisher, now, tend_at));
     }
     connection_lost(publisher, fault.text);
@@ -554,7 +547,7 @@ static void rest(struct publisher *publisher, int64_t until_ms)
 {
     while (!atomic_load(&publisher->stopping) && clock_ms() < until_ms) {
         sleep_until(publisher, until_ms);
-        take_outbox(publisher);
+        take_inbox(publisher);
     }
 }
 
@@ -563,7 +556,6 @@ static void connect_once(struct publisher *publisher, long attempt, struct backo
     struct fault fault;
     int64_t began = clock_ms();
     if (connection_open(publisher->connection, &fault) == OPENED) {
-        publisher->has_been_connected = true;
         return;
     }
     if (attempt == 1 || attempt % 60 == 0)
@@ -593,7 +585,8 @@ struct publisher *publisher_new(const struct publisher_options *options)
     struct publisher *publisher = memory_new(sizeof *publisher);
     publisher->options = *options;
     publisher->connection = connection_new(&publisher->options.broker, "valawai-host publishes");
-    queue_init(&publisher->outbox, true);
+    queue_init(&publisher->inbox, true);
+    records_init(&publisher->records);
     pthread_mutex_init(&publisher->lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -615,68 +608,62 @@ void publisher_start(struct publisher *publisher)
     publisher->thread = thread_start(publisher_run, publisher);
 }
 
-static void hold(struct publisher *publisher, const struct list *publications, bool wait, bool *closed)
+/* A share is what a plugin may have in the outbox. One that has nothing there may put in whatever it has: a handler's
+ * publications can be more than the share, and leave together. */
+static bool has_share(const struct publisher *publisher, const struct account *account, size_t bytes)
+{
+    size_t share = publisher->options.outbox_max_bytes / publisher->options.shares;
+    return account->held == 0 || (bytes <= share && account->bytes <= share - bytes);
+}
+
+/* They are all of one account. */
+static bool hold(struct publisher *publisher, const struct list *publications, bool wait)
 {
     size_t count = 0, bytes = 0;
-    struct account *account = ((struct publication *)publications->head)->account;
+    struct account *account = account_of(publisher, (struct publication *)publications->head);
     for (struct node *node = publications->head; node != NULL; node = node->next) {
         count++;
-        bytes += ((struct publication *)node)->len;
+        bytes += ((struct publication *)node)->size;
     }
     pthread_mutex_lock(&publisher->lock);
-    /* Who has nothing in the outbox need not wait: it may be another plugin's that nobody takes. */
-    while (wait && !publisher->closed && account != NULL && account->held > 0 &&
-           publisher->held_bytes + bytes > publisher->options.outbox_max_bytes)
+    while (wait && !publisher->closed && !has_share(publisher, account, bytes))
         pthread_cond_wait(&publisher->room, &publisher->lock);
-    *closed = wait && publisher->closed;
-    if (!*closed) {
+    bool taken = !wait || !publisher->closed;
+    if (taken) {
         publisher->held += count;
-        publisher->held_bytes += bytes;
-        if (account != NULL)
-            account->held += count;
+        account->held += count;
+        account->bytes += bytes;
     }
     pthread_mutex_unlock(&publisher->lock);
+    return taken;
 }
 
 bool publisher_send(struct publisher *publisher, struct list *publications)
 {
-    bool closed = false;
-    hold(publisher, publications, true, &closed);
-    if (closed)
+    if (!hold(publisher, publications, true))
         return false;
-    queue_join(&publisher->outbox, publications);
+    queue_join(&publisher->inbox, publications);
     return true;
 }
 
 void publisher_send_urgent(struct publisher *publisher, struct publication *publication)
 {
-    bool closed = false;
     struct list one = {0};
     list_put(&one, &publication->node);
-    hold(publisher, &one, false, &closed);
-    queue_join(&publisher->outbox, &one);
+    if (hold(publisher, &one, false))
+        queue_join(&publisher->inbox, &one);
 }
 
 void publisher_send_record(struct publisher *publisher, const char *body, size_t len, bool at_once)
 {
-    pthread_mutex_lock(&publisher->lock);
-    bool keep = publisher->record_count < RECORDS_MAX && publisher->records.len + len <= RECORDS_MAX_BYTES;
-    if (keep) {
-        text_put(&publisher->records, (const char *)&len, sizeof len);
-        text_put(&publisher->records, body, len);
-        publisher->record_count++;
-    } else {
-        publisher->records_lost++;
-    }
-    pthread_mutex_unlock(&publisher->lock);
-    if (keep && at_once)
-        queue_wake(&publisher->outbox);
+    if (records_put(&publisher->records, body, len) && at_once)
+        queue_wake(&publisher->inbox);
 }
 
 void publisher_flush_records(struct publisher *publisher)
 {
-    if (has_records(publisher))
-        queue_wake(&publisher->outbox);
+    if (records_wait(&publisher->records))
+        queue_wake(&publisher->inbox);
 }
 
 void publisher_tend(struct publisher *publisher, bool alive)
@@ -700,7 +687,7 @@ bool publisher_drain(struct publisher *publisher, int64_t until_ms)
 {
     struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
     pthread_mutex_lock(&publisher->lock);
-    while ((publisher->held > 0 || publisher->record_count > 0) &&
+    while ((publisher->held > 0 || records_wait(&publisher->records)) &&
            pthread_cond_timedwait(&publisher->room, &publisher->lock, &until) == 0)
         ;
     bool drained = publisher->held == 0; /* records are best effort */
@@ -713,7 +700,7 @@ bool publisher_stop(struct publisher *publisher, int64_t until_ms)
     atomic_store(&publisher->stopping, true);
     if (atomic_load(&publisher->sending_since) != 0)
         connection_break(publisher->connection); /* nothing that is still to be sent matters any more */
-    queue_wake(&publisher->outbox);
+    queue_wake(&publisher->inbox);
     return thread_join(publisher->thread, until_ms);
 }
 
@@ -731,20 +718,20 @@ void publisher_free(struct publisher *publisher)
 {
     if (publisher == NULL)
         return;
-    struct list outbox = queue_take(&publisher->outbox);
+    struct list inbox = queue_take(&publisher->inbox);
     unconfirmed_return(publisher);
+    struct list outbox = outbox_empty(&publisher->outbox);
+    publications_free(&inbox);
     publications_free(&outbox);
-    publications_free(&publisher->waiting);
     publications_free(&publisher->parked);
-    publications_free(&publisher->settled);
-    text_free(&publisher->records);
-    text_free(&publisher->sending);
+    publications_free(&publisher->confirmed);
+    records_destroy(&publisher->records);
     for (size_t i = 0; i < publisher->outlet_count; i++)
         free(publisher->outlets[i].topic);
     free(publisher->outlets);
     confirms_free(&publisher->confirms);
     connection_free(publisher->connection);
-    queue_destroy(&publisher->outbox);
+    queue_destroy(&publisher->inbox);
     pthread_cond_destroy(&publisher->room);
     pthread_mutex_destroy(&publisher->lock);
     free(publisher);

@@ -21,6 +21,7 @@ struct publisher_options {
     struct broker broker;
     struct log *log;
     size_t outbox_max_bytes;
+    size_t shares;             /* of the outbox: as many as there are plugins, at least 1 */
     const char *const *topics; /* queues to declare, because components publish there */
     size_t topic_count;
     const struct publisher_events *events;
@@ -32,8 +33,8 @@ struct publisher;
 struct publisher *publisher_new(const struct publisher_options *options);
 void publisher_start(struct publisher *publisher);
 
-/* [any thread] Publishes all of the list, which is empty afterwards. Waits while the outbox is full. False, with the
- * list as it was, if the publisher is closing. */
+/* [any thread] Publishes all of the list, which is empty afterwards: publications of one account. Waits while that
+ * account has more than its share in the outbox. False, with the list as it was, if the publisher is closing. */
 bool publisher_send(struct publisher *publisher, struct list *publications) __attribute__((warn_unused_result));
 
 /* [any thread] The same for what nobody may wait for: past outbox and bound. */

@@ -6,6 +6,8 @@
 
 #include "base/memory.h"
 
+#define ALLOCATION_COST 16 /* what malloc() needs beside a block, rounded up */
+
 struct delivery *delivery_with(size_t len, struct properties properties)
 {
     struct delivery *delivery = memory_take(sizeof *delivery + len + 1 + properties.len);
@@ -27,8 +29,10 @@ struct delivery *delivery_new(size_t len)
 struct publication *publication_with(const char *topic, const char *body, size_t len, struct properties properties)
 {
     size_t topic_size = strlen(topic) + 1;
-    struct publication *publication = memory_take(sizeof *publication + len + 1 + topic_size + properties.len);
+    size_t size = sizeof(struct publication) + len + 1 + topic_size + properties.len;
+    struct publication *publication = memory_take(size);
     memset(publication, 0, sizeof *publication);
+    publication->size = size + ALLOCATION_COST;
     publication->len = len;
     memcpy(publication->body, body, len);
     publication->body[len] = '\0';

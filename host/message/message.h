@@ -74,9 +74,12 @@ enum outcome {
     OUTCOME_NOT_KEPT,   /* basic.nack: the publisher tries again, so it is never reported */
 };
 
-/* What one plugin has in the publisher's outbox; under the publisher's lock. */
+/* What one plugin has in the publisher's outbox. Starts zeroed, and belongs to the publisher. */
 struct account {
-    size_t held;
+    size_t held, bytes;                /* publications without an outcome, under the publisher's lock */
+    struct list waiting;               /* from here on the publisher's thread's: those that were not sent */
+    struct account *next;              /* of those in the ring of turns */
+    size_t in_flight, in_flight_bytes; /* sent, and not confirmed */
 };
 
 struct publication {
@@ -89,9 +92,10 @@ struct publication {
     bool returned; /* basic.return: its confirmation is still to come */
     int kind;      /* the reporter's */
     void *owner;
-    uint64_t sequence; /* the publisher's: its number on the AMQP channel */
-    int64_t retry_at;  /* the publisher's */
+    int64_t retry_at; /* the publisher's */
     enum outcome outcome;
+
+    size_t size; /* bytes of memory, this structure and what the allocator adds included */
 
     /* In the same allocation, behind the body: */
     char *topic;

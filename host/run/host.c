@@ -346,6 +346,7 @@ static struct publisher *make_publisher(struct host *host, const struct plugins 
         .broker = broker_of(host->settings),
         .log = host->log,
         .outbox_max_bytes = (size_t)host->settings->host.outbox_max_bytes,
+        .shares = plugins->count > 0 ? plugins->count : 1,
         .topics = topics,
         .events = &publisher_events,
         .context = host,

@@ -67,7 +67,7 @@ const struct setting settings_table[] = {
     {"host", "message_max_bytes", NULL, NUMBER, AT(host.message_max_bytes), 1024, 134217728,
      AS_TEXT(MESSAGE_MAX_DEFAULT), .help = "larger messages are rejected, larger publications refused"},
     {"host", "outbox_max_bytes", NULL, NUMBER, AT(host.outbox_max_bytes), 1024, LONG_MAX, "67108864",
-     .help = "bytes of publications that may wait for the broker"},
+     .help = "memory for publications that wait for the broker; each plugin has an equal share"},
     {"host", "attempts", NULL, NUMBER, AT(host.attempts), 1, 1000000, "10",
      .help = "calls for a message that the plugin asks to retry"},
     {"host", "slow_seconds", NULL, NUMBER, AT(host.slow_seconds), 1, 86400, "60",
