@@ -98,10 +98,10 @@ static bool trial_send(void *context, struct list *publications)
     return true;
 }
 
-static void on_asked(void *context, struct question *question)
+static void on_asked(void *context, struct plugin_query *query)
 {
     (void)context;
-    services_answer(question, NULL, 0);
+    services_reply(query, NULL, 0);
 }
 
 /* ---- messages from standard input ---- */

@@ -100,7 +100,7 @@ static int call(struct worker *worker, struct handling *handling)
 static bool as_declared(struct executor *executor, struct handling *handling)
 {
     const struct lane *lane = handling->lane;
-    enum validate validate = executor->options.services->validate;
+    enum validate validate = services_validate(executor->options.services);
     char reason[384];
     if (validate == VALIDATE_OFF)
         return true;
@@ -261,7 +261,7 @@ static struct handling *take_late(struct lane *lane, const struct delivery *deli
 static struct handling *find_under_way(struct executor *executor, const struct lane *lane,
                                        const struct delivery *delivery)
 {
-    for (struct handling *handling = executor->under_way; handling != NULL; handling = handling->later) {
+    for (struct handling *handling = executor->under_way; handling != NULL; handling = handling->next) {
         const struct delivery *known = handling->again != NULL ? handling->again : handling->delivery;
         if (handling->lane == lane && delivery_is_stale(known) && is_same(handling->delivery, delivery))
             return handling;
@@ -297,22 +297,22 @@ static bool was_called(struct executor *executor, struct lane *lane, struct deli
 
 static void set_out(struct executor *executor, struct handling *handling)
 {
-    handling->later = executor->under_way;
-    handling->earlier = NULL;
+    handling->next = executor->under_way;
+    handling->prev = NULL;
     if (executor->under_way != NULL)
-        executor->under_way->earlier = handling;
+        executor->under_way->prev = handling;
     executor->under_way = handling;
     atomic_fetch_add(&handling->delivery->from->busy, 1);
 }
 
 static void come_back(struct executor *executor, struct handling *handling)
 {
-    if (handling->earlier != NULL)
-        handling->earlier->later = handling->later;
+    if (handling->prev != NULL)
+        handling->prev->next = handling->next;
     else
-        executor->under_way = handling->later;
-    if (handling->later != NULL)
-        handling->later->earlier = handling->earlier;
+        executor->under_way = handling->next;
+    if (handling->next != NULL)
+        handling->next->prev = handling->prev;
     atomic_fetch_sub(&handling->delivery->from->busy, 1);
 }
 
@@ -336,8 +336,7 @@ static bool answered(struct executor *executor, struct handling *handling)
 static void take_notices(struct executor *executor)
 {
     struct services *services = executor->options.services;
-    atomic_store(&services->noticed, false);
-    struct list notices = queue_take(&services->notices);
+    struct list notices = services_take_notices(services);
     for (struct node *node; (node = list_take(&notices)) != NULL;) {
         struct notice *notice = (struct notice *)node;
         if (notice->kind == NOTICE_ANSWERED) {
@@ -351,12 +350,12 @@ static void take_notices(struct executor *executor)
             guard_leave();
         }
     }
-    executor->timer_at = timers_next(&services->timers);
+    executor->timer_at = timers_next(services_timers(services));
 }
 
 static void see_to_notices(struct executor *executor)
 {
-    if (atomic_load(&executor->options.services->noticed))
+    if (services_has_notices(executor->options.services))
         take_notices(executor);
 }
 
@@ -417,7 +416,7 @@ static void *worker_run(void *argument)
         handling = (struct handling *)list_take(&executor->work);
         pthread_mutex_unlock(&executor->work_lock);
         if (judge(worker, handling))
-            services_answered(handling);
+            services_concluded(handling);
         pthread_mutex_lock(&executor->work_lock);
     }
     pthread_mutex_unlock(&executor->work_lock);
@@ -457,7 +456,7 @@ static struct lane *lane_of(struct executor *executor, const struct delivery *de
 
 static void ring_timers(struct executor *executor)
 {
-    struct timers *timers = &executor->options.services->timers;
+    struct timers *timers = services_timers(executor->options.services);
     struct timer timer;
     int64_t now = clock_ms(); /* what becomes due meanwhile waits for a message in between */
     while (!is_closing(executor) && timers_take(timers, now, &timer)) {
@@ -521,7 +520,7 @@ static void finish(struct executor *executor)
         take_notices(executor);
     }
     services_end_running(services);
-    services_end_questions(services, executor->self);
+    services_end_queries(services, executor->self);
     guard_enter(plugin_of(executor)->file, "stop", "");
     if (entry->stop != NULL)
         entry->stop(executor->self);
@@ -567,7 +566,7 @@ struct executor *executor_new(const struct executor_options *options)
     executor->own.executor = executor;
     executor->timer_at = TIMERS_NEVER;
     queue_init(&executor->inbox, false);
-    options->services->waking = &executor->inbox;
+    services_wake(options->services, &executor->inbox);
     sem_init(&executor->begun, 0, 0);
     pthread_mutex_init(&executor->work_lock, NULL);
     pthread_cond_init(&executor->work_there, NULL);
@@ -658,13 +657,13 @@ void executor_free(struct executor *executor)
         drop_late(&executor->lanes[i]);
     }
     for (struct handling *handling = executor->under_way, *next; handling != NULL; handling = next) {
-        next = handling->later;
+        next = handling->next;
         handling_drop(handling);
     }
     handling_free(executor->spare);
     free(executor->workers);
     free(executor->lanes);
-    executor->options.services->waking = NULL;
+    services_wake(executor->options.services, NULL);
     sem_destroy(&executor->begun);
     pthread_cond_destroy(&executor->work_there);
     pthread_mutex_destroy(&executor->work_lock);

@@ -19,7 +19,7 @@ struct json_object;
 /* Something for the plugin's thread to see to. */
 struct notice {
     struct node node;
-    enum { NOTICE_ANSWERED, NOTICE_ID, NOTICE_PAGE } kind;
+    enum { NOTICE_ANSWERED, NOTICE_ID, NOTICE_REPLY } kind;
 };
 
 /* One message on its way through the plugin: what it is about and what it brings about. Becomes a notice when the
@@ -31,7 +31,8 @@ struct handling {
     struct list publications;
     struct json_object *json;          /* of the body, once asked for */
     const struct contract_topic *fits; /* the body is as this topic declares it; NULL: not known */
-    char *reason;                      /* why it is not done; NULL: not said */
+    char *reason;                      /* why it is not done; NULL: not stated */
+    struct list kept;                  /* texts that the plugin was given */
     struct text record;                /* one in the making; like the next, kept for the next message */
     struct text quoted;                /* the body as a JSON string, once asked for */
     int verdict;
@@ -40,7 +41,7 @@ struct handling {
     struct lane *lane;
     struct delivery
         *again; /* the broker has taken the delivery back and handed it out once more: this is to be settled */
-    struct handling *later, *earlier; /* others that are under way */
+    struct handling *next, *prev; /* others that are under way */
 
     bool shared; /* there is or was a ticket: what it holds may be asked for on other threads, under the services' lock
                   */
@@ -58,20 +59,17 @@ struct id_notice {
     char *id;
 };
 
-/* What the plugin asked the MOV. */
-struct question {
-    struct node node;
-    struct services *services;
-    uint64_t number; /* among those of this plugin */
-    int what;        /* a valawai_query */
-    char *query;     /* a JSON object without an id */
-};
-
-struct page_notice {
+/* What the plugin asks the MOV. Becomes a notice when the reply is there. */
+struct plugin_query {
     struct notice notice;
-    uint64_t number;
-    char *page; /* NULL: no answer */
+    struct services *services;
+    int what;   /* a valawai_query */
+    char *text; /* a JSON object without an id */
+    void (*reply)(void *self, const char *page, size_t len, void *context);
+    void *context;
+    char *page; /* NULL: no reply */
     size_t len;
+    struct plugin_query *next; /* without a reply, under the services' lock */
 };
 
 struct services_options {
@@ -80,8 +78,8 @@ struct services_options {
     struct log *log;
     const struct transport *transport;
     size_t message_max_bytes;
-    /* [any thread] Takes a question over; services_answer() ends it, with a page or without. */
-    void (*ask)(void *context, struct question *question);
+    /* [any thread] Takes a query over; services_reply() ends it, with a page or without. */
+    void (*ask)(void *context, struct plugin_query *query);
     void *context;
 };
 
@@ -108,8 +106,7 @@ struct services {
         uint32_t use;              /* how often it was given out: tells old tickets from new ones */
     } * tickets;
     size_t ticket_count, first_free;
-    struct asked *asked; /* questions without an answer */
-    uint64_t last_question;
+    struct plugin_query *queries; /* without a reply */
 };
 
 /* A verdict that settles the message: not VALAWAI_LATER. */
@@ -137,8 +134,8 @@ void services_set_id(struct services *services, const char *id);
 void services_record(struct services *services, int level, const char *file, int line, const char *payload,
                      const char *text);
 
-/* [any thread] The answer to a question, which is freed; NULL: there is none. */
-void services_answer(struct question *question, const char *page, size_t len);
+/* [any thread] The reply to a query, which it takes over; NULL: there is none. */
+void services_reply(struct plugin_query *query, const char *page, size_t len);
 
 /* --- the thread that calls a handler --- */
 
@@ -149,8 +146,8 @@ void services_flush(struct services *services);
 void services_begin(struct handling *handling);
 void services_end(void);
 
-/* [any thread] The verdict is set; the executor's thread is to see to it. */
-void services_answered(struct handling *handling);
+/* [any thread] The verdict is set; the executor's thread concludes the handling. */
+void services_concluded(struct handling *handling);
 
 /* The handler returned VALAWAI_LATER. False: the answer is there already, or there will be none; the verdict is set. */
 bool services_leave(struct handling *handling);
@@ -167,14 +164,25 @@ void handling_free(struct handling *handling);
 
 /* --- the executor's thread --- */
 
+/* The table for the plugin's start. From here on it is never freed. */
+const struct valawai_host *services_give_table(struct services *services);
+void services_begin_running(struct services *services);
+enum validate services_validate(const struct services *services);
+struct timers *services_timers(struct services *services);
+
+/* Which queue is woken for each notice; NULL: none. */
+void services_wake(struct services *services, struct queue *waking);
+bool services_has_notices(const struct services *services);
+struct list services_take_notices(struct services *services);
+
 /* Calls back for a notice and frees it; not for NOTICE_ANSWERED, which is the executor's. */
 void services_notify(struct services *services, struct notice *notice, void *self);
 /* Stop is next: nothing is published or asked any more, but for a ticket. */
 void services_end_running(struct services *services);
 /* Stop has come back: what waits for its answer is the broker's again, whatever a thread that was left behind says. */
 void services_end_tickets(struct services *services);
-/* Ends the questions that are open. */
-void services_end_questions(struct services *services, void *self);
+/* Calls back for the queries that have no reply yet. */
+void services_end_queries(struct services *services, void *self);
 
 /* [any thread] How many messages wait for their answer, and since when the oldest one does, and of which topic. */
 size_t services_open(struct services *services, int64_t *since, const char **topic);

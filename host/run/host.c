@@ -31,11 +31,11 @@ struct event {
     struct subscription *subscription;
     struct delivery *delivery;
     struct publication *publication;
-    struct question *question;
+    struct plugin_query *query;
     struct fault why;
 };
 
-#define PLUGIN_QUERY_MS 10000 /* the MOV's time to answer a plugin's question */
+#define PLUGIN_QUERY_MS 10000 /* the MOV's time to answer the query of a plugin */
 #define ANSWERS_MS 300        /* of the grace time, that are left when no more answers of a plugin's are waited for */
 
 struct host {
@@ -134,10 +134,10 @@ static void carry_flush(void *context)
 }
 
 /* [any thread] */
-static void on_asked(void *context, struct question *question)
+static void on_asked(void *context, struct plugin_query *query)
 {
     struct event *event = event_new(ASKED);
-    event->question = question;
+    event->query = query;
     tell(context, event);
 }
 
@@ -199,28 +199,28 @@ static void topic_changed(struct host *host, bool up)
         log_info(host->log, "host", "consuming %zu topic%s", all, all == 1 ? "" : "s");
 }
 
-/* A plugin's question, on its way to the MOV. */
-struct errand {
+/* A query of a plugin, on its way to the MOV. */
+struct plugin_request {
     struct query query;
-    struct question *question;
+    struct plugin_query *from;
 };
 
 static void on_page(void *context, struct query *query, const char *body, size_t len, struct json_object *page)
 {
-    struct errand *errand = (struct errand *)query;
+    struct plugin_request *request = (struct plugin_request *)query;
     (void)context, (void)page;
-    services_answer(errand->question, body, len);
-    free(errand);
+    services_reply(request->from, body, len);
+    free(request);
 }
 
-static void ask(struct host *host, struct question *question)
+static void ask(struct host *host, struct plugin_query *query)
 {
-    struct errand *errand = memory_new(sizeof *errand);
-    errand->query.about = question->what == VALAWAI_COMPONENTS ? QUERY_COMPONENTS : QUERY_CONNECTIONS;
-    errand->query.patience_ms = PLUGIN_QUERY_MS;
-    errand->query.answered = on_page;
-    errand->question = question;
-    queries_ask(host->queries, &errand->query, question->query);
+    struct plugin_request *request = memory_new(sizeof *request);
+    request->query.about = query->what == VALAWAI_COMPONENTS ? QUERY_COMPONENTS : QUERY_CONNECTIONS;
+    request->query.patience_ms = PLUGIN_QUERY_MS;
+    request->query.answered = on_page;
+    request->from = query;
+    queries_ask(host->queries, &request->query, query->text);
 }
 
 static void handle_event(struct host *host, struct event *event)
@@ -263,7 +263,7 @@ static void handle_event(struct host *host, struct event *event)
         registration_settled(host->registration, event->publication);
         break;
     case ASKED:
-        ask(host, event->question);
+        ask(host, event->query);
         break;
     }
     free(event);

@@ -31,8 +31,8 @@ struct ring_options {
     const struct plugins *plugins;
     struct log *log;
     struct transport transport;
-    /* [any thread] A plugin's question to the MOV; services_answer() ends it. */
-    void (*ask)(void *context, struct question *question);
+    /* [any thread] A plugin's question to the MOV; services_reply() ends it. */
+    void (*ask)(void *context, struct plugin_query *question);
     void *context;
 };
 

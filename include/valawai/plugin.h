@@ -203,6 +203,21 @@ struct valawai_host {
      * contain '%'. [any-thread] */
     void (*log_text)(const struct valawai_host *host, int level, const char *file, int line, const char *payload,
                      const char *text);
+
+    /* The AMQP properties of a message. property: message_id, correlation_id, timestamp (seconds since 1970), type,
+     * reply_to, app_id and so on, by name. header: one of its headers. properties: all of them as one JSON object,
+     * {"message_id": …, "headers": {…}}. Each returns a text that is valid as long as json() of the message, or NULL if
+     * the message does not have it. Messages without properties cost nothing. In a handler */
+    const char *(*property)(const struct valawai_host *host, const struct valawai_message *message, const char *name);
+    const char *(*header)(const struct valawai_host *host, const struct valawai_message *message, const char *name);
+    const char *(*properties)(const struct valawai_host *host, const struct valawai_message *message);
+
+    /* Like publish(), or with a ticket other than 0 like publish_for(), and sets AMQP properties: a JSON object with
+     * any of message_id, correlation_id, type, reply_to, app_id (texts), timestamp, priority (whole numbers) and
+     * headers (an object of texts, numbers and booleans), or NULL. Returns VALAWAI_OK or a valawai_error. [any-thread]
+     */
+    int (*publish_with)(const struct valawai_host *host, uint64_t ticket, const char *topic, const char *body,
+                        size_t len, const char *properties);
 };
 
 /* A topic that the plugin handles: a `subscribe` channel of its AsyncAPI document. Never grows: it is the element of an

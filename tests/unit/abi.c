@@ -45,7 +45,7 @@ static_assert(VALAWAI_CONNECTIONS == 1, "query");
                   #structure " has padding at its end")
 
 ENDS_WITH(valawai_message, len);
-ENDS_WITH(valawai_host, log_text);
+ENDS_WITH(valawai_host, publish_with);
 ENDS_WITH(valawai_plugin, needs_minor);
 
 /* Where long and pointers have 64 bits. */
@@ -79,7 +79,11 @@ PLACE(valawai_host, timer, 88);
 PLACE(valawai_host, cancel, 96);
 PLACE(valawai_host, query, 104);
 PLACE(valawai_host, log_text, 112);
-REACHES(valawai_host, 120);
+PLACE(valawai_host, property, 120);
+PLACE(valawai_host, header, 128);
+PLACE(valawai_host, properties, 136);
+PLACE(valawai_host, publish_with, 144);
+REACHES(valawai_host, 152);
 
 /* The element of an array: never larger. */
 PLACE(valawai_topic, name, 0);
@@ -104,7 +108,7 @@ PLACE(valawai_plugin, needs_minor, 76);
 REACHES(valawai_plugin, 80);
 
 /* With minor 0 there is nothing more; a later minor number replaces this one. */
-static_assert(VALAWAI_ABI_MINOR != 0 || (sizeof(struct valawai_message) == 40 && sizeof(struct valawai_host) == 120 &&
+static_assert(VALAWAI_ABI_MINOR != 0 || (sizeof(struct valawai_message) == 40 && sizeof(struct valawai_host) == 152 &&
                                          sizeof(struct valawai_plugin) == 80),
               "an appended member needs another minor number");
 

@@ -165,13 +165,13 @@ static void on_handled(void *context, struct delivery *delivery, struct list *pu
 
 static const struct executor_events events = {.handled = on_handled};
 
-static struct list questions; /* to the MOV */
+static struct list queries; /* to the MOV */
 
-static void keep_question(void *context, struct question *question)
+static void keep_query(void *context, struct plugin_query *query)
 {
     UNUSED(context);
     pthread_mutex_lock(&lock);
-    list_put(&questions, &question->node);
+    list_put(&queries, &query->notice.node);
     pthread_mutex_unlock(&lock);
 }
 
@@ -215,7 +215,7 @@ static struct services *make_services(void)
                                                    .log = logs,
                                                    .transport = &transport,
                                                    .message_max_bytes = 2000,
-                                                   .ask = keep_question});
+                                                   .ask = keep_query});
 }
 
 static void make(uint32_t attempts)
@@ -907,6 +907,116 @@ static void json_is_parsed_once(void **state)
     assert_null(MISUSE(host->json(host, &message))); /* no handler is at work, and this is not its thread */
 }
 
+/* ---- properties ---- */
+
+static const char *read_id, *read_time, *read_header, *read_absent, *read_all;
+static int sent_with[6];
+
+static int look_at_properties(const struct valawai_message *message)
+{
+    read_id = host->property(host, message, "correlation_id");
+    read_time = host->property(host, message, "timestamp");
+    read_header = host->header(host, message, "colour");
+    read_absent = host->property(host, message, "type") != NULL ? "type" : host->header(host, message, "size");
+    read_all = host->properties(host, message);
+    if (read_id != NULL)
+        assert_string_equal(read_id, "c-7"); /* before the next message */
+    if (read_time != NULL)
+        assert_string_equal(read_time, "1700000000");
+    if (read_header != NULL)
+        assert_string_equal(read_header, "red");
+    if (read_all != NULL)
+        expect_in(read_all, "\"headers\":{\"colour\":\"red\"}");
+    return VALAWAI_DONE;
+}
+
+static void put_with_properties(const char *body)
+{
+    struct draft draft;
+    struct text bytes = {0};
+    struct fault fault;
+    struct list list = {0};
+    draft_begin(&draft, (struct properties){0});
+    assert_true(draft_set_text(&draft, PROPERTY_CORRELATION_ID, "c-7", &fault));
+    assert_true(draft_set_number(&draft, PROPERTY_TIMESTAMP, 1700000000, &fault));
+    assert_true(
+        draft_set_header(&draft, "colour", &(struct field){.kind = FIELD_TEXT, .text = "red", .len = 3}, &fault));
+    assert_true(draft_put(&draft, &bytes, &fault));
+    struct delivery *delivery = delivery_with(strlen(body), (struct properties){bytes.at, bytes.len});
+    memcpy(delivery->body, body, strlen(body));
+    delivery->tag = 1;
+    delivery->from = &subscriptions[0];
+    delivery->epoch = (uint32_t)atomic_load(&subscriptions[0].epoch);
+    list_put(&list, &delivery->node);
+    executor_put(executor, &list);
+    draft_free(&draft);
+    text_free(&bytes);
+}
+
+static void properties_of_a_message(void **state)
+{
+    UNUSED(state);
+    begin(1);
+    act = look_at_properties;
+    put_with_properties("{}");
+    expect_outcome("{}", SETTLE_ACKNOWLEDGE, 0);
+    assert_true(read_id != NULL && read_time != NULL && read_header != NULL && read_all != NULL);
+    assert_null(read_absent);
+    put(0, "{}"); /* as most have none */
+    expect_outcome("{}", SETTLE_ACKNOWLEDGE, 0);
+    assert_true(read_id == NULL && read_time == NULL && read_header == NULL && read_all == NULL);
+    struct valawai_message message = {.size = sizeof message, .topic = FIRST, .body = "{}", .len = 2};
+    assert_null(MISUSE(host->property(host, &message, "type"))); /* not in its handler */
+    assert_null(MISUSE(host->header(host, &message, "type")));
+    assert_null(MISUSE(host->properties(host, &message)));
+}
+
+static int publish_with_properties(const struct valawai_message *message)
+{
+    static const char *const properties[] = {
+        "{\"correlation_id\":\"c-8\",\"timestamp\":17,\"headers\":{\"n\":1,\"r\":0.5,\"t\":true,\"s\":\"x\"}}",
+        NULL,
+        "{\"colour\":\"red\"}",
+        "{\"headers\":{\"a\":[1]}}",
+        "{\"timestamp\":\"today\"}",
+        "[]",
+    };
+    for (size_t i = 0; i < COUNT(properties); i++)
+        sent_with[i] = host->publish_with(host, 0, OUT, message->body, message->len, properties[i]);
+    return VALAWAI_DONE;
+}
+
+static void properties_of_a_publication(void **state)
+{
+    UNUSED(state);
+    struct field field;
+    begin(1);
+    act = publish_with_properties;
+    put(0, "{}");
+    struct outcome_seen *seen = next_outcome();
+    assert_int_equal(sent_with[0], VALAWAI_OK);
+    assert_int_equal(sent_with[1], VALAWAI_OK);
+    for (size_t i = 2; i < COUNT(sent_with); i++)
+        assert_int_equal(sent_with[i], VALAWAI_E_ARGUMENT);
+    expect_log("cannot publish on " OUT ": properties: colour is not a property");
+    expect_log("properties: header a is neither a string, a number nor a boolean");
+    struct publication *publication = (struct publication *)list_take(&seen->publications);
+    assert_true(properties_get(publication->properties, PROPERTY_CORRELATION_ID, &field));
+    assert_memory_equal(field.text, "c-8", 3);
+    assert_true(properties_get(publication->properties, PROPERTY_TIMESTAMP, &field));
+    assert_int_equal(field.number, 17);
+    assert_true(properties_header(publication->properties, "n", &field));
+    assert_int_equal(field.number, 1);
+    assert_true(properties_header(publication->properties, "t", &field));
+    assert_int_equal(field.kind, FIELD_TRUTH);
+    free(publication);
+    publication = (struct publication *)list_take(&seen->publications);
+    assert_int_equal(publication->properties.len, 0); /* nothing extra */
+    free(publication);
+    assert_null(seen->publications.head);
+    free(seen);
+}
+
 /* ---- records ---- */
 
 static void records_for_the_mov(void **state)
@@ -1119,6 +1229,7 @@ static int answer_both(const struct valawai_message *message)
     uint64_t first = taken;
     take_ticket(message);
     if (first != 0) {
+        assert_int_equal(host->publish_with(host, first, OUT, "{}", 2, "{\"type\":\"t\"}"), VALAWAI_OK);
         assert_int_equal(host->answer(host, first, VALAWAI_DONE, NULL), VALAWAI_OK);
         assert_int_equal(host->answer(host, taken, VALAWAI_DONE, NULL), VALAWAI_OK);
     }
@@ -1133,7 +1244,7 @@ static void answers_leave_in_the_order_of_answer(void **state)
     act = answer_both;
     put(0, "{\"a\":1}");
     put(0, "{\"a\":2}");
-    expect_outcome("{\"a\":1}", SETTLE_ACKNOWLEDGE, 0);
+    expect_outcome("{\"a\":1}", SETTLE_ACKNOWLEDGE, 1);
     expect_outcome("{\"a\":2}", SETTLE_ACKNOWLEDGE, 0);
     finish();
 }
@@ -1227,6 +1338,7 @@ static void a_ticket_that_outlives_its_plugin(void **state)
     executor = NULL;
     assert_true(is_nothing_there());
     assert_int_equal(host->publish_for(host, taken, OUT, "{}", 2), VALAWAI_E_STATE);
+    assert_int_equal(host->publish_with(host, taken, OUT, "{}", 2, NULL), VALAWAI_E_STATE);
     assert_int_equal(host->answer(host, taken, VALAWAI_DONE, NULL), VALAWAI_E_STATE);
     assert_true(is_nothing_there());
 }
@@ -1325,6 +1437,8 @@ int main(void)
         TEST(a_record_without_a_text),
 #endif
         TEST(json_is_parsed_once),
+        TEST(properties_of_a_message),
+        TEST(properties_of_a_publication),
         TEST(records_for_the_mov),
         TEST(records_of_any_bytes),
         TEST(payloads_that_are_too_long),

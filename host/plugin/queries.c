@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * queries: what a plugin asks the MOV, and the replies. Each query is called back exactly once before stop: with its
+ * reply, or without one. */
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/memory.h"
+#include "plugin/parts.h"
+
+static int refuse(struct services *services, int error, const char *why)
+{
+    char text[640];
+    snprintf(text, sizeof text, "cannot query the MOV: %s", why);
+    services_record(services, VALAWAI_ERROR, services->options.plugin->file, 0, NULL, text);
+    return error;
+}
+
+static bool is_good(struct services *services, int what, const char *query, struct fault *fault)
+{
+    const char *topic = what == VALAWAI_COMPONENTS ? "valawai/component/query" : "valawai/topology/query";
+    char reason[384];
+    struct json_object *json = json_parse(json_thread_reader(), query, strlen(query), fault);
+    if (json == NULL)
+        return false;
+    bool good = topic_check(contract_find(services->options.mov, topic), CONTRACT_PUBLISH, json, reason, sizeof reason);
+    if (good && json_object_object_get_ex(json, "id", NULL)) {
+        snprintf(reason, sizeof reason, "contains an id, which the host adds");
+        good = false;
+    }
+    json_object_put(json);
+    return good || fault_set(fault, "%s", reason);
+}
+
+void query_free(struct plugin_query *query)
+{
+    free(query->text);
+    free(query->page);
+    free(query);
+}
+
+int serve_query(const struct valawai_host *host, int what, const char *text,
+                void (*reply)(void *self, const char *page, size_t len, void *context), void *context)
+{
+    struct services *services = services_of(host);
+    struct fault fault;
+    if (text == NULL)
+        text = "{\"offset\":0,\"limit\":100}";
+    if (reply == NULL) {
+        services_misuse(services, "query() without a function for the reply");
+        return VALAWAI_E_ARGUMENT;
+    }
+    if (what != VALAWAI_COMPONENTS && what != VALAWAI_CONNECTIONS)
+        return refuse(services, VALAWAI_E_ARGUMENT, "neither for components nor for connections");
+    if (!is_good(services, what, text, &fault))
+        return refuse(services, VALAWAI_E_BODY, fault.text);
+    struct plugin_query *query = memory_new(sizeof *query);
+    query->notice.kind = NOTICE_REPLY;
+    query->services = services;
+    query->what = what;
+    query->text = memory_text(text);
+    query->reply = reply;
+    query->context = context;
+    pthread_mutex_lock(&services->lock);
+    bool running = atomic_load(&services->running); /* otherwise no reply would be called */
+    if (running) {
+        query->next = services->queries;
+        services->queries = query;
+    }
+    pthread_mutex_unlock(&services->lock);
+    if (!running) {
+        query_free(query);
+        return refuse(services, VALAWAI_E_STATE, "only between start and stop");
+    }
+    services->options.ask(services->options.context, query);
+    return VALAWAI_OK;
+}
+
+void services_reply(struct plugin_query *query, const char *page, size_t len)
+{
+    if (page != NULL) {
+        query->page = memory_take(len + 1);
+        memcpy(query->page, page, len);
+        query->page[len] = '\0';
+        query->len = len;
+    }
+    services_give_notice(query->services, &query->notice);
+}
+
+void query_replied(struct services *services, struct plugin_query *query, void *self)
+{
+    pthread_mutex_lock(&services->lock);
+    struct plugin_query **place = &services->queries;
+    while (*place != NULL && *place != query)
+        place = &(*place)->next;
+    bool open = *place != NULL;
+    if (open)
+        *place = query->next;
+    pthread_mutex_unlock(&services->lock);
+    if (open)
+        query->reply(self, query->page, query->len, query->context);
+    query_free(query);
+}
+
+/* Those that end here stay the transport's until it replies; query_replied() finds them closed then. */
+void services_end_queries(struct services *services, void *self)
+{
+    for (;;) {
+        pthread_mutex_lock(&services->lock);
+        struct plugin_query *query = services->queries;
+        if (query == NULL) {
+            pthread_mutex_unlock(&services->lock);
+            return;
+        }
+        services->queries = query->next;
+        void (*reply)(void *, const char *, size_t, void *) = query->reply;
+        void *context = query->context;
+        pthread_mutex_unlock(&services->lock);
+        reply(self, NULL, 0, context);
+    }
+}
