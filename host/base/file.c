@@ -3,8 +3,12 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
 
 bool file_read_text(const char *path, size_t most, struct text *text, struct fault *fault)
 {
@@ -33,4 +37,28 @@ bool file_read_text(const char *path, size_t most, struct text *text, struct fau
 out:
     fclose(file);
     return read;
+}
+
+bool directory_make(const char *path)
+{
+    char *copy = memory_text(path);
+    bool made = true;
+    for (char *at = copy + 1; made && copy[0] != '\0' && *at != '\0'; at++) {
+        if (*at == '/') {
+            *at = '\0';
+            made = mkdir(copy, 0777) == 0 || errno == EEXIST;
+            *at = '/';
+        }
+    }
+    made = made && (mkdir(copy, 0777) == 0 || errno == EEXIST);
+    free(copy);
+    return made;
+}
+
+char *path_absolute(const char *path)
+{
+    char *here = path[0] == '/' ? NULL : getcwd(NULL, 0);
+    char *absolute = here == NULL ? memory_text(path) : memory_format("%s/%s", here, path);
+    free(here);
+    return absolute;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * file: the content of a file that somebody wrote. */
+ * file: the content of a text file, directories, and names of files. */
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 
@@ -10,5 +10,13 @@
 /* Appends the content of a file that is a text of at most `most` bytes, without the byte order mark of some editors. */
 bool file_read_text(const char *path, size_t most, struct text *text, struct fault *fault)
     __attribute__((warn_unused_result));
+
+/* Makes the directory and those above it that are not there. False: errno says why. What is there and is no directory
+ * is found by the first use of it. */
+bool directory_make(const char *path) __attribute__((warn_unused_result));
+
+/* The same file whatever becomes of the working directory; the path itself if that has been removed. The caller frees
+ * it. */
+char *path_absolute(const char *path);
 
 #endif

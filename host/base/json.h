@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * json: is a text one JSON object by RFC 8259? json-c reads more than that even when it is told to be strict (NaN, 'x',
- * raw control characters, overlong UTF-8), and whatever passes here may be published as it came: a body that is no JSON
- * object kills a listener of the MOV. So the bytes are checked first, and json-c reads only what passed. */
+ * json: is a text one JSON object by RFC 8259? json-c reads more than that even when it is told to be strict (NaN,
+ * names in single quotation marks, raw control characters, overlong UTF-8), and what passes here may be published as it
+ * came: a body that is no JSON object kills a listener of the MOV. So the bytes are checked first, and json-c reads
+ * only what passed. */
 #ifndef BASE_JSON_H
 #define BASE_JSON_H
 

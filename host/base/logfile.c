@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/backoff.h"
+#include "base/file.h"
 #include "base/memory.h"
 
 #define REOPEN_MS 5000 /* between attempts to open a file that could not be opened */
@@ -75,26 +76,10 @@ static bool directory_is_forbidden(const struct logfile *file)
            faccessat(AT_FDCWD, file->options->directory, W_OK | X_OK, AT_EACCESS) != 0 && is_forbidden(errno);
 }
 
-static bool make_directories(const char *path)
-{
-    char *copy = memory_text(path);
-    bool made = true;
-    for (char *at = copy + 1; made && *at != '\0'; at++) {
-        if (*at == '/') {
-            *at = '\0';
-            made = mkdir(copy, 0777) == 0 || errno == EEXIST;
-            *at = '/';
-        }
-    }
-    made = made && (mkdir(copy, 0777) == 0 || errno == EEXIST);
-    free(copy);
-    return made;
-}
-
 static void try_open(struct logfile *file)
 {
     file->reopen_at = clock_ms() + REOPEN_MS;
-    if (!make_directories(file->options->directory)) {
+    if (!directory_make(file->options->directory)) {
         if (is_forbidden(errno) && file->options->file_name[0] != '/')
             lose_directory(file);
         else

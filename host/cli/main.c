@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "cli/verbs.h"
 #include "plugin/inventory.h"
@@ -124,6 +125,17 @@ static int check_words(int count, char **words)
     return STATUS_OK;
 }
 
+/* A plugin may change the working directory. And the directory has to be there before the lock in it can be taken; what
+ * keeps it from being made is reported by the log. */
+static void keep_log_directory(struct settings *settings)
+{
+    char *absolute = path_absolute(settings->log_directory);
+    free(settings->log_directory);
+    settings->log_directory = absolute;
+    settings->log.directory = absolute;
+    (void)!directory_make(absolute);
+}
+
 int verb_run(int argc, char **argv)
 {
     static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {0}};
@@ -146,6 +158,9 @@ int verb_run(int argc, char **argv)
 
     if (!settings_read(config, &settings, &fault))
         goto out;
+    if (!descriptors_suffice(&fault))
+        goto out;
+    keep_log_directory(settings);
     settings->log.threads = true;
     log = log_open(&settings->log);
     signals = signals_new(log, &fault);

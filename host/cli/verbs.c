@@ -51,6 +51,24 @@ void hold_descriptors(void)
             (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* takes the lowest that is free: fd */
 }
 
+#define DESCRIPTORS 32 /* a host has about twenty open, and opens a few for a moment */
+
+bool descriptors_suffice(struct fault *fault)
+{
+    int fds[DESCRIPTORS], count = 0, error = 0;
+    while (error == 0 && count < DESCRIPTORS) {
+        int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+        if (fd < 0)
+            error = errno;
+        else
+            fds[count++] = fd;
+    }
+    for (int i = 0; i < count; i++)
+        close(fds[i]);
+    return error == 0 || fault_set(fault, "needs %d file descriptors, may open %d: %s; see ulimit -n", DESCRIPTORS,
+                                   count, strerror(error));
+}
+
 bool stdout_works(void)
 {
     if (stdout_error == 0 && ferror(stdout))

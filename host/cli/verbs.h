@@ -39,6 +39,10 @@ int usage_option(const char *verb, int returned, const struct option *options, c
  * direction, so that whoever uses it is told. Before anything else is opened. */
 void hold_descriptors(void);
 
+/* False: the process may not open as many descriptors as a host needs. Asked before it registers anything: later it
+ * could neither connect again nor write its health file. */
+bool descriptors_suffice(struct fault *fault) __attribute__((warn_unused_result));
+
 /* False: something that was printed is lost. To be asked right after printing, while errno says why. A reader that has
  * seen enough (EPIPE) has lost nothing. */
 bool stdout_works(void);

@@ -2,10 +2,14 @@
 """Figures that the project holds itself to; plain builds only."""
 
 import os
+import shutil
 import time
 
+import pytest
+
+from broker import wait_until
 from conftest import plain_build
-from host import published, received
+from host import WRAPPER, published, received
 
 
 def epoch(record):
@@ -53,15 +57,62 @@ def test_file_descriptors_stay(new_host, broker, mov, client):
 
 
 def test_an_idle_host_sleeps(new_host, broker, mov, client):
-    """Waiting for messages costs no processor time: a loop that polls would."""
+    """Waiting for messages costs no processor time. A loop that polls would show as switches between threads; heartbeats, the
+    look at the MOV (twice a second) and at the log file (every two seconds) are some tens in three seconds."""
     host = new_host(broker).start()
     host.wait_healthy()
 
-    def ticks():
-        with open(f"/proc/{host.pid}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return int(fields[11]) + int(fields[12])
+    def switches():
+        count = 0
+        for thread in os.listdir(f"/proc/{host.pid}/task"):
+            with open(f"/proc/{host.pid}/task/{thread}/status") as file:
+                count += sum(int(line.split()[1]) for line in file if "ctxt_switches" in line)
+        return count
 
-    before = ticks()
-    time.sleep(1)
-    assert ticks() - before <= 0.05 * os.sysconf("SC_CLK_TCK") * (5 if os.environ.get("VALAWAI_WRAPPER") else 1)
+    before, began = switches(), time.monotonic()
+    time.sleep(3)
+    rate = (switches() - before) / (time.monotonic() - began)
+    print(f"{rate:.0f} switches a second")
+    assert rate < 60 * (5 if WRAPPER else 1)
+
+
+# --- too few descriptors or threads -------------------------------------------------------------------------------------
+
+
+@plain_build
+@pytest.mark.parametrize("limit", [8, 9, 10, 12, 15, 20, 25, 30, 34, 35, 36, 40])
+def test_few_descriptors(new_host, broker, mov, client, limit):
+    """The host says so before it registers, or it has enough for all that it does."""
+    host = new_host(broker, prefix=("prlimit", f"--nofile={limit}")).start()
+    wait_until(lambda: host.health() or not host.running(), 15, "a health file, or the end")
+    if host.running():
+        client.declare(published())
+        client.publish(received(), {"content": "x"})
+        assert client.collect(published(), 1)
+        assert host.stop() == 0
+        assert "Too many open files" not in host.console
+    else:
+        assert host.exit_status() == 1 and limit < 40
+        assert "Too many open files" in host.console.splitlines()[-1] and not mov.registered
+
+
+def test_few_threads(new_host, broker, mov, client):
+    """As a user without processes, in a directory of that user."""
+    if os.geteuid() != 0 or not shutil.which("setpriv") or not shutil.which("prlimit"):
+        pytest.skip("needs root, setpriv and prlimit to become a user with a limit")
+    user, ends = 54321, []
+    for limit in range(1, 16):
+        host = new_host(broker, prefix=("prlimit", f"--nproc={limit}", "setpriv", f"--reuid={user}", "--clear-groups",
+                                        "--bounding-set=-all", "--inh-caps=-all"))
+        os.chown(host.directory, user, -1)
+        host.start()
+        wait_until(lambda: host.health() or not host.running(), 15, "a health file, or the end")
+        if host.running():
+            assert host.stop() == 0
+            ends.append(0)
+            break
+        ends.append(host.exit_status())
+        assert ends[-1] == 1 and "cannot start a thread" in host.console.splitlines()[-1], host.console
+        assert not mov.registered
+    print(f"exit status by limit: {ends}")
+    assert len(ends) > 3 and ends[-1] == 0

@@ -46,7 +46,7 @@ def test_two_hosts_in_one_directory(new_host, broker, mov, client):
     health = first.wait_healthy()
     second = new_host(broker, directory=first.directory).run()
     assert second.status == 1
-    assert (f"valawai-host: logs/component_id.json: another valawai-host (process {first.pid}) has its health file there;"
+    assert (f"valawai-host: {first.path('logs/component_id.json')}: another valawai-host (process {first.pid}) has its health file there;"
             " give each its own LOG_DIR") in second.stderr.splitlines()
     assert first.health() == health and not mov.unregistered
     echo_works(client)

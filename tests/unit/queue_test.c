@@ -3,7 +3,6 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -246,7 +245,6 @@ static void threads_with_a_descriptor(void **state)
 
 /* ---- a sleeper is woken at once, not at the end of its time ---- */
 
-static atomic_bool asleep_soon;
 static int64_t slept_ms;
 static struct list (*sleeper_waits)(void);
 
@@ -254,7 +252,6 @@ static void *sleep_once(void *argument)
 {
     UNUSED(argument);
     int64_t before = clock_ms();
-    atomic_store(&asleep_soon, true);
     struct list taken = sleeper_waits();
     slept_ms = clock_ms() - before;
     list_free(&taken);
@@ -266,11 +263,12 @@ static void run_sleeper(bool with_fd, struct list (*wait)(void), bool by_wake)
     pthread_t thread;
     queue_init(&shared, with_fd);
     sleeper_waits = wait;
-    atomic_store(&asleep_soon, false);
     assert_int_equal(pthread_create(&thread, NULL, sleep_once, NULL), 0);
-    while (!atomic_load(&asleep_soon))
-        usleep(100);
-    usleep(20000);
+    for (bool asleep = false; !asleep; usleep(100)) {
+        pthread_mutex_lock(&shared.lock);
+        asleep = shared.asleep;
+        pthread_mutex_unlock(&shared.lock);
+    }
     if (by_wake)
         queue_wake(&shared);
     else
