@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Builds the images: the component, NAME:TAG, and NAME:TAG-dev to build plugins for it (NAME:dev beside NAME:latest). Name and
-# version stand in CMakeLists.txt.
+# Builds two images: NAME:TAG, the component, and NAME:TAG-dev, to build plugins for it (NAME:dev for NAME:latest). The name and
+# the version are those of CMakeLists.txt.
 set -u
 
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
@@ -15,14 +15,15 @@ Usage: buildDockerImages.sh [OPTION...]
 Builds the Docker images $name:$version, the component, and $name:$version-dev, to build plugins
 for it.
 
-  -nc, --no-cache             build everything anew
-  -t, --tag <tag>             this tag, and not $version; with "latest" the other image is called "dev"
-  -p, --platform <platforms>  for these platforms, with commas between them
-  -dp, --default-platforms    for $default_platforms
+  -nc, --no-cache             build every layer anew
+  -t, --tag <tag>             use this tag instead of $version; with "latest" the other image is called "dev"
+  -p, --platform <platforms>  build for these platforms, separated by commas
+  -dp, --default-platforms    build for $default_platforms
+  --pull                      look for a newer base image
   -h, --help                  show this help
 
-What is built for other platforms than this machine's needs their emulation (the Debian package qemu-user-static). An image
-of several platforms stays in the cache of a builder of its own, from where a build with --push sends it to a registry.
+Other platforms than that of this machine need their emulation (the Debian package qemu-user-static). An image of several
+platforms stays in the cache of a builder of its own. A build with --push sends it from there to a registry.
 END
 }
 
@@ -33,28 +34,35 @@ failed() {
 
 name=$(sed -n 's/^set(VALAWAI_IMAGE "\([^"]*\)").*/\1/p' "$root/CMakeLists.txt")
 version=$(sed -n 's/^project(.* VERSION \([0-9.]*\).*/\1/p' "$root/CMakeLists.txt")
-[[ -n $name && -n $version ]] || failed "$root/CMakeLists.txt tells no name or no version of the image"
+[[ -n $name && -n $version ]] || failed "$root/CMakeLists.txt has no name or no version of the image"
 
-# value OPTION [VALUE]: the value, which is none if it is empty or the next option.
+# value OPTION [VALUE]: the value must not be empty, and must not be the next option.
 value() {
-    [[ -n ${2:-} && $2 != -* ]] || failed "$1 wants a value; see buildDockerImages.sh --help"
+    [[ -n ${2:-} && $2 != -* ]] || failed "$1 needs a value; see buildDockerImages.sh --help"
 }
 
-tag=$version platforms='' options=()
+tag=$version platforms='' options=() no_cache=''
 while (($#)); do
     case $1 in
-    -nc | --no-cache) options+=(--no-cache) ;;
+    -nc | --no-cache) no_cache=yes ;;
     -t | --tag) value "$@" && tag=$2 && shift ;;
-    -p | --platform) value "$@" && platforms=$2 && shift ;;
+    -p | --platform) # "a, b" and a, b are lists, too
+        platforms=${2:-} && platforms=${platforms//[[:blank:]]/}
+        value "$1" "$platforms" && shift
+        while [[ $platforms == *, && -n ${2:-} && $2 != -* ]]; do
+            platforms+=${2//[[:blank:]]/} && shift
+        done
+        ;;
     -dp | --default-platforms) platforms=$default_platforms ;;
+    --pull) options+=(--pull) ;;
     -h | --help) help && exit ;;
     *) failed "unknown option $1; see buildDockerImages.sh --help" ;;
     esac
     shift
 done
-[[ $tag =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,122}$ ]] || failed "\"$tag\" is no tag: letters, digits, _ . and - are"
+[[ $tag =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,122}$ ]] || failed "\"$tag\" is not a tag; use letters, digits, _ . and -"
 [ -z "$platforms" ] || [[ $platforms =~ ^[a-z0-9]+/[a-z0-9/]+(,[a-z0-9]+/[a-z0-9/]+)*$ ]] ||
-    failed "\"$platforms\" are no platforms; they look like linux/arm64,linux/amd64"
+    failed "\"$platforms\" is not a list of platforms such as linux/arm64,linux/amd64"
 
 command -v docker >/dev/null || failed "there is no docker command; install Docker (https://docs.docker.com/engine/install)"
 docker buildx version >/dev/null 2>&1 ||
@@ -62,7 +70,7 @@ docker buildx version >/dev/null 2>&1 ||
 docker version --format '{{.Server.Version}}' >/dev/null 2>&1 ||
     failed "no Docker engine answers; start it, or see whether you may use it: docker version"
 
-# An image of several platforms needs a builder of its own where the engine cannot keep one.
+# The engine cannot store an image of several platforms, so these need a builder of their own.
 if [ -n "$platforms" ]; then
     options+=(--platform "$platforms")
     if [[ $platforms == *,* ]]; then
@@ -75,18 +83,19 @@ fi
 
 revision=$(git -C "$root" rev-parse HEAD 2>/dev/null) || revision=unknown
 
-# image TARGET TAG
+# image TARGET TAG [OPTION...]
 image() {
     local output=(--load)
     [[ $platforms != *,* ]] || output=()
-    docker buildx build ${options[@]+"${options[@]}"} ${output[@]+"${output[@]}"} --file "$root/docker/main/Dockerfile" --target "$1" --tag "$name:$2" \
-        --build-arg "VERSION=$version" --build-arg "REVISION=$revision" "$root" || failed "$name:$2 has not been built"
+    docker buildx build "${@:3}" ${options[@]+"${options[@]}"} ${output[@]+"${output[@]}"} --file "$root/docker/main/Dockerfile" --target "$1" --tag "$name:$2" \
+        --build-arg "VERSION=$version" --build-arg "REVISION=$revision" "$root" || failed "cannot build $name:$2"
 }
 
 dev_tag=$tag-dev
 [ "$tag" != latest ] || dev_tag=dev
-image main "$tag"
-image dev "$dev_tag"
+# The second image takes the layers that both have in common from the first: each layer is built anew once.
+image main "$tag" ${no_cache:+--no-cache}
+image dev "$dev_tag" ${no_cache:+--no-cache-filter dev}
 where=''
-[[ $platforms != *,* ]] || where="; they are in the cache of the builder $builder, not among docker's images"
+[[ $platforms != *,* ]] || where="; they are in the cache of the builder $builder, not in Docker's list of images"
 echo "built $name:$tag and $name:$dev_tag${platforms:+ for $platforms}$where"

@@ -137,8 +137,11 @@ def tree():
 
 @pytest.fixture(scope="session")
 def image(tree):
-    """The image, as buildDockerImages.sh builds it from another directory."""
-    done = command(os.path.join(tree, "buildDockerImages.sh"), cwd="/", timeout=900)
+    """The image, as buildDockerImages.sh builds it from another directory, without what it may have built before."""
+    done = command(os.path.join(tree, "buildDockerImages.sh"), "--no-cache", cwd="/", timeout=900)
+    # Both images have the compilers in common: these are installed once.
+    assert len(re.findall(r"^#\d+ \[toolchain 2/2\] RUN ", done.stderr, re.MULTILINE)) == 2
+    assert len(re.findall(r"^#(\d+) \[toolchain 2/2\] RUN .*\n#\1 CACHED$", done.stderr, re.MULTILINE)) == 1
     assert done.stdout.splitlines()[-1] == f"built {NAME}:{VERSION} and {NAME}:{VERSION}-dev"
     return f"{NAME}:{VERSION}"
 
@@ -201,16 +204,36 @@ def run(image, session_broker, request):
         container.remove()
 
 
+@pytest.fixture(scope="session")
+def greeter(image, tmp_path_factory):
+    """greeter.so, built in the development image by what that has: a plugin out of the tree, by find_package."""
+    source = tmp_path_factory.mktemp("greeter")
+    echo = os.path.join(ROOT, "plugins", "echo")
+    for name, text in (("asyncapi.yaml", "c1/echo|c1_echo"), ("echo.c", "c1/echo")):
+        with open(os.path.join(echo, name), encoding="utf-8") as file:
+            content = file.read()
+        for word in text.split("|"):
+            content = content.replace(word, word.replace("echo", "greeter"))
+        (source / name.replace("echo", "greeter")).write_text(content)
+    (source / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.20)\nproject(greeter LANGUAGES C)\nfind_package(ValawaiHost REQUIRED)\n"
+        "valawai_add_plugin(greeter SOURCES greeter.c ASYNCAPI asyncapi.yaml)\n"
+        "target_link_libraries(greeter PRIVATE json-c)\n")
+    docker("run", "--rm", "--volume", f"{source}:/src", f"{image}-dev", "sh", "-ec", "cmake -G Ninja -B build && cmake --build build")
+    return source / "build" / "greeter.so"
+
+
 # --- compose ---------------------------------------------------------------------------------------------------------
 
 
 class Project:
-    """docker compose with the tree's file and, over it, the images that the tests have."""
+    """docker compose with the tree's file and the stand-in images."""
 
-    def __init__(self, tag):
+    def __init__(self, tag, variables):
         self.name = "valawai" + uuid.uuid4().hex[:8]
+        self.variables = variables
         self.environment = {**os.environ, "COMPOSE_PROJECT_NAME": self.name, "COMPOSE_PROFILES": "mov", "PLUGIN_HOST_TAG": tag,
-                            "MQ_PORT": "5673", "MQ_USER": "someone", "MQ_PASSWORD": "something else"}
+                            **variables}
 
     def __call__(self, *arguments, check=True, files=(), timeout=120):
         chosen = [os.path.join(ROOT, name) for name in ("docker-compose.yml", "tests/container/compose.stand-ins.yml", *files)]
@@ -222,12 +245,25 @@ class Project:
 
     def broker(self):
         container, = self.containers("mq")
-        return ContainerBroker(container, "someone", "something else", 5673)
+        return ContainerBroker(container, self.variables.get("MQ_USER", "mov"), self.variables.get("MQ_PASSWORD", "password"),
+                               int(self.variables.get("MQ_PORT", 5672)))
 
 
 @pytest.fixture
-def compose(image, stand_ins):
-    project = Project(image.rpartition(":")[2])
-    yield project
-    print(project("logs", "--tail", "15", check=False).stdout)  # shown when the test fails
-    project("down", "--volumes", "--timeout", "20", check=False)
+def project(image, stand_ins):
+    """project(VARIABLE=value...): compose with these variables. All of it ends with the test."""
+    made = []
+
+    def make(**variables):
+        made.append(Project(image.rpartition(":")[2], variables))
+        return made[-1]
+
+    yield make
+    for project in made:
+        print(project("logs", "--tail", "15", check=False).stdout)  # shown when the test fails
+        project("down", "--volumes", "--timeout", "20", check=False)
+
+
+@pytest.fixture
+def compose(project):
+    return project(MQ_PORT="5673", MQ_USER="someone", MQ_PASSWORD="something else", PLUGIN_HOST_READ_ONLY="true")

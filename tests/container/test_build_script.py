@@ -42,9 +42,11 @@ def build(tmp_path):
     return run
 
 
-def builds(options, tag, output="--load "):
+def builds(options, tag, output="--load ", no_cache=False):
+    """The second build makes only the layers that it does not share with the first."""
     space = options + " " if options else ""
-    return [f"buildx build {space}{output}--file CLONE/docker/main/Dockerfile --target {target} --tag {NAME}:{tag}"
+    anew = {"main": "--no-cache ", "dev": "--no-cache-filter dev "} if no_cache else {"main": "", "dev": ""}
+    return [f"buildx build {anew[target]}{space}{output}--file CLONE/docker/main/Dockerfile --target {target} --tag {NAME}:{tag}"
             f" --build-arg VERSION={VERSION} --build-arg REVISION=unknown CLONE"
             for target, tag in (("main", tag), ("dev", "dev" if tag == "latest" else tag + "-dev"))]
 
@@ -54,22 +56,26 @@ MANY = f"--platform linux/arm64,linux/amd64 --builder {NAME.replace('/', '_')}_b
 
 @pytest.mark.parametrize("given, expected", [
     ((), builds("", VERSION)),
-    (("-nc",), builds("--no-cache", VERSION)),
-    (("--no-cache",), builds("--no-cache", VERSION)),
+    (("-nc",), builds("", VERSION, no_cache=True)),
+    (("--no-cache",), builds("", VERSION, no_cache=True)),
+    (("--pull",), builds("--pull", VERSION)),
     (("-t", "latest"), builds("", "latest")),
     (("--tag", "1.2.3-rc.1"), builds("", "1.2.3-rc.1")),
     (("-p", "linux/arm64"), builds("--platform linux/arm64", VERSION)),
     (("--platform", "linux/arm/v7"), builds("--platform linux/arm/v7", VERSION)),
     (("-p", "linux/arm64,linux/amd64"), builds(MANY, VERSION, "")),
+    (("-p", "linux/arm64, linux/amd64"), builds(MANY, VERSION, "")),
+    (("-p", " linux/arm64 ,\tlinux/amd64 "), builds(MANY, VERSION, "")),
+    (("-p", "linux/arm64,", "linux/amd64", "-t", "latest"), builds(MANY, "latest", "")),
     (("-dp",), builds(MANY, VERSION, "")),
-    (("--default-platforms", "-t", "all", "-nc"), builds("--no-cache " + MANY, "all", "")),
+    (("--default-platforms", "-t", "all", "-nc", "--pull"), builds("--pull " + MANY, "all", "", no_cache=True)),
 ])
 def test_option(build, given, expected):
     status, output, errors, commands = build(*given)
     assert (status, errors) == (0, "")
     assert commands == expected
     assert output.startswith(f"built {NAME}:")
-    assert ("not among docker's images" in output) == ("--builder" in commands[0])
+    assert ("not in Docker's list of images" in output) == ("--builder" in commands[0])
 
 
 def test_a_builder_is_made_when_there_is_none(build):
@@ -89,11 +95,11 @@ def test_help(build, given):
 
 @pytest.mark.parametrize("given, word", [
     (("--push",), "--push"), (("latest",), "latest"), (("",), "unknown option"),
-    (("-t",), "-t wants a value"), (("--tag", ""), "--tag wants a value"), (("--tag", "-nc"), "--tag wants a value"),
-    (("-p",), "-p wants a value"), (("--platform", "--no-cache"), "--platform wants a value"),
-    (("-t", "a b"), '"a b" is no tag'), (("-t", "a/b"), '"a/b" is no tag'), (("-t", "x" * 124), "is no tag"),
-    (("-p", "arm64"), '"arm64" are no platforms'), (("-p", "linux/arm64,"), "are no platforms"),
-    (("-p", "linux/arm64, linux/amd64"), "are no platforms"),
+    (("-t",), "-t needs a value"), (("--tag", ""), "--tag needs a value"), (("--tag", "-nc"), "--tag needs a value"),
+    (("-p",), "-p needs a value"), (("--platform", "--no-cache"), "--platform needs a value"),
+    (("-t", "a b"), '"a b" is not a tag'), (("-t", "a/b"), '"a/b" is not a tag'), (("-t", "x" * 124), "is not a tag"),
+    (("-p", "arm64"), '"arm64" is not a list of platforms'), (("-p", "linux/arm64,"), "is not a list of platforms"),
+    (("-p", "linux/arm64,", "-nc"), "is not a list of platforms"), (("-p", " "), "-p needs a value"),
 ])
 def test_wrong_use(build, given, word):
     status, output, errors, commands = build(*given)
@@ -102,8 +108,8 @@ def test_wrong_use(build, given, word):
 
 
 @pytest.mark.parametrize("fails, word", [
-    ("buildx?version", "docker has no buildx"), ("version*", "no Docker engine answers"), ("*--target?main*", f"{NAME}:{VERSION} has not"),
-    ("*--target?dev*", f"{NAME}:{VERSION}-dev has not"), ("buildx?[ci]*", "cannot make the builder"),
+    ("buildx?version", "docker has no buildx"), ("version*", "no Docker engine answers"), ("*--target?main*", f"cannot build {NAME}:{VERSION}\n"),
+    ("*--target?dev*", f"cannot build {NAME}:{VERSION}-dev"), ("buildx?[ci]*", "cannot make the builder"),
 ])
 def test_what_is_missing_is_said(build, fails, word):
     status, output, errors, _ = build("-dp", fails=fails)
@@ -127,7 +133,7 @@ def test_the_version_is_that_of_cmake(build):
     assert f"--tag {NAME}:12.34.56 " in build()[3][0]
     (build.clone / "CMakeLists.txt").write_text("")
     status, _, errors, commands = build()
-    assert (status, commands) == (1, []) and "tells no name or no version" in errors
+    assert (status, commands) == (1, []) and "has no name or no version" in errors
 
 
 def test_by_a_link_from_elsewhere(build, tmp_path):

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The image by itself: what is in it, with how little it runs, when it is healthy, how it stops, and how it is extended."""
+"""The image alone: its content, the rights that it needs, its health, its stop, and how it is extended."""
 
 import json
 import os
 import shutil
+import uuid
 
 import pytest
 
 from conftest import BASE, NAME, ROOT, VERSION, command, docker
 from host import published, received
 
-# With as little as it can be given: nothing to write to but the logs, no capabilities, no way to more rights.
+# The least that it needs: it writes only to the logs, and has no capabilities and no way to more rights.
 LEAST = ("--read-only", "--tmpfs", "/app/logs", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 
 DEFAULTS = {
@@ -31,7 +32,7 @@ def shell(image, script, *options):
     return docker("run", "--rm", "--entrypoint", "/bin/sh", *options, image, "-ec", script)
 
 
-# --- what is in it ----------------------------------------------------------------------------------------------------
+# --- its content ----------------------------------------------------------------------------------------------------
 
 
 def test_its_configuration(image):
@@ -40,7 +41,7 @@ def test_its_configuration(image):
     assert {name: value for name, _, value in (entry.partition("=") for entry in config["Env"]) if name != "PATH"} == DEFAULTS
     assert config["WorkingDir"] == "/app"
     assert config["User"] == "10001:10001"
-    assert config["Entrypoint"] == ["/usr/bin/valawai-host"] and not config.get("Cmd")  # no shell between us and a signal
+    assert config["Entrypoint"] == ["/usr/bin/valawai-host"] and not config.get("Cmd")  # a signal reaches the host without a shell between
     labels = config["Labels"]
     assert labels["org.opencontainers.image.version"] == VERSION
     assert labels["org.opencontainers.image.licenses"] == "GPL-3.0-or-later"
@@ -50,18 +51,18 @@ def test_its_configuration(image):
 
 
 def test_its_files(image):
-    assert shell(image, "cd /app && ls -1 && ls -1 plugins && stat -c %A logs").split() == [
-        "logs", "plugins", "plugins.conf", "echo.so", "drwxrwxrwt"]
+    assert shell(image, "cd /app && ls -1 && ls -1 plugins && stat -c %A . logs /data plugins").split() == [
+        "logs", "plugins", "plugins.conf", "echo.so", "drwxrwxrwt", "drwxrwxrwt", "drwxrwxrwt", "drwxr-xr-x"]
     with open(os.path.join(ROOT, "plugins.conf"), encoding="utf-8") as file:
         assert shell(image, "cat /app/plugins.conf") == file.read()
     assert shell(image, "for f in /usr/bin/valawai-host /app/plugins/echo.so; do ldd $f; done | grep 'not found' || true") == ""
-    # Only what it runs with: no compiler, no headers, no package lists.
+    # Only what it needs to run: no compiler, no headers, no package lists.
     assert shell(image, "ls -d /usr/bin/*gcc* /usr/bin/cmake /usr/include/* /var/lib/apt/lists/* 2>/dev/null || true") == ""
 
 
 def test_nothing_in_it_gives_more_rights(image):
     assert shell(image, "find / -xdev -type f -perm /6000", "--user", "0") == ""
-    # It is the image that has none; its base has.
+    # Its base has some, so the search finds them.
     assert "/su\n" in shell(BASE, "find / -xdev -type f -perm /6000")
 
 
@@ -87,7 +88,7 @@ def test_runs_with_the_least(run, mov, client):
     assert [component["id"] for component in mov.active("c1_echo")] == [container.component_id()]
 
 
-def test_runs_as_anybody(run, mov):
+def test_runs_as_any_user(run, mov):
     container = run(*LEAST, "--user", "54321").wait_health("healthy")
     assert container.execute("id", "-u") == "54321"
 
@@ -98,13 +99,42 @@ def test_runs_as_anybody(run, mov):
     ({"LOG_DIR": "/tmp/x y", "COMPONET_ID_FILE_NAME": "/tmp/id.json"}, "/tmp/id.json"),
     ({"LOG_DIR": "", "COMPONET_ID_FILE_NAME": ""}, "/app/logs/component_id.json"),
     ({"LOG_DIR": "logs/deeper"}, "/app/logs/deeper/component_id.json"),
-], ids=("directory", "name", "absolute", "empty", "relative"))
+    ({"LOG_DIR": "mylogs"}, "/app/mylogs/component_id.json"),
+], ids=("directory", "name", "absolute", "empty", "deeper", "relative"))
 def test_health_check_honours_the_settings(run, mov, settings, path):
     container = run(*(word for name, value in settings.items() for word in ("--env", f"{name}={value}")))
     container.wait_health("healthy")
     assert container.component_id(path) in mov.registered
     container.execute("truncate", "--size", "0", path)  # empty is not healthy
     container.wait_health("unhealthy")
+
+
+@pytest.mark.parametrize("user", ["10001", "54321"])
+def test_logs_in_a_volume(run, mov, client, user):
+    """A volume that is new, at a directory that the image has for it."""
+    name = "valawai-" + uuid.uuid4().hex[:8]
+    try:
+        container = run("--read-only", "--user", user, "--env", "LOG_DIR=/data", "--volume", f"{name}:/data").wait_health("healthy")
+        assert container.component_id("/data/component_id.json") in mov.registered
+        container.remove()
+    finally:
+        docker("volume", "rm", "--force", name, check=False)
+
+
+def test_a_log_directory_that_cannot_be_written_is_reported_with_its_remedy(run, mov, client):
+    container = run("--env", "LOG_DIR=/nowhere/logs", "--health-start-period", "1s")
+    container.wait_health("unhealthy")
+    errors = [line for line in container.logs().splitlines() if "[ERROR]" in line and "log directory" in line]
+    assert len(errors) == 1, container.logs()
+    for words in ("LOG_DIR", "user 10001", "/nowhere/logs", "Permission denied", "a volume", "no log file and no health file"):
+        assert words in errors[0]
+    assert mov.active("c1_echo")  # it works all the same
+
+
+@pytest.mark.parametrize("level, shown", [("info", True), ("WARN", False)])
+def test_levels_as_people_write_them(run, mov, client, level, shown):
+    container = run("--env", f"LOG_CONSOLE_LEVEL={level}").wait_health("healthy")
+    assert ("[INFO]" in container.logs()) == shown
 
 
 def test_unhealthy_without_a_mov(run, client):
@@ -147,25 +177,6 @@ def test_password_from_a_file(run, mov, tmp_path):
 
 
 # --- how it is extended -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def greeter(image, tmp_path_factory):
-    """greeter.so, built in the development image by what that has: a plugin out of the tree, by find_package."""
-    source = tmp_path_factory.mktemp("greeter")
-    echo = os.path.join(ROOT, "plugins", "echo")
-    for name, text in (("asyncapi.yaml", "c1/echo|c1_echo"), ("echo.c", "c1/echo")):
-        with open(os.path.join(echo, name), encoding="utf-8") as file:
-            content = file.read()
-        for word in text.split("|"):
-            content = content.replace(word, word.replace("echo", "greeter"))
-        (source / name.replace("echo", "greeter")).write_text(content)
-    (source / "CMakeLists.txt").write_text(
-        "cmake_minimum_required(VERSION 3.20)\nproject(greeter LANGUAGES C)\nfind_package(ValawaiHost REQUIRED)\n"
-        "valawai_add_plugin(greeter SOURCES greeter.c ASYNCAPI asyncapi.yaml)\n"
-        "target_link_libraries(greeter PRIVATE json-c)\n")
-    docker("run", "--rm", "--volume", f"{source}:/src", f"{image}-dev", "sh", "-ec", "cmake -G Ninja -B build && cmake --build build")
-    return source / "build" / "greeter.so"
 
 
 def test_an_image_of_three_lines(run, mov, client, greeter, image, tmp_path):
