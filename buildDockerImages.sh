@@ -64,11 +64,11 @@ done
 [ -z "$platforms" ] || [[ $platforms =~ ^[a-z0-9]+/[a-z0-9/]+(,[a-z0-9]+/[a-z0-9/]+)*$ ]] ||
     failed "\"$platforms\" is not a list of platforms such as linux/arm64,linux/amd64"
 
-command -v docker >/dev/null || failed "there is no docker command; install Docker (https://docs.docker.com/engine/install)"
+command -v docker >/dev/null || failed "the docker command is missing; install Docker (https://docs.docker.com/engine/install)"
 docker buildx version >/dev/null 2>&1 ||
-    failed "docker has no buildx; install it (Debian from 13 on: docker-buildx, Docker's own packages: docker-buildx-plugin)"
+    failed "docker buildx is missing; install it (Debian 13 and later: docker-buildx; Docker's own packages: docker-buildx-plugin)"
 docker version --format '{{.Server.Version}}' >/dev/null 2>&1 ||
-    failed "no Docker engine answers; start it, or see whether you may use it: docker version"
+    failed "no Docker engine answers; start it, or check that you may use it: docker version"
 
 # The engine cannot store an image of several platforms, so these need a builder of their own.
 if [ -n "$platforms" ]; then

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Stops what startDevelopmentEnvironment.sh has started. The data of RabbitMQ and MongoDB stay in their volumes.
+# Stops the services of startDevelopmentEnvironment.sh. The volumes keep the data of RabbitMQ and MongoDB.
 set -u
 
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" || exit 1

@@ -1,21 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# shellcheck shell=bash disable=SC2034,SC2317 # much here is for those who source this, or called by name
+# shellcheck shell=bash disable=SC2034,SC2317 # the scripts that source this file use its variables, and call functions by name
 #
-# What the scripts share: where things are, steps with their times, the packages, and ending what was started.
-# Sourced by bash.
+# Shared by the scripts: paths, steps with their times, packages, and the end of processes. Sourced by bash.
 
-# What a script starts in the background ignores SIGINT, and bash lets nobody trap what it was started to ignore. These
-# scripts are ended by it, whoever sends it.
+# A script that another script starts in the background ignores SIGINT, and bash cannot trap a signal that was ignored at its
+# start. SIGINT must always end these scripts.
 if [[ $(trap -p INT) == *"''"* ]]; then
     exec env --default-signal=INT "$BASH" "$0" "$@"
 fi
 
 root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
-export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" # dpkg wants them; a root made by `su` has them not
+export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" # dpkg needs them, and `su` does not add them
 export PYTHONDONTWRITEBYTECODE=1 PYTHONUTF8=1
-umask 022 # the host refuses plugins that everybody can write
+umask 022 # the host refuses plugins that others can write
 
-# Another python may come first in PATH; Debian's packages are for this one.
+# Debian's packages are for this Python. PATH may name another one first.
 python=/usr/bin/python3
 
 build_packages=(cmake ninja-build gcc libc6-dev pkg-config librabbitmq-dev libjson-c-dev libconfuse-dev libyaml-dev
@@ -24,7 +23,7 @@ run_packages=("${build_packages[@]}" rabbitmq-server python3 python3-pika python
 bench_packages=("${run_packages[@]}" valgrind strace linux-perf)
 test_packages=("${run_packages[@]}" python3-pytest openssl json-schema-test-suite)
 
-# ---- what is shown --------------------------------------------------------------------------------------------------
+# ---- output ---------------------------------------------------------------------------------------------------------
 
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ] && [ "${TERM:-dumb}" != dumb ]; then
     good=$'\e[32m' bad=$'\e[31m' dim=$'\e[2m' bold=$'\e[1m' plain=$'\e[0m' again=$'\r\e[K'
@@ -37,7 +36,7 @@ now_ms() {
     echo "${now::-3}"
 }
 
-# took MILLISECONDS: for people
+# took MILLISECONDS: as a text
 took() {
     if (($1 < 60000)); then
         printf '%d.%d s' $(($1 / 1000)) $(($1 % 1000 / 100))
@@ -46,7 +45,7 @@ took() {
     fi
 }
 
-# The step that is under way: a terminal shows its name until its outcome takes the line.
+# The current step. A terminal shows its name until its outcome replaces the line.
 step_open='' step_began=0
 begin() {
     step_open=$1 step_began=$(now_ms)
@@ -58,31 +57,31 @@ passed() {
     step_open=''
 }
 
-# failed WHAT ADVICE [FILE]: the step's ✗, the last lines of the file, what to do; and that is the end of the script.
+# failed WHAT ADVICE [FILE]: prints ✗, the last lines of the file and the advice, and ends the script.
 failed() {
     printf '%s%s✗%s %s %s(%s)%s\n' "$again" "$bad" "$plain" "$1" "$dim" "$(took $(($(now_ms) - step_began)))" "$plain"
     step_open=''
     if [ -s "${3:-}" ]; then
         tail -n 15 "$3" | cut -c 1-400 | sed 's/^/  | /'
-        printf '  The whole of it: %s\n' "$3"
+        printf '  The whole file: %s\n' "$3"
     fi
     printf '  %sWhat to do:%s %s\n' "$bold" "$plain" "$2"
     exit 1
 }
 
-# A directory of its own for each run, so that two at a time do not meet. Sets $run.
+# Each run has its own directory, so that two runs at a time do not collide. Sets $run.
 new_run_directory() {
     run=$({ mkdir -p "$root/build/run" && mktemp -d "$root/build/run/$1-XXXXXX"; } 2>/dev/null) && return
     step_began=$(now_ms)
-    failed "cannot write to $root/build" "make the directory writable for $(id -un), or use a clone of your own"
+    failed "cannot write to $root/build" "make the directory writable for $(id -un), or use your own clone"
 }
 
 # ---- processes ------------------------------------------------------------------------------------------------------
 
-# start FILE COMMAND...: in the background, its output into FILE, or ours if FILE is -. Its id is then in $started.
+# start FILE COMMAND...: runs it in the background. Its output goes into FILE; if FILE is -, to ours. Sets $started to its id.
 #
-# A session of its own, so that Ctrl-C at the terminal comes to the script alone, which ends things in their order; and a
-# signal to it if the script is killed without a chance to do that.
+# The command has its own session, so that Ctrl-C at the terminal reaches only the script, which then ends its processes in
+# order. If the script is killed before it can do that, the command gets a SIGTERM.
 start() {
     local output=$1
     shift
@@ -99,7 +98,7 @@ runs() {
     kill -0 -- "$1" 2>/dev/null
 }
 
-# end SECONDS PROCESS [SIGNAL]: asks a child to end, waits, and after that time no longer asks. PROCESS -N: all of its group.
+# end SECONDS PROCESS [SIGNAL]: asks a child to end, waits that long, then kills it. PROCESS -N: its whole group.
 end() {
     local process=${2#-} tries=$(($1 * 20))
     kill -"${3:-TERM}" -- "$2" 2>/dev/null
@@ -110,8 +109,8 @@ end() {
     wait "$process" 2>/dev/null
 }
 
-# run_step FILE COMMAND...: start and wait, as a foreground command but so that a trap runs at once. The process is in
-# $step_process meanwhile, and $step_signal is what ends it.
+# run_step FILE COMMAND...: starts it and waits. Unlike with a foreground command, a trap runs at once. Meanwhile $step_process
+# is its id, and $step_signal the signal that ends it.
 step_process='' step_signal=TERM
 run_step() {
     start "$@"
@@ -122,7 +121,7 @@ run_step() {
     return "$status"
 }
 
-# at_exit COMMAND...: however the script ends, what is under way is ended, and then this is done.
+# at_exit COMMAND...: runs it at every end of the script, after the current step has been ended.
 at_exit() {
     at_exit_command=("$@")
     trap ended EXIT
@@ -133,7 +132,7 @@ at_exit() {
 
 ended() {
     trap '' INT TERM HUP
-    [ -z "$step_open" ] || printf '%sinterrupted; ending what was started\n' "$again"
+    [ -z "$step_open" ] || printf '%sinterrupted; stopping its processes\n' "$again"
     end_install
     [ -z "$step_process" ] || end 20 "$step_process" "$step_signal"
     "${at_exit_command[@]}"
@@ -141,16 +140,16 @@ ended() {
 
 # ---- the build ------------------------------------------------------------------------------------------------------
 
-# build PRESET FILE TARGET...: one at a time in a tree; ninja itself does not look.
+# build PRESET FILE TARGET...: only one runs at a time in a tree. ninja itself does not prevent a second one.
 build() {
     begin "building the $1 preset"
-    # The host loads only root's plugins and one's own: root does not go on with what somebody else has built.
+    # The host loads only plugins of root or of its own user, so root builds anew what another user built.
     [ -O "$root/build/$1/plugins/echo.so" ] || rm -f "$root/build/$1/plugins/echo.so"
     # shellcheck disable=SC2016 # the inner shell's own
     run_step "$2" flock -o "$root/build/run/lock" bash -c \
         'cd "$1" && cmake --preset "$2" && cmake --build --preset "$2" --target "${@:3}"' - "$root" "$1" "${@:3}" ||
         failed "the $1 preset does not build" \
-            "mend what the compiler names; if the tree was copied or moved, delete $root/build/$1 and try again" "$2"
+            "correct what the compiler reports; if the tree was copied or moved, delete $root/build/$1 and try again" "$2"
     passed "built build/$1/valawai-host and build/$1/plugins/echo.so"
 }
 
@@ -167,8 +166,8 @@ missing_of() {
     done
 }
 
-# apt_get FILE ARGUMENT...: sudo stays in our session, where it knows the terminal that it was told the password on; apt gets
-# one of its own, or Ctrl-C would stop it half-way. Its id, which sudo does not tell, is in a file meanwhile.
+# apt_get FILE ARGUMENT...: sudo stays in this session, because it remembers the password by its terminal. apt gets its own
+# session, because Ctrl-C must not interrupt it. A file holds the id of apt, which sudo does not reveal.
 apt_process='' apt_file='' apt_installs=''
 apt_get() {
     local output=$1 status=0
@@ -186,11 +185,11 @@ apt_get() {
     return "$status"
 }
 
-# An installation is not cut off in the middle: that would leave half of it. All before that can be.
+# An installation must not be interrupted, because it would leave half-installed packages. The steps before it may be.
 end_install() {
     if [ -n "$apt_process" ]; then
         if [ -n "$apt_installs" ]; then
-            echo "apt is in the middle of an installation; waiting for its end"
+            echo "apt is installing packages; waiting for its end"
         else
             "${as_root[@]}" kill -TERM "$(cat "$apt_file")" 2>/dev/null
         fi
@@ -201,9 +200,8 @@ end_install() {
     apt_process=''
 }
 
-# Debian starts a service that it installs, and again at every boot. Nobody asked for a RabbitMQ or a Docker of the whole
-# machine, so they are kept from starting, by the means that Debian has for that, and are disabled. A policy that is there
-# is respected.
+# Debian starts a service when it installs it, and at every boot. The scripts need no RabbitMQ and no Docker for the whole
+# machine, so Debian's policy file keeps them from starting, and they are disabled. An existing policy file stays.
 policy=/usr/sbin/policy-rc.d
 policy_mark="valawai-host, process $$"
 # shellcheck disable=SC2016 # the inner shell's own
@@ -212,7 +210,7 @@ policy_write='
 cat >"$1" <<END && chmod 755 "$1"
 #!/bin/sh
 # $2
-# Is there only while that process installs packages, and without effect after it.
+# Exists while that process installs packages, and has no effect after it.
 kill -0 $3 2>/dev/null || exit 0
 case \$1 in rabbitmq-server*|epmd*|docker*|containerd*) exit 101 ;; esac
 exit 0
@@ -221,8 +219,7 @@ deny_services() {
     "${as_root[@]}" sh -c "$policy_write" - "$policy" "$policy_mark" "$$"
 }
 
-# What deny_services kept from starting now is not to start at the next boot either, if it is we who brought it: $apt_installs
-# is the list of packages.
+# Services of the packages in $apt_installs, which deny_services kept from starting, must not start at the next boot either.
 allow_services() {
     local now='' units=() scripts=()
     [[ " $apt_installs " != *" rabbitmq-server "* ]] ||
@@ -231,7 +228,7 @@ allow_services() {
     [ ! -d /run/systemd/system ] || now=--now
     if ((${#units[@]})); then
         if command -v systemctl; then
-            # shellcheck disable=SC2086 # nothing when it is empty
+            # shellcheck disable=SC2086 # an empty text must be no argument
             "${as_root[@]}" systemctl disable $now "${units[@]}"
         else
             printf '%s\n' "${scripts[@]}" | xargs -I '{}' "${as_root[@]}" update-rc.d '{}' disable
@@ -242,13 +239,13 @@ allow_services() {
     apt_installs=''
 }
 
-# install_missing FILE PACKAGE...: apt's words go into FILE. Does nothing, and needs no rights, when all is there.
+# install_missing FILE PACKAGE...: apt's output goes into FILE. If no package is missing, it does nothing and needs no rights.
 install_missing() {
     local output=$1 missing list tries
     shift
     begin "looking for packages"
     hash apt-get dpkg-query 2>/dev/null ||
-        failed "this is no Debian" "use Debian 12 or 13 (a container will do), or see README.md for what the build needs"
+        failed "this is not Debian" "use Debian 12 or 13 (a container is enough); CONTRIBUTING.md lists what the build needs"
     mapfile -t missing < <(missing_of "$@")
     if ((${#missing[@]} == 0)); then
         passed "all $# packages are installed"
@@ -260,23 +257,23 @@ install_missing() {
             failed "missing: $list" "as root: apt-get install --no-install-recommends $list"
     fi
 
-    # A source of packages that has nothing to do with us may be broken, so a failure here is not yet one.
+    # An unrelated source of packages may be broken, so a failure here is not final.
     step_open="reading the lists of packages"
-    for ((tries = 0; tries < 60; tries++)); do # the lists' lock has no time-out of its own
+    for ((tries = 0; tries < 60; tries++)); do # the lock of the lists has no time-out
         : >"$output"
         apt_get "$output" update && break
         grep -q 'Could not get lock' "$output" || break
         sleep 1
     done
     apt_get "$output" install --no-install-recommends --download-only "${missing[@]}" ||
-        failed "cannot fetch $list" "look for the network and for the sources in /etc/apt, then try again" "$output"
+        failed "cannot fetch $list" "check the network and the sources in /etc/apt, then try again" "$output"
     passed "fetched $list"
 
     begin "installing them"
     apt_installs=$list
     deny_services
     apt_get "$output" install --no-install-recommends "${missing[@]}" ||
-        failed "cannot install $list" "look at what dpkg says, then try again" "$output"
+        failed "cannot install $list" "read what dpkg reports, then try again" "$output"
     allow_services
     passed "installed them$([[ " $list " != *" rabbitmq-server "* ]] || echo " (RabbitMQ's system service stays off)")"
 }

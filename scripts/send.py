@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Puts one message into a topic, and shows its echo.
+"""Puts one message into a topic and shows its echo.
 
     send.py [--echo TOPIC] [--timeout SECONDS] TOPIC JSON
 
-The broker is the one that RABBITMQ_HOST, RABBITMQ_PORT, RABBITMQ_USERNAME and RABBITMQ_PASSWORD (or RABBITMQ_PASSWORD_FILE)
-name, with the defaults of valawai-host.
+RABBITMQ_HOST, RABBITMQ_PORT, RABBITMQ_USERNAME and RABBITMQ_PASSWORD (or RABBITMQ_PASSWORD_FILE) name the broker, with the
+defaults of valawai-host.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def connect():
 
 
 def no_json(text):
-    raise ValueError(f"{text} is not JSON")  # Python's parser would take NaN and Infinity
+    raise ValueError(f"{text} is not JSON")  # Python's parser accepts NaN and Infinity
 
 
 def send(channel, topic, body):
@@ -51,11 +51,11 @@ def send(channel, topic, body):
         channel.basic_publish("", topic, json.dumps(body, ensure_ascii=False).encode(), mandatory=True,
                               properties=pika.BasicProperties(content_type="application/json", delivery_mode=2))
     except pika.exceptions.UnroutableError:
-        raise LookupError(f"nobody has declared {topic}; does a component with that topic run?") from None
+        raise LookupError(f"topic {topic} has no queue; does a component with that topic run?") from None
 
 
 def await_echo(channel, topic, body, timeout):
-    """True when a message with that content came out; all others go back to where they were."""
+    """True when a message with that content arrives. All others go back to the queue."""
     deadline = time.monotonic() + timeout
     channel.basic_qos(prefetch_count=1000)
     found = False
@@ -76,20 +76,20 @@ def await_echo(channel, topic, body, timeout):
 def main():
     parser = argparse.ArgumentParser(
         description="Puts one message into a topic.",
-        epilog="The broker is the one that RABBITMQ_HOST, RABBITMQ_PORT, RABBITMQ_USERNAME and RABBITMQ_PASSWORD (or"
-               " RABBITMQ_PASSWORD_FILE) name.")
-    parser.add_argument("--echo", metavar="TOPIC", help="wait until the same message comes out of this topic")
-    parser.add_argument("--timeout", type=float, default=10, metavar="SECONDS", help="for the echo; default: 10")
+        epilog="RABBITMQ_HOST, RABBITMQ_PORT, RABBITMQ_USERNAME and RABBITMQ_PASSWORD (or RABBITMQ_PASSWORD_FILE) name the"
+               " broker.")
+    parser.add_argument("--echo", metavar="TOPIC", help="wait until the same message arrives on this topic")
+    parser.add_argument("--timeout", type=float, default=10, metavar="SECONDS", help="how long to wait for the echo; default: 10")
     parser.add_argument("topic")
     parser.add_argument("body", metavar="JSON", help="a JSON object")
     options = parser.parse_args()
-    sys.stdout.reconfigure(errors="replace")  # whatever the terminal can show
+    sys.stdout.reconfigure(errors="replace")  # the terminal may lack a character
     try:
         body = json.loads(options.body, parse_constant=no_json)
     except ValueError as error:
         parser.error(f"JSON: {error}")
     if not isinstance(body, dict):
-        parser.error("JSON: not an object; on a topic that the MOV routes, anything else would end its listener")
+        parser.error("JSON: not an object; anything else ends the MOV's listener on a topic that it routes")
 
     width = max(len(options.topic), len(options.echo or ""))
     shown = json.dumps(body, ensure_ascii=False)

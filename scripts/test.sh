@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Every test: the unit tests (cmocka, by ctest), then the real program against a private RabbitMQ (pytest).
+# Runs every test: the unit tests (cmocka, by ctest), then the real program with a private RabbitMQ (pytest).
 set -u
 
 help() {
     cat <<'END'
 Usage: scripts/test.sh [--preset NAME] [--quick] [-- PYTEST_ARGUMENT...]
 
-Installs the Debian packages that are missing (as root, or with sudo), builds, and runs every test. The last line is
-"N passed, N failed". Exit status: 0 if all passed, else 1.
+Installs missing Debian packages (as root or with sudo), builds, and runs every test. The last line is "N passed, N failed".
+Exit status: 0 if all passed, else 1.
 
   --preset NAME  a preset of CMakePresets.json: release (the default), debug, asan, tsan or coverage
-  --quick        only the unit tests: no broker
+  --quick        only the unit tests, without a broker
   -- ...         for pytest, such as: -- -k echo -x
 END
 }
@@ -28,7 +28,7 @@ usage() {
 preset=release quick='' for_pytest=()
 while (($#)); do
     case $1 in
-    --preset) (($# > 1)) || usage "--preset wants a name" && preset=$2 && shift ;;
+    --preset) (($# > 1)) || usage "--preset needs a name" && preset=$2 && shift ;;
     --quick) quick=1 ;;
     -h | --help) help && exit ;;
     --) shift && for_pytest=("$@") && break ;;
@@ -36,7 +36,7 @@ while (($#)); do
     esac
     shift
 done
-case $preset in release | debug | asan | tsan | coverage) ;; *) usage "there is no preset $preset" ;; esac
+case $preset in release | debug | asan | tsan | coverage) ;; *) usage "unknown preset $preset" ;; esac
 
 at_exit true
 new_run_directory test
@@ -44,13 +44,13 @@ export VALAWAI_BUILD=$root/build/$preset
 before=()
 case $preset in
 asan | tsan)
-    # A report ends the program with a status that no test expects.
+    # A report ends the program with an exit status that no test expects.
     export VALAWAI_SANITIZER=1 VALAWAI_TIMEOUT_FACTOR=${VALAWAI_TIMEOUT_FACTOR:-4}
     export ASAN_OPTIONS=exitcode=99:detect_stack_use_after_return=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}
     export LSAN_OPTIONS=exitcode=99${LSAN_OPTIONS:+:$LSAN_OPTIONS}
     export UBSAN_OPTIONS=exitcode=99:halt_on_error=1:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}
     export TSAN_OPTIONS=exitcode=99:halt_on_error=1:second_deadlock_stack=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}
-    # gcc 12's ThreadSanitizer does not start where the kernel shuffles addresses more than this.
+    # gcc 12's ThreadSanitizer does not start if the kernel randomizes more bits of an address.
     if [ "$preset" = tsan ] && (($(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 0) > 28)) && setarch -R true; then
         before=(setarch -R)
     fi
@@ -69,7 +69,7 @@ if [ -z "$quick" ]; then
     printf '\n%sThe program, on a private RabbitMQ%s\n' "$bold" "$plain"
     results+=("$run/system.xml")
     cd "$root" || exit 1
-    step_signal=INT # this is what pytest ends on, and ends its fixtures
+    step_signal=INT # pytest ends on it, and cleans up its fixtures
     run_step - "${before[@]}" "$python" -m pytest -q -p no:cacheprovider --junit-xml "$run/system.xml" \
         "${for_pytest[@]}" tests/system || status=1
 fi

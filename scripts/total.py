@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The total of ctest's and pytest's JUnit files: `N passed, N failed`. A cmocka program counts with each of its tests.
+"""Prints the total of ctest's and pytest's JUnit files: `N passed, N failed`. Each test of a cmocka program counts.
 
-Exit status 1 if one failed, if none passed, or if a file is not there: then the runner did not come to its end.
+The exit status is 1 if a test failed, if none passed, or if a file is missing because the runner did not finish.
 """
 
 import re
@@ -11,7 +11,7 @@ import xml.etree.ElementTree
 
 
 def program_counts(output, failed):
-    """(passed, failed, skipped) of a cmocka program, or of one that is none."""
+    """(passed, failed, skipped) of a cmocka program or of another program."""
     def last(pattern):
         return int((re.findall(pattern, output) or ["0"])[-1])
 
@@ -20,7 +20,7 @@ def program_counts(output, failed):
     if ran == 0:
         return int(not failed), int(failed), 0
     broken = ran - passed - skipped
-    return passed, max(broken, int(failed)), skipped  # all its tests can pass, and the program fail
+    return passed, max(broken, int(failed)), skipped  # the program can fail although its tests pass
 
 
 def counts(path):

@@ -49,8 +49,8 @@ wait "$script" || status=$?
 script=''
 ((status == 0)) || broken "exit status $status"
 [ ! -e "$health" ] || broken "the health file stayed"
-for mark in '✓ built' '✓ RabbitMQ' '✓ a message in' 'says: unregistered c1_echo' '✓ stopped'; do
-    grep -q "$mark" "$output" || broken "it does not say: $mark"
+for mark in '✓ built' '✓ RabbitMQ' '✓ a message and its echo' 'reports: unregistered c1_echo' '✓ stopped'; do
+    grep -q "$mark" "$output" || broken "its output lacks: $mark"
 done
 ! grep -q $'\e' "$output" || broken "colour, and no terminal"
 left=$(grep -lazF "$run" /proc/[0-9]*/cmdline 2>/dev/null)

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# The image, docker-compose.yml and the packages, with a real Docker engine that is there for this run alone. It lives in
-# namespaces of its own: its processes, mounts, bridges and firewall rules end with their first process, and nothing of the
-# machine's own Docker, if it has one, is seen or touched.
+# Tests the image, docker-compose.yml and the packages with a real Docker engine for this run only. The engine has its own
+# namespaces: its processes, mounts, bridges and firewall rules end with the first process there. It does not touch the Docker
+# engine of the machine.
 #
-# Nothing is pulled. debian:bookworm-slim is made from the mirror that this machine's own apt uses, and carries its apt
-# settings; RabbitMQ and the MOV are stand-ins made of that.
+# It pulls nothing. The script makes debian:bookworm-slim from the mirror of this machine's apt, with its apt settings, and the
+# stand-ins for RabbitMQ and the MOV from that.
 #
-#     run.sh [PYTEST_ARGUMENT...]     exit status 77: not possible here
-# shellcheck disable=SC2016,SC2317 # functions are called by name; what stands in single quotes is for others to expand
+#     run.sh [PYTEST_ARGUMENT...]     exit status 77: skipped, with the reason
+# shellcheck disable=SC2016,SC2317 # functions are called by name; other shells expand what is in single quotes
 set -u
 
 # shellcheck source-path=SCRIPTDIR source=../../scripts/lib.sh
@@ -20,7 +20,7 @@ skip() {
     exit 77
 }
 
-# What the Dockerfile begins with.
+# The base of the Dockerfile.
 release=$(sed -n 's/^ARG DEBIAN_RELEASE=//p' "$root/docker/main/Dockerfile")
 
 # ---- in the namespaces ----------------------------------------------------------------------------------------------
@@ -44,12 +44,12 @@ inside() {
     shift 2
     ip link set lo up
     await 20 "slirp4netns" has_network
-    # The engine's own sockets lie in /run, whatever it is told. Names are asked for where slirp4netns answers.
+    # The engine puts its own sockets into /run. slirp4netns resolves names.
     mount -t tmpfs tmpfs /run && mkdir -p "$(dirname "$(readlink -m /etc/resolv.conf)")" &&
         touch "$(readlink -m /etc/resolv.conf)" && echo "nameserver 10.0.2.3" >"$work/resolv.conf" &&
         mount --bind "$work/resolv.conf" "$(readlink -m /etc/resolv.conf)" || exit 1
 
-    # A proxy that is not there: what would be pulled fails at once, instead of after a long wait for a registry.
+    # A proxy that does not exist, so that a pull fails at once and does not wait for a registry.
     env -i PATH="$PATH" HTTP_PROXY=http://127.0.0.1:9 HTTPS_PROXY=http://127.0.0.1:9 dockerd --data-root "$work/data" \
         --exec-root "$work/exec" --host "unix://$work/docker.sock" --pidfile "$work/docker.pid" \
         --cgroup-parent "$(basename "$work")" >"$work/dockerd.txt" 2>&1 </dev/null &
@@ -57,7 +57,7 @@ inside() {
     await 60 "the Docker engine" docker info
 
     docker import --change 'CMD ["bash"]' "$base" "debian:$release-slim" && rm -f "$base" || exit 1
-    # Beside the image, which the tests begin with; they ask for it again and wait then.
+    # Built at the same time as the image. The tests build it again and wait for it then.
     docker buildx build --build-arg "DEBIAN_RELEASE=$release" "$root/tests/container/stand-ins" >"$work/stand-ins.txt" 2>&1 &
     VALAWAI_WORK=$work "$python" -m pytest -p no:cacheprovider "$root/tests/container" "$@"
 }
@@ -70,20 +70,20 @@ fi
 
 # ---- outside --------------------------------------------------------------------------------------------------------
 
-((EUID == 0)) || skip "only root can run a Docker engine"
+((EUID == 0)) || skip "a Docker engine needs root"
 for command in dockerd docker containerd mmdebstrap slirp4netns ip; do
-    command -v "$command" >/dev/null || skip "there is no $command (packages: docker.io mmdebstrap slirp4netns iproute2)"
+    command -v "$command" >/dev/null || skip "$command is missing (packages: docker.io mmdebstrap slirp4netns iproute2)"
 done
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin # Debian's docker, and no other
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin # Debian's docker
 
-# Where apt has Debian's main archive from. How to reach it is this machine's own matter.
+# The mirror of Debian's main archive that apt uses.
 mirror=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(SITE)' 'Created-By: Packages' |
     sed -n 's/^Debian|Debian|main|//p' | head -n 1)
-[ -n "$mirror" ] || skip "apt knows no mirror of Debian; apt-get update may help"
+[ -n "$mirror" ] || skip "apt has no mirror of Debian; apt-get update may help"
 
 engine='' network=''
 clean_up() {
-    # Its first process takes all others with it, and with the last of them go mounts and networks.
+    # Its first process takes all others with it, and the last one the mounts and networks.
     [ -z "$engine" ] || end 5 "$engine"
     [ -z "$network" ] || end 5 "$network"
     find /sys/fs/cgroup -depth -type d -path "*/$(basename "$work")*" -exec rmdir '{}' ';' 2>/dev/null
@@ -92,7 +92,7 @@ clean_up() {
 work=$(mktemp -d "${TMPDIR:-/tmp}/valawai-container-XXXXXX") || exit 1
 at_exit clean_up
 
-# A Debian as the slim images are: without manuals, translations and documents.
+# Like Debian's slim images: without manuals, translations and documents.
 make_base() {
     apt-config dump Acquire | grep -iE '^Acquire::(https?|Check-)' >"$work/apt.conf"
     mmdebstrap --quiet --mode=root --variant=minbase --components=main --aptopt="$work/apt.conf" \
@@ -101,7 +101,7 @@ make_base() {
         --customize-hook='rm -rf "$1"/var/lib/apt/lists/*' "$release" "$work/base.tar" "$mirror"
 }
 
-# Compose v2 and buildx are packages since Debian 13, and one file each. They are taken out of them, not installed.
+# Compose v2 and buildx are packages since Debian 13. Each is one file, which is extracted and not installed.
 fetch_plugins() {
     local lists=$work/lists package
     mkdir -p "$lists/partial" "$work/config/cli-plugins" "$work/plugins" || return 1

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""buildDockerImages.sh: each option, by the commands that it gives to docker. That these commands build the image is what
-test_image.py begins with; here docker is a stand-in that writes down what it is told, so that other platforms can be seen too.
+"""buildDockerImages.sh: the commands that each option passes to docker. Here docker is a stand-in that records its arguments, so
+that other platforms can be tested. The fixture `image` runs the script with the real engine.
 """
 
 import os
@@ -19,7 +19,7 @@ case "$*" in $DOCKER_FAILS) exit 1 ;; esac
 
 @pytest.fixture
 def build(tmp_path):
-    """build(OPTION...): exit status, output, and the commands that docker got beside questions."""
+    """build(OPTION...): exit status, output, errors, and the commands that docker got, without queries."""
     home = tmp_path / "with blanks"
     clone = home / "a clone"
     os.makedirs(clone)
@@ -108,7 +108,7 @@ def test_wrong_use(build, given, word):
 
 
 @pytest.mark.parametrize("fails, word", [
-    ("buildx?version", "docker has no buildx"), ("version*", "no Docker engine answers"), ("*--target?main*", f"cannot build {NAME}:{VERSION}\n"),
+    ("buildx?version", "docker buildx is missing"), ("version*", "no Docker engine answers"), ("*--target?main*", f"cannot build {NAME}:{VERSION}\n"),
     ("*--target?dev*", f"cannot build {NAME}:{VERSION}-dev"), ("buildx?[ci]*", "cannot make the builder"),
 ])
 def test_what_is_missing_is_said(build, fails, word):
@@ -124,7 +124,7 @@ def test_without_docker(build, tmp_path):
         (tools / name).symlink_to(shutil.which(name, path="/usr/bin:/bin"))
     status, output, errors, _ = build(path=str(tools))
     assert (status, output) == (1, "")
-    assert errors.startswith("buildDockerImages.sh: there is no docker command; install Docker")
+    assert errors.startswith("buildDockerImages.sh: the docker command is missing; install Docker")
 
 
 def test_the_version_is_that_of_cmake(build):

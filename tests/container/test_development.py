@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""startDevelopmentEnvironment.sh: a shell with what a build needs, beside broker and MOV, and nothing left of it."""
+"""startDevelopmentEnvironment.sh: a shell to build in, beside the broker and the MOV, which leaves nothing behind."""
 
 import os
 import uuid
@@ -9,7 +9,7 @@ from conftest import command, docker
 FILES = ("docker-compose.yml", "docker/dev/docker-compose.yml", "tests/container/compose.stand-ins.yml",
          "tests/container/compose.dev.yml")
 
-# What CONTRIBUTING.md says, as far as it is quick; then the host beside the broker and the MOV that are there.
+# The quick part of CONTRIBUTING.md, then the host with that broker and that MOV.
 COMMANDS = """
 set -e
 cmake --preset release && cmake --build --preset release --target valawai-host echo unit_json
