@@ -14,25 +14,33 @@
 #include "message/properties.h"
 
 enum subscription_kind {
-    /* A plugin's topic: declared, consumed. At first messages come one at a time while they are redelivered ones, so
+    /* A plugin's topic: declared, consumed. At first few messages come at a time while they are redelivered ones, so
      * that a message that kills the host does not take its neighbours along each time. */
     SUBSCRIBE_TOPIC,
     /* The topic on which the MOV answers: first every message that lies there is delivered, marked as a leftover, then
      * one new message at a time. */
     SUBSCRIBE_ANSWER,
-    /* A queue of somebody else's, shared with others: not declared. */
+    /* A queue that belongs to others: not declared. */
     SUBSCRIBE_SHARED,
 };
 
 struct subscription {
+    /* Set before the consumer is made. */
     const char *topic;
+    const char *component; /* for the broker's lists; NULL: the host's own */
     enum subscription_kind kind;
-    void *owner;                /* whatever the events' receiver wants to find again */
-    atomic_bool wanted;         /* consumer_want() */
-    atomic_bool sweep;          /* of a SUBSCRIBE_ANSWER: only leftovers, then unwanted again */
-    atomic_uint busy;           /* so many of its messages are with the plugin */
-    atomic_bool up;             /* consumes, as far as we know */
-    atomic_uint_fast32_t epoch; /* one more for each AMQP channel it had */
+    uint16_t prefetch; /* 0: as broker.prefetch says */
+    bool wanted;       /* from the start; consumer_want() changes that later */
+    void *owner;       /* the receiver's */
+    void *receiver;    /* the same */
+    /* [consumer's thread] Must not block. Deliveries are the receiver's from now on; empties the list. */
+    void (*delivered)(struct subscription *subscription, struct list *deliveries);
+    void (*changed)(struct subscription *subscription, bool up); /* consumes, as far as we know, or not */
+
+    /* Each has one writer, and is read without a lock: an old value does no harm. */
+    atomic_bool up;             /* consumes, as far as we know; the consumer writes */
+    atomic_uint in_plugin;      /* messages that the plugin has in hand; the executor writes */
+    atomic_uint_fast32_t epoch; /* one more for each AMQP channel it had; the consumer writes */
     struct channel *channel;    /* the consumer's */
 };
 
@@ -51,8 +59,10 @@ struct delivery {
     bool redelivered;
     bool leftover;    /* lay in the queue before the subscription began (only where it asks to be told) */
     uint64_t refused; /* over the size limit, and not read: how many bytes it had; otherwise 0 */
+    uint32_t returns; /* how often it went back to its queue, where the broker counts that */
+    bool at_limit;    /* the broker may drop it at the next return: it is rejected before a handler sees it */
 
-    uint32_t attempt;     /* calls of the handler, this one counted */
+    uint32_t attempt;     /* calls of the handler, this one counted; begins at returns */
     uint32_t unconfirmed; /* publications that wait for their confirmation; the publisher's thread counts down */
     enum settlement settlement;
 

@@ -23,6 +23,7 @@ struct queries {
     struct publisher *publisher;
     struct consumer *consumer;
     struct subscription *pages[2];
+    bool listening[2]; /* what the consumer was last told of them */
     struct query *open;
     bool publishing;
     char name[20];             /* of this process, in every id: an answer that comes too late is still known as ours */
@@ -174,7 +175,8 @@ int64_t queries_tend(struct queries *queries, int64_t now)
     for (const struct query *query = queries->open; query != NULL; query = query->next)
         wanted[query->about] = true;
     for (int i = 0; i < 2; i++)
-        consumer_want(queries->consumer, queries->pages[i], wanted[i]);
+        if (wanted[i] != queries->listening[i])
+            consumer_want(queries->consumer, queries->pages[i], queries->listening[i] = wanted[i]);
     if (queries->foreign.head != NULL && ((!wanted[0] && !wanted[1]) || now >= queries->foreign_until))
         consumer_settle(queries->consumer, &queries->foreign);
     if (queries->foreign.head != NULL && queries->foreign_until < next)

@@ -246,7 +246,6 @@ static void enrolment_tend(struct registration *registration, struct enrolment *
         if (possible && registration->debt_count == 0 && now >= enrolment->retry_at) {
             enrolment->state = LISTENING;
             enrolment->deadline = now + ANSWER_MS;
-            atomic_store(&answers->sweep, false);
             consumer_want(registration->consumer, answers, true);
             if (atomic_load(&answers->up))
                 send_register(registration, enrolment);
@@ -265,8 +264,7 @@ static void enrolment_tend(struct registration *registration, struct enrolment *
             ask_whether(registration, enrolment);
         if (now >= enrolment->sweep_at && possible && enrolment->state == REGISTERED) {
             enrolment->sweep_at = now + SWEEP_MS;
-            atomic_store(&answers->sweep, true);
-            consumer_want(registration->consumer, answers, true);
+            consumer_sweep(registration->consumer, answers);
         }
         break;
     }

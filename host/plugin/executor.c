@@ -124,6 +124,13 @@ static bool judge(struct worker *worker, struct handling *handling)
     struct verdict_name name;
     const struct delivery *delivery = handling->delivery;
     handling->verdict = VALAWAI_WRONG;
+    if (delivery->at_limit) {
+        handling_explain(handling,
+                         "it was returned to its queue %u times, and the broker may drop it at the next "
+                         "return (broker.delivery_limit)",
+                         delivery->returns);
+        return true;
+    }
     if (delivery->refused > 0) {
         handling_explain(handling, "%llu bytes are more than message_max_bytes allows",
                          (unsigned long long)delivery->refused);
@@ -206,7 +213,9 @@ static void conclude(struct executor *executor, struct handling *handling)
     if (handling->lane->until == 0)
         backoff_reset(&handling->lane->backoff);
     delivery->settlement = SETTLE_ACKNOWLEDGE;
-    if (handling->verdict == VALAWAI_WRONG)
+    if (delivery->at_limit)
+        reject(executor, delivery, "the delivery limit is reached", handling->reason);
+    else if (handling->verdict == VALAWAI_WRONG)
         reject(executor, delivery, "the message is wrong", handling->reason);
     else if (handling->verdict == VALAWAI_RETRY)
         reject(executor, delivery, "no attempt succeeded", handling->reason);
@@ -302,7 +311,7 @@ static void set_out(struct executor *executor, struct handling *handling)
     if (executor->under_way != NULL)
         executor->under_way->prev = handling;
     executor->under_way = handling;
-    atomic_fetch_add(&handling->delivery->from->busy, 1);
+    atomic_fetch_add(&handling->delivery->from->in_plugin, 1);
 }
 
 static void come_back(struct executor *executor, struct handling *handling)
@@ -313,7 +322,7 @@ static void come_back(struct executor *executor, struct handling *handling)
         executor->under_way = handling->next;
     if (handling->next != NULL)
         handling->next->prev = handling->prev;
-    atomic_fetch_sub(&handling->delivery->from->busy, 1);
+    atomic_fetch_sub(&handling->delivery->from->in_plugin, 1);
 }
 
 /* The verdict is there, and the handling is nobody else's any more. True if it can be used again. */

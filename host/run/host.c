@@ -11,6 +11,7 @@
 
 #include "base/backoff.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "base/thread.h"
 #include "broker/consumer.h"
 #include "broker/publisher.h"
@@ -25,7 +26,19 @@
 /* What other threads tell the control thread. */
 struct event {
     struct node node;
-    enum { RECEIVING, PUBLISHING, GAVE_UP, SUBSCRIBED, MOV, NOTIFIED, SETTLED, ASKED } kind;
+    enum {
+        RECEIVING,
+        PUBLISHING,
+        GAVE_UP,
+        CONSUMING,
+        LISTENING,
+        PAGE_LISTENING,
+        MOV,
+        NOTIFIED,
+        PAGED,
+        SETTLED,
+        ASKED
+    } kind;
     bool up;
     unsigned consumers;
     struct subscription *subscription;
@@ -77,22 +90,30 @@ static void tell(struct host *host, struct event *event)
     queue_put(&host->events, &event->node);
 }
 
-/* [consumer's thread] */
-static void on_delivered(void *context, struct list *deliveries)
+/* [consumer's thread] Messages of a plugin's topic. */
+static void on_delivered(struct subscription *subscription, struct list *deliveries)
 {
-    struct host *host = context;
-    struct list ours = {0};
+    ring_deliver(((struct host *)subscription->receiver)->ring, deliveries);
+}
+
+/* [consumer's thread] What the MOV says to the host. */
+static void tell_deliveries(struct subscription *subscription, struct list *deliveries, int kind)
+{
     for (struct node *node; (node = list_take(deliveries)) != NULL;) {
-        struct delivery *delivery = (struct delivery *)node;
-        if (delivery->from->kind == SUBSCRIBE_TOPIC) {
-            list_put(&ours, node);
-            continue;
-        }
-        struct event *event = event_new(NOTIFIED);
-        event->delivery = delivery;
-        tell(host, event);
+        struct event *event = event_new(kind);
+        event->delivery = (struct delivery *)node;
+        tell(subscription->receiver, event);
     }
-    ring_deliver(host->ring, &ours);
+}
+
+static void on_notified(struct subscription *subscription, struct list *deliveries)
+{
+    tell_deliveries(subscription, deliveries, NOTIFIED);
+}
+
+static void on_paged(struct subscription *subscription, struct list *deliveries)
+{
+    tell_deliveries(subscription, deliveries, PAGED);
 }
 
 /* [publisher's thread] */
@@ -164,12 +185,28 @@ static void on_gave_up(void *context, const char *why)
     tell(context, event);
 }
 
-static void on_subscribed(void *context, struct subscription *subscription, bool up)
+static void on_subscribed(struct subscription *subscription, bool up, int kind)
 {
-    struct event *event = event_new(SUBSCRIBED);
+    struct event *event = event_new(kind);
     event->subscription = subscription;
     event->up = up;
-    tell(context, event);
+    tell(subscription->receiver, event);
+}
+
+static void on_consuming(struct subscription *subscription, bool up)
+{
+    on_subscribed(subscription, up, CONSUMING);
+}
+
+static void on_listening(struct subscription *subscription, bool up)
+{
+    on_subscribed(subscription, up, LISTENING);
+}
+
+/* The queries see for themselves whether their pages are consumed; but something is to be done now. */
+static void on_page_listening(struct subscription *subscription, bool up)
+{
+    on_subscribed(subscription, up, PAGE_LISTENING);
 }
 
 static void on_watched(void *context, unsigned consumers)
@@ -182,8 +219,6 @@ static void on_watched(void *context, unsigned consumers)
 static const struct consumer_events consumer_events = {
     .connected = on_receiving,
     .gave_up = on_gave_up,
-    .delivered = on_delivered,
-    .subscribed = on_subscribed,
     .watched = on_watched,
 };
 
@@ -244,20 +279,22 @@ static void handle_event(struct host *host, struct event *event)
         host->gave_up = true;
         *host->fault = event->why;
         break;
-    case SUBSCRIBED:
-        if (event->subscription->kind == SUBSCRIBE_TOPIC)
-            topic_changed(host, event->up);
-        else if (event->subscription->kind == SUBSCRIBE_ANSWER)
-            registration_subscribed(host->registration, event->subscription->owner, event->up);
+    case CONSUMING:
+        topic_changed(host, event->up);
+        break;
+    case LISTENING:
+        registration_subscribed(host->registration, event->subscription->owner, event->up);
+        break;
+    case PAGE_LISTENING:
         break;
     case MOV:
         registration_mov(host->registration, event->consumers);
         break;
     case NOTIFIED:
-        if (event->delivery->from->kind == SUBSCRIBE_SHARED)
-            queries_paged(host->queries, event->delivery);
-        else
-            registration_notified(host->registration, event->delivery->from->owner, event->delivery);
+        registration_notified(host->registration, event->delivery->from->owner, event->delivery);
+        break;
+    case PAGED:
+        queries_paged(host->queries, event->delivery);
         break;
     case SETTLED:
         registration_settled(host->registration, event->publication);
@@ -364,6 +401,7 @@ static struct publisher *make_publisher(struct host *host, const struct plugins 
 
 static void subscribe(struct host *host, size_t *count, struct subscription *subscription)
 {
+    subscription->receiver = host;
     host->subscriptions[(*count)++] = subscription;
 }
 
@@ -397,21 +435,35 @@ static void make_parts(struct host *host, const struct plugins *plugins)
         component->answers->topic = seat->plugin->registered;
         component->answers->kind = SUBSCRIBE_ANSWER;
         component->answers->owner = component;
+        component->answers->component = seat->plugin->name;
+        component->answers->delivered = on_notified;
+        component->answers->changed = on_listening;
         subscribe(host, &count, component->answers);
     }
-    for (size_t i = 0; i < routes; i++)
-        subscribe(host, &count, &host->ring->routes[i].subscription);
+    for (size_t i = 0; i < routes; i++) {
+        struct subscription *subscription = &host->ring->routes[i].subscription;
+        subscription->delivered = on_delivered;
+        subscription->changed = on_consuming;
+        subscribe(host, &count, subscription);
+    }
     struct subscription *const pages[] = {&host->pages[QUERY_COMPONENTS], &host->pages[QUERY_CONNECTIONS]};
     pages[QUERY_COMPONENTS]->topic = "valawai/component/page";
     pages[QUERY_CONNECTIONS]->topic = "valawai/topology/page";
     for (int i = 0; i < 2; i++) {
         pages[i]->kind = SUBSCRIBE_SHARED;
+        pages[i]->delivered = on_paged;
+        pages[i]->changed = on_page_listening;
         subscribe(host, &count, pages[i]);
     }
 
+    struct text names = {0};
+    for (size_t i = 0; i < seats; i++)
+        text_printf(&names, "%s%s", i > 0 ? ", " : "", host->ring->seats[i].plugin->name);
     struct consumer_options options = {
         .broker = broker_of(settings),
         .log = host->log,
+        .components = names.at,
+        .delivery_limit = (uint32_t)settings->broker.delivery_limit,
         .prefetch = (uint16_t)settings->broker.prefetch,
         .message_max_bytes = (uint64_t)settings->host.message_max_bytes,
         .watched_queue = REGISTER_TOPIC,
@@ -419,6 +471,7 @@ static void make_parts(struct host *host, const struct plugins *plugins)
         .context = host,
     };
     host->consumer = consumer_new(&options, host->subscriptions, count);
+    text_free(&names);
     host->registration = registration_new(components, seats, host->publisher, host->health, host->log);
     free(components);
     host->queries = queries_new(host->publisher);

@@ -122,7 +122,9 @@ static void seat_make(struct ring *ring, struct seat *seat, const struct plugin 
         route->subscription.topic = plugin->entry.topics[i].name;
         route->subscription.kind = SUBSCRIBE_TOPIC;
         route->subscription.owner = (void *)(uintptr_t)&plugin->entry.topics[i];
-        atomic_init(&route->subscription.wanted, true);
+        route->subscription.component = plugin->name;
+        route->subscription.prefetch = plugin->section == NULL ? 0 : (uint16_t)plugin->section->prefetch;
+        route->subscription.wanted = true;
     }
 }
 

@@ -33,7 +33,8 @@ struct plugin_section {
     char *path; /* default: NAME.so in the plugin directory */
     bool enabled;
     enum validate validate;
-    long threads; /* that call its handlers */
+    long threads;  /* that call its handlers */
+    long prefetch; /* 0: as broker.prefetch says */
     struct plugin_option *options;
     size_t option_count;
 };
@@ -52,11 +53,12 @@ struct settings {
         char *tls_ca, *tls_certificate, *tls_key;
         char *username, *password, *password_file;
         char *virtual_host;
-        long max_retries;   /* attempts to make the first connection */
-        long retry_sleep;   /* seconds between these attempts */
-        long heartbeat;     /* seconds */
-        long prefetch;      /* messages of a topic that the broker delivers ahead */
-        long reconnect_max; /* seconds between attempts after the first connection */
+        long max_retries;    /* attempts to make the first connection */
+        long retry_sleep;    /* seconds between these attempts */
+        long heartbeat;      /* seconds */
+        long prefetch;       /* messages of a topic that the broker delivers ahead */
+        long delivery_limit; /* returns after which the broker may drop a message; 0: no limit */
+        long reconnect_max;  /* seconds between attempts after the first connection */
     } broker;
 
     struct log_options log;

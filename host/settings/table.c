@@ -46,6 +46,8 @@ const struct setting settings_table[] = {
      .help = "seconds; a silent broker is given up within two heartbeats"},
     {"broker", "prefetch", NULL, NUMBER, AT(broker.prefetch), 1, 65535, "200",
      .help = "messages of a topic that the broker delivers ahead"},
+    {"broker", "delivery_limit", NULL, NUMBER, AT(broker.delivery_limit), 0, 1000000, "20",
+     .help = "returns after which the broker drops a message; it is rejected before that; 0: no limit"},
     {"broker", "reconnect_max", NULL, NUMBER, AT(broker.reconnect_max), 1, 3600, "1",
      .help = "seconds within which a broker that is back is found"},
     {"log", "directory", "LOG_DIR", PATH, AT(log_directory), 0, 0, "logs",
@@ -84,6 +86,8 @@ const struct setting plugin_table[] = {
      .help = "what its AsyncAPI document does not allow: strict, warn or off", .words = validate_words},
     {"plugin", "threads", NULL, NUMBER, AT(threads), 1, 64, "1",
      .help = "threads for the handlers of a plugin that is safe for several"},
+    {"plugin", "prefetch", NULL, NUMBER, AT(prefetch), 1, 65535, NULL,
+     .help = "messages of each of its topics that the broker delivers ahead [broker.prefetch]"},
 };
 const size_t plugin_table_size = COUNT(plugin_table);
 #undef AT

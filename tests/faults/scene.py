@@ -64,10 +64,11 @@ class Scene:
 
     consoles = []  # what the hosts of the last one said
 
-    def __init__(self, broker, rate=200, brokers=None):
+    def __init__(self, broker, rate=200, brokers=None, component="echo"):
         self.broker = broker
         self.brokers = brokers or (lambda: [broker])
         self.rate = rate
+        self.component = component
         self.hosts = []
         self.streams = []
 
@@ -78,7 +79,7 @@ class Scene:
         self.mov.logs = collections.deque(maxlen=1000)  # an hour of them would not fit into the memory
         try:
             self.mov.start()
-            self.generator, self.sink = self.stream("echo")
+            self.generator, self.sink = self.stream(self.component)
         except BaseException:
             self.__exit__()
             raise

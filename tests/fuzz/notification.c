@@ -79,7 +79,14 @@ void __wrap_consumer_want(struct consumer *consumer, struct subscription *subscr
 void __wrap_consumer_want(struct consumer *consumer, struct subscription *subscription, bool wanted)
 {
     (void)consumer;
-    atomic_store(&subscription->wanted, wanted);
+    subscription->wanted = wanted;
+}
+
+void __wrap_consumer_sweep(struct consumer *consumer, struct subscription *subscription);
+void __wrap_consumer_sweep(struct consumer *consumer, struct subscription *subscription)
+{
+    (void)consumer;
+    subscription->wanted = true;
 }
 
 void __wrap_consumer_settle(struct consumer *consumer, struct list *deliveries);
@@ -133,11 +140,11 @@ void __wrap_publisher_send_urgent(struct publisher *publisher, struct publicatio
 static void obey(void)
 {
     for (int i = 0; i < 2; i++) {
-        bool wanted = atomic_load(&answers[i].wanted);
+        bool wanted = answers[i].wanted;
         if (atomic_exchange(&answers[i].up, wanted) != wanted)
             registration_subscribed(registration, &components[i], wanted);
     }
-    atomic_store(&page.up, atomic_load(&page.wanted));
+    atomic_store(&page.up, page.wanted);
 }
 
 static void begin(void)
@@ -151,10 +158,10 @@ static void begin(void)
     registration_use(registration, NULL, queries);
     for (int i = 0; i < 2; i++) {
         services_set_id(components[i].services, NULL);
-        atomic_store(&answers[i].wanted, false);
+        answers[i].wanted = false;
         atomic_store(&answers[i].up, false);
     }
-    atomic_store(&page.wanted, false);
+    page.wanted = false;
     atomic_store(&page.up, false);
     leaving = false;
     registration_connected(registration, true, true);

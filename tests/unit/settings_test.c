@@ -40,6 +40,7 @@ static const struct known {
     {"broker", "retry_sleep", "RABBITMQ_RETRY_SLEEP", NUMBER, AT(broker.retry_sleep), NULL, 3, 0, 3600},
     {"broker", "heartbeat", NULL, NUMBER, AT(broker.heartbeat), NULL, 10, 1, 600},
     {"broker", "prefetch", NULL, NUMBER, AT(broker.prefetch), NULL, 200, 1, 65535},
+    {"broker", "delivery_limit", NULL, NUMBER, AT(broker.delivery_limit), NULL, 20, 0, 1000000},
     {"broker", "reconnect_max", NULL, NUMBER, AT(broker.reconnect_max), NULL, 1, 1, 3600},
     {"log", "directory", "LOG_DIR", PATH, AT(log_directory), "logs", 0, 0, 0},
     {"log", "console_level", "LOG_CONSOLE_LEVEL", LEVEL, AT(log.console_level), NULL, LOG_INFO, 0, 0},

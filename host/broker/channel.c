@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "broker/channel.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+#define PAUSE_MS 1000        /* between two looks at a plugin that keeps a message too long */
+#define TIMEOUT_LEAST_MS 500 /* no consumer timeout is shorter: a consumer that is cancelled sooner lost its queue */
+#define HEADERS_MAX 256      /* of a message, that are looked at */
+
+static bool is_open(const struct channel *channel)
+{
+    return channel->state >= CHANNEL_OPENING;
+}
+
+static bool send(const struct channel *channel, amqp_method_number_t id, void *method, struct fault *fault)
+{
+    return connection_send(channel->receiver->connection, channel->number, id, method, fault);
+}
+
+static void set_up(struct channel *channel, bool up)
+{
+    struct subscription *subscription = channel->subscription;
+    if (atomic_exchange(&subscription->up, up) != up)
+        subscription->changed(subscription, up);
+}
+
+static uint16_t limit_of(const struct channel *channel)
+{
+    const struct subscription *subscription = channel->subscription;
+    if (subscription->kind == SUBSCRIBE_ANSWER)
+        return 1;
+    return subscription->prefetch != 0 ? subscription->prefetch : channel->receiver->prefetch;
+}
+
+/* What the broker may have handed out at most: each window that grew out of another comes beside what is left of those
+ * before, and leftovers come beside the prefetch, one by one. */
+static size_t most_in_hand(const struct channel *channel)
+{
+    return 3 * (size_t)limit_of(channel) + 64;
+}
+
+/* ---- opening and closing ---- */
+
+/* Everything that was handed out on the old AMQP channel is stale from here on. */
+static void reset(struct channel *channel)
+{
+    atomic_fetch_add_explicit(&channel->subscription->epoch, 1, memory_order_release);
+    channel->header.pending = false;
+    free(channel->incoming);
+    channel->incoming = NULL;
+    tags_clear(&channel->tags);
+    window_start(&channel->window, limit_of(channel));
+    if (channel->subscription->kind == SUBSCRIBE_SHARED)
+        channel->window.size = channel->window.limit; /* nothing in there can kill us */
+}
+
+/* Names component and topic for the people who look at the broker. The number comes first: it has to survive a topic
+ * that is too long for AMQP's 255 bytes. */
+static amqp_bytes_t consumer_tag(const struct channel *channel, char text[256])
+{
+    const struct subscription *subscription = channel->subscription;
+    snprintf(text, 256, "%s %u %s", subscription->component != NULL ? subscription->component : "valawai-host",
+             channel->consumer_tag, subscription->topic);
+    return amqp_cstring_bytes(text);
+}
+
+static bool declare(struct channel *channel, struct fault *fault)
+{
+    amqp_queue_declare_t method = {.queue = amqp_cstring_bytes(channel->subscription->topic),
+                                   .durable = 1,
+                                   .passive = channel->passive || channel->subscription->kind == SUBSCRIBE_SHARED};
+    return send(channel, AMQP_QUEUE_DECLARE_METHOD, &method, fault);
+}
+
+static bool consume(struct channel *channel, struct fault *fault)
+{
+    char tag[256];
+    amqp_basic_qos_t qos = {.prefetch_count = channel->window.size};
+    channel->consumer_tag = ++channel->receiver->consumer_tags;
+    amqp_basic_consume_t method = {.queue = amqp_cstring_bytes(channel->subscription->topic),
+                                   .consumer_tag = consumer_tag(channel, tag)};
+    return send(channel, AMQP_BASIC_QOS_METHOD, &qos, fault) &&
+           send(channel, AMQP_BASIC_CONSUME_METHOD, &method, fault);
+}
+
+static bool cancel(const struct channel *channel, struct fault *fault)
+{
+    char tag[256];
+    amqp_basic_cancel_t method = {.consumer_tag = consumer_tag(channel, tag), .nowait = 1};
+    return send(channel, AMQP_BASIC_CANCEL_METHOD, &method, fault);
+}
+
+/* RabbitMQ reads the prefetch when a consumer begins, so a larger window needs a new consumer. */
+static bool consume_more(struct channel *channel, struct fault *fault)
+{
+    return cancel(channel, fault) && consume(channel, fault);
+}
+
+static bool get(struct channel *channel, struct fault *fault)
+{
+    amqp_basic_get_t method = {.queue = amqp_cstring_bytes(channel->subscription->topic)};
+    channel->state = CHANNEL_DRAINING;
+    return send(channel, AMQP_BASIC_GET_METHOD, &method, fault);
+}
+
+static bool open_channel(struct channel *channel, struct fault *fault)
+{
+    amqp_channel_open_t open = {0};
+    reset(channel);
+    channel->state = CHANNEL_OPENING;
+    if (!send(channel, AMQP_CHANNEL_OPEN_METHOD, &open, fault))
+        return false;
+    switch (channel->subscription->kind) {
+    case SUBSCRIBE_SHARED:
+        return consume(channel, fault);
+    case SUBSCRIBE_ANSWER:
+        return declare(channel, fault) && get(channel, fault);
+    case SUBSCRIBE_TOPIC:
+        break;
+    }
+    return declare(channel, fault) && consume(channel, fault);
+}
+
+/* The queue is gone, and the channel is not: what was handed out is handled to its end. */
+static bool consume_again(struct channel *channel, struct fault *fault)
+{
+    bool is_declared = channel->state == CHANNEL_ASKING || channel->subscription->kind == SUBSCRIBE_SHARED;
+    channel->state = CHANNEL_OPENING;
+    return (is_declared || declare(channel, fault)) && consume(channel, fault);
+}
+
+/* What a channel still holds when it is closed counts as returned once more (RabbitMQ 4.3); what is returned by
+ * basic.nack does not. A tag of 0 means all, also what is still on its way to us. */
+bool channel_return_all(struct channel *channel, struct fault *fault)
+{
+    amqp_basic_nack_t nack = {.delivery_tag = 0, .multiple = 1, .requeue = 1};
+    return !is_open(channel) || send(channel, AMQP_BASIC_NACK_METHOD, &nack, fault);
+}
+
+static bool close_channel(struct channel *channel, enum channel_state next, struct fault *fault)
+{
+    amqp_channel_close_t close = {.reply_code = AMQP_REPLY_SUCCESS, .reply_text = amqp_cstring_bytes("reopen")};
+    bool sent = channel_return_all(channel, fault) && send(channel, AMQP_CHANNEL_CLOSE_METHOD, &close, fault);
+    reset(channel);
+    channel->state = next;
+    set_up(channel, false);
+    return sent;
+}
+
+void channel_lost(struct channel *channel)
+{
+    reset(channel);
+    channel->state = CHANNEL_CLOSED;
+    channel->retry_at = 0;
+    channel->passive = channel->touched = false;
+    channel->settled = 0;
+    set_up(channel, false);
+}
+
+/* ---- what is wanted ---- */
+
+static void wake_at(struct channel *channel, int64_t at)
+{
+    if (at < channel->receiver->due)
+        channel->receiver->due = at;
+}
+
+static bool begin(struct channel *channel, int64_t now, struct fault *fault)
+{
+    switch (channel->state) {
+    case CHANNEL_PAUSED:
+        if (atomic_load(&channel->subscription->in_plugin) > 0) {
+            wake_at(channel, now + PAUSE_MS);
+            return true;
+        }
+        return open_channel(channel, fault);
+    case CHANNEL_CLOSED:
+        if (now >= channel->retry_at)
+            return open_channel(channel, fault);
+        wake_at(channel, channel->retry_at);
+        return true;
+    case CHANNEL_CANCELLED:
+        return close_channel(channel, CHANNEL_CLOSING, fault); /* and then anew */
+    default:
+        return true;
+    }
+}
+
+static bool end(struct channel *channel, struct fault *fault)
+{
+    switch (channel->state) {
+    case CHANNEL_CONSUMING:
+        channel->state = CHANNEL_CANCELLED;
+        set_up(channel, false);
+        return cancel(channel, fault);
+    case CHANNEL_OPENING:
+    case CHANNEL_DRAINING:
+    case CHANNEL_GATHERING:
+    case CHANNEL_ASKING:
+        return close_channel(channel, CHANNEL_CLOSING, fault);
+    default:
+        return true;
+    }
+}
+
+bool channel_tend(struct channel *channel, int64_t now, struct fault *fault)
+{
+    return channel->want == WANT_NOTHING ? end(channel, fault) : begin(channel, now, fault);
+}
+
+/* ---- settling ---- */
+
+static bool send_ack(void *context, uint64_t number, bool multiple)
+{
+    amqp_basic_ack_t ack = {.delivery_tag = number, .multiple = multiple};
+    return send(context, AMQP_BASIC_ACK_METHOD, &ack, NULL);
+}
+
+bool channel_settle(struct channel *channel, const struct delivery *delivery, struct fault *fault)
+{
+    uint64_t number = delivery->tag;
+    amqp_basic_reject_t reject = {.delivery_tag = number};
+    amqp_basic_nack_t nack = {.delivery_tag = number, .requeue = 1};
+    bool is_acknowledged = delivery->settlement == SETTLE_ACKNOWLEDGE;
+    if (!tags_mark(&channel->tags, number, is_acknowledged ? TAG_TO_ACKNOWLEDGE : TAG_SETTLED))
+        return true;
+    channel->settled += delivery->settlement != SETTLE_PUT_BACK;
+    switch (delivery->settlement) {
+    case SETTLE_ACKNOWLEDGE:
+        break;
+    case SETTLE_REJECT:
+        return send(channel, AMQP_BASIC_REJECT_METHOD, &reject, fault);
+    case SETTLE_PUT_BACK:
+        return send(channel, AMQP_BASIC_NACK_METHOD, &nack, fault);
+    }
+    return true;
+}
+
+bool channel_settled(struct channel *channel, struct fault *fault)
+{
+    uint32_t settled = channel->settled;
+    channel->touched = false;
+    channel->settled = 0;
+    if (!tags_acknowledge(&channel->tags, send_ack, channel))
+        return fault_set(fault, "cannot acknowledge");
+    if (channel->state == CHANNEL_CONSUMING && window_settled(&channel->window, settled) &&
+        !consume_more(channel, fault))
+        return false;
+    return channel->state != CHANNEL_GATHERING || get(channel, fault);
+}
+
+/* ---- messages ---- */
+
+static bool delivery_begin(struct channel *channel, uint64_t tag, bool redelivered, bool leftover, struct fault *fault)
+{
+    struct connection *connection = channel->receiver->connection;
+    if (tags_count(&channel->tags) >= most_in_hand(channel))
+        return connection_violated(connection, fault, "more messages than the prefetch allows");
+    if (!tags_put(&channel->tags, tag, clock_ms()))
+        return connection_violated(connection, fault, "a delivery tag that does not grow");
+    free(channel->incoming);
+    channel->incoming = NULL;
+    channel->header.pending = true;
+    channel->header.tag = tag;
+    channel->header.redelivered = redelivered;
+    channel->header.leftover = leftover;
+    return true;
+}
+
+/* The last byte is there. */
+static bool delivery_complete(struct channel *channel, struct fault *fault)
+{
+    struct delivery *delivery = channel->incoming;
+    channel->incoming = NULL;
+    list_put(&channel->receiver->batch, &delivery->node);
+    if (channel->state == CHANNEL_DRAINING) {
+        if (tags_count(&channel->tags) < most_in_hand(channel) / 2)
+            return get(channel, fault);
+        channel->state = CHANNEL_GATHERING;
+        return true;
+    }
+    return delivery->redelivered || channel->state != CHANNEL_CONSUMING || !window_fresh(&channel->window) ||
+           consume_more(channel, fault);
+}
+
+static uint32_t number_of(const amqp_field_value_t *value)
+{
+    int64_t number = 0;
+    switch (value->kind) {
+    case AMQP_FIELD_KIND_I8:
+        number = value->value.i8;
+        break;
+    case AMQP_FIELD_KIND_U8:
+        number = value->value.u8;
+        break;
+    case AMQP_FIELD_KIND_I16:
+        number = value->value.i16;
+        break;
+    case AMQP_FIELD_KIND_U16:
+        number = value->value.u16;
+        break;
+    case AMQP_FIELD_KIND_I32:
+        number = value->value.i32;
+        break;
+    case AMQP_FIELD_KIND_U32:
+        number = value->value.u32;
+        break;
+    case AMQP_FIELD_KIND_I64:
+        number = value->value.i64;
+        break;
+    case AMQP_FIELD_KIND_U64:
+        number = value->value.u64 < INT64_MAX ? (int64_t)value->value.u64 : INT64_MAX;
+        break;
+    default:
+        break;
+    }
+    return number < 0 ? 0 : number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
+}
+
+/* How often the message went back to its queue, as far as the broker tells: x-delivery-count of quorum queues. (4.3
+ * counts there what may lead to the limit, and all in x-acquired-count.) A publisher can set the header too, so it
+ * means something only in a message that was returned. */
+static uint32_t returns_of(const amqp_basic_properties_t *properties)
+{
+    static const char name[] = "x-delivery-count";
+    if ((properties->_flags & AMQP_BASIC_HEADERS_FLAG) == 0)
+        return 0;
+    int count = properties->headers.num_entries < HEADERS_MAX ? properties->headers.num_entries : HEADERS_MAX;
+    for (int i = 0; i < count; i++) {
+        const amqp_table_entry_t *entry = &properties->headers.entries[i];
+        if (entry->key.len == sizeof name - 1 && memcmp(entry->key.bytes, name, sizeof name - 1) == 0)
+            return number_of(&entry->value);
+    }
+    return 0;
+}
+
+/* Worth keeping, and sound. */
+static struct properties properties_of(const amqp_frame_t *frame)
+{
+    const amqp_bytes_t raw = frame->payload.properties.raw;
+    struct properties properties = {raw.bytes, raw.len};
+    bool kept = !properties_are_plain(properties) && properties_are_sound(properties);
+    return kept ? properties : (struct properties){0};
+}
+
+static bool on_header(struct channel *channel, const amqp_frame_t *frame, struct fault *fault)
+{
+    const struct receiver *receiver = channel->receiver;
+    uint64_t size = frame->payload.properties.body_size;
+    bool refused = size > receiver->message_max_bytes;
+    struct delivery *delivery = delivery_with(refused ? 0 : size, properties_of(frame));
+    delivery->from = channel->subscription;
+    delivery->tag = channel->header.tag;
+    delivery->epoch = (uint32_t)atomic_load(&channel->subscription->epoch);
+    delivery->redelivered = channel->header.redelivered;
+    delivery->leftover = channel->header.leftover;
+    delivery->refused = refused ? size : 0;
+    delivery->returns = delivery->redelivered ? returns_of(frame->payload.properties.decoded) : 0;
+    delivery->at_limit = receiver->delivery_limit > 0 && delivery->returns >= receiver->delivery_limit;
+    delivery->attempt = delivery->returns;
+    channel->header.pending = false;
+    channel->incoming = delivery;
+    channel->body_size = size;
+    channel->body_got = 0;
+    return size > 0 || delivery_complete(channel, fault);
+}
+
+static bool on_body(struct channel *channel, amqp_bytes_t part, struct fault *fault)
+{
+    if (part.len > channel->body_size - channel->body_got)
+        return connection_violated(channel->receiver->connection, fault, "a body is longer than its header said");
+    if (channel->incoming->refused == 0)
+        memcpy(channel->incoming->body + channel->body_got, part.bytes, part.len);
+    channel->body_got += part.len;
+    return channel->body_got < channel->body_size || delivery_complete(channel, fault);
+}
+
+/* ---- methods ---- */
+
+static void report_timeout(struct channel *channel, const char *why)
+{
+    log_error(channel->receiver->log, "host",
+              "%s: a handler takes longer than the broker allows (consumer_timeout): %s; the topic pauses until the "
+              "handler returns",
+              channel->subscription->topic, why);
+    channel->reported = true;
+}
+
+/* RabbitMQ tells its consumer_timeout from other failed preconditions by words only. */
+static bool is_timeout(int code, const char *why)
+{
+    return code == AMQP_PRECONDITION_FAILED && strstr(why, "timed out") != NULL;
+}
+
+static void on_closed(struct channel *channel, int code, const char *why)
+{
+    const char *topic = channel->subscription->topic;
+    struct log *log = channel->receiver->log;
+    uint32_t delay = 0;
+    reset(channel);
+    channel->state = CHANNEL_CLOSED;
+    if (is_timeout(code, why)) {
+        report_timeout(channel, why);
+        channel->state = CHANNEL_PAUSED;
+    } else if (code == AMQP_ACCESS_REFUSED && !channel->passive && channel->subscription->kind != SUBSCRIBE_SHARED) {
+        log_debug(log, "host", "%s: %s; declaring it passively", topic, why);
+        channel->passive = true;
+    } else {
+        delay = backoff_next(&channel->backoff);
+        channel->passive = false; /* the permission may have been given meanwhile */
+        if (!channel->reported)
+            HOST_LOG(log, channel->subscription->kind == SUBSCRIBE_SHARED ? LOG_DEBUG : LOG_ERROR, "host",
+                     "%s: the broker closed the AMQP channel: %s; trying again in %u ms and then less often", topic,
+                     why, delay);
+        channel->reported = true;
+    }
+    channel->retry_at = delay > 0 ? clock_ms() + delay : 0;
+    channel->receiver->due = 0;
+    set_up(channel, false);
+}
+
+static bool is_current(const struct channel *channel, amqp_bytes_t tag)
+{
+    char text[256];
+    amqp_bytes_t current = consumer_tag(channel, text);
+    return tag.len == current.len && memcmp(tag.bytes, current.bytes, tag.len) == 0;
+}
+
+/* Two causes look the same: the queue was deleted (or its node went away), or RabbitMQ 4.3 waited too long for a
+ * settlement. In the latter case the queue is still there, with the message or the timed-out consumer. RabbitMQ always
+ * sets nowait, and closes the connection on an answer that it did not ask for (503, 541). */
+static bool on_cancel(struct channel *channel, const amqp_basic_cancel_t *method, struct fault *fault)
+{
+    if (!method->nowait) {
+        amqp_basic_cancel_ok_t ok = {.consumer_tag = method->consumer_tag};
+        if (!send(channel, AMQP_BASIC_CANCEL_OK_METHOD, &ok, fault))
+            return false;
+    }
+    if ((channel->state != CHANNEL_OPENING && channel->state != CHANNEL_CONSUMING) ||
+        !is_current(channel, method->consumer_tag))
+        return true;
+    set_up(channel, false);
+    if (atomic_load(&channel->subscription->in_plugin) > 0 &&
+        clock_ms() - tags_oldest(&channel->tags) >= TIMEOUT_LEAST_MS) {
+        channel->state = CHANNEL_ASKING;
+        return declare(channel, fault);
+    }
+    log_warning(channel->receiver->log, "host",
+                "%s: the broker cancelled the consumer (queue deleted?); subscribing again",
+                channel->subscription->topic);
+    channel->reported = true;
+    return consume_again(channel, fault);
+}
+
+static bool on_declared(struct channel *channel, const amqp_queue_declare_ok_t *ok, struct fault *fault)
+{
+    if (channel->state != CHANNEL_ASKING)
+        return true;
+    if (ok->message_count > 0 || ok->consumer_count > 0) {
+        report_timeout(channel, "basic.cancel");
+        return close_channel(channel, CHANNEL_PAUSING, fault);
+    }
+    log_warning(channel->receiver->log, "host", "%s: the queue was deleted; subscribing to a new one",
+                channel->subscription->topic);
+    channel->reported = true;
+    return consume_again(channel, fault);
+}
+
+static void on_consuming(struct channel *channel)
+{
+    if (channel->state != CHANNEL_OPENING)
+        return;
+    channel->state = CHANNEL_CONSUMING;
+    if (channel->reported)
+        log_info(channel->receiver->log, "host", "%s: consuming again", channel->subscription->topic);
+    channel->reported = false;
+    backoff_reset(&channel->backoff);
+    set_up(channel, true);
+}
+
+static bool on_drained(struct channel *channel, struct fault *fault)
+{
+    if (channel->state != CHANNEL_DRAINING)
+        return true;
+    if (channel->want == WANT_LEFTOVERS) {
+        channel->want = WANT_NOTHING;
+        channel->state = CHANNEL_CANCELLED;
+        return true;
+    }
+    channel->state = CHANNEL_OPENING;
+    return consume(channel, fault);
+}
+
+static bool on_method(struct channel *channel, const amqp_frame_t *frame, struct fault *fault)
+{
+    void *decoded = frame->payload.method.decoded;
+    switch (frame->payload.method.id) {
+    case AMQP_BASIC_DELIVER_METHOD: {
+        const amqp_basic_deliver_t *deliver = decoded;
+        return delivery_begin(channel, deliver->delivery_tag, deliver->redelivered, false, fault);
+    }
+    case AMQP_BASIC_GET_OK_METHOD: {
+        const amqp_basic_get_ok_t *ok = decoded;
+        return delivery_begin(channel, ok->delivery_tag, ok->redelivered, true, fault);
+    }
+    case AMQP_BASIC_GET_EMPTY_METHOD:
+        return on_drained(channel, fault);
+    case AMQP_BASIC_CONSUME_OK_METHOD:
+        on_consuming(channel);
+        return true;
+    case AMQP_QUEUE_DECLARE_OK_METHOD:
+        return on_declared(channel, decoded, fault);
+    case AMQP_BASIC_CANCEL_METHOD:
+        return on_cancel(channel, decoded, fault);
+    case AMQP_CHANNEL_CLOSE_OK_METHOD:
+        if (channel->state == CHANNEL_CLOSING || channel->state == CHANNEL_PAUSING) {
+            channel->state = channel->state == CHANNEL_PAUSING ? CHANNEL_PAUSED : CHANNEL_CLOSED;
+            channel->retry_at = 0;
+            channel->receiver->due = 0;
+        } /* otherwise the two sides' closes have met, and it is open again, or will be */
+        return true;
+    case AMQP_CHANNEL_CLOSE_METHOD: {
+        struct fault why;
+        int code = 0;
+        if (!connection_channel_closed(channel->receiver->connection, frame, &code, &why))
+            return fault_set(fault, "send failed");
+        if (channel->state == CHANNEL_PAUSING)
+            channel->state = CHANNEL_PAUSED;
+        else
+            on_closed(channel, code, why.text);
+        return true;
+    }
+    default: /* open-ok, qos-ok: what follows them says the same */
+        return true;
+    }
+}
+
+bool channel_frame(struct channel *channel, const amqp_frame_t *frame, struct fault *fault)
+{
+    if (frame->frame_type == AMQP_FRAME_METHOD) {
+        amqp_method_number_t id = frame->payload.method.id;
+        bool is_close = id == AMQP_CHANNEL_CLOSE_OK_METHOD || id == AMQP_CHANNEL_CLOSE_METHOD;
+        return (!is_open(channel) && !is_close) || /* what else was on its way is void */
+               on_method(channel, frame, fault);
+    }
+    /* What was not announced is the rest of a delivery that is void. */
+    if (frame->frame_type == AMQP_FRAME_HEADER)
+        return !channel->header.pending || on_header(channel, frame, fault);
+    return channel->incoming == NULL || on_body(channel, frame->payload.body_fragment, fault);
+}
+
+void channel_init(struct channel *channel, struct receiver *receiver, struct subscription *subscription,
+                  amqp_channel_t number)
+{
+    *channel = (struct channel){
+        .receiver = receiver,
+        .subscription = subscription,
+        .number = number,
+        .want = subscription->wanted ? WANT_MESSAGES : WANT_NOTHING,
+        .backoff = {.first_ms = 500, .last_ms = 30000},
+    };
+    subscription->channel = channel;
+}
+
+void channel_destroy(struct channel *channel)
+{
+    free(channel->incoming);
+    tags_free(&channel->tags);
+}
