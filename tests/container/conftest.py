@@ -139,9 +139,8 @@ def tree():
 def image(tree):
     """The image, as buildDockerImages.sh builds it from another directory, without what it may have built before."""
     done = command(os.path.join(tree, "buildDockerImages.sh"), "--no-cache", cwd="/", timeout=900)
-    # Both images have the compilers in common: these are installed once.
-    assert len(re.findall(r"^#\d+ \[toolchain 2/2\] RUN ", done.stderr, re.MULTILINE)) == 2
-    assert len(re.findall(r"^#(\d+) \[toolchain 2/2\] RUN .*\n#\1 CACHED$", done.stderr, re.MULTILINE)) == 1
+    # Both images have the compilers in common. The second build takes this layer from the first.
+    assert len(re.findall(r"^#(\d+) \[toolchain 2/2\] RUN .*\n#\1 CACHED$", done.stderr, re.MULTILINE)) == 1, done.stderr
     assert done.stdout.splitlines()[-1] == f"built {NAME}:{VERSION} and {NAME}:{VERSION}-dev"
     return f"{NAME}:{VERSION}"
 

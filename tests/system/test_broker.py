@@ -86,46 +86,59 @@ def test_stop_while_it_waits_for_the_broker(new_host, number):
     assert host.stop(number, timeout=5) == 0
 
 
-class SlowWay:
-    """To the broker and back; what comes back takes its time."""
+class HeldWay:
+    """A way to the broker and back. So many answers of the broker pass; the next one is held until release() is called."""
 
-    def __init__(self, broker, seconds):
-        self._broker, self._seconds = broker, seconds
+    def __init__(self, broker, answers):
+        self._broker, self._left, self._lock = broker, answers, threading.Lock()
+        self._released, self.held = threading.Event(), threading.Event()
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = self._server.getsockname()[1]
-        self.used = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def release(self):
+        self._released.set()
+
     def close(self):
+        self.release()
         self._server.close()
 
     def _accept(self):
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._server.accept()
-                self.used.set()
                 far = socket.create_connection((self._broker.host, self._broker.port))
-                threading.Thread(target=self._carry, args=(near, far, 0), daemon=True).start()
-                threading.Thread(target=self._carry, args=(far, near, self._seconds), daemon=True).start()
+                threading.Thread(target=self._carry, args=(near, far, lambda: None), daemon=True).start()
+                threading.Thread(target=self._carry, args=(far, near, self._hold), daemon=True).start()
+
+    def _hold(self):
+        with self._lock:
+            self._left -= 1
+            passes = self._left >= 0
+        if not passes:
+            self.held.set()
+            self._released.wait()
 
     @staticmethod
-    def _carry(one, other, seconds):
+    def _carry(one, other, before):
         with contextlib.suppress(OSError):
             while data := one.recv(65536):
-                time.sleep(seconds)
+                before()
                 other.sendall(data)
             other.shutdown(socket.SHUT_WR)
 
 
-@pytest.mark.parametrize("after", [0.1, 0.4, 0.7, 0.8, 0.9, 1.2])
-def test_stop_while_it_connects_for_the_first_time(new_host, broker, after):
-    """The connection is there when everything else is at its end already."""
-    way = SlowWay(broker, 0.3)
+@pytest.mark.parametrize("answers", range(10))
+def test_stop_while_it_connects_for_the_first_time(new_host, broker, answers):
+    """The stop comes between two answers of the broker: to the greeting, the login, and each declaration after it."""
+    way = HeldWay(broker, answers)
     try:
         host = new_host(broker, env={"RABBITMQ_PORT": str(way.port)}).start()
-        assert way.used.wait(scaled(10))
-        time.sleep(after)
-        assert host.stop() == 0
+        assert way.held.wait(scaled(10))
+        host.send_signal(signal.SIGTERM)
+        host.wait_record("stopping on SIGTERM")
+        way.release()
+        assert host.exit_status(20) == 0
     finally:
         way.close()
 
