@@ -57,6 +57,12 @@ static bool print_contract(const struct contract *contract, const char *version,
     return good && contract_errors(contract) == 0;
 }
 
+static void print_error(void *context, const char *text)
+{
+    (void)context;
+    printf("  %-10s %s\n", "error", text);
+}
+
 static bool check_plugin(const char *path, struct mode mode, const struct settings *settings)
 {
     struct plugin *plugin = NULL;
@@ -69,7 +75,7 @@ static bool check_plugin(const char *path, struct mode mode, const struct settin
         printf("  %-10s %u.%u\n", "ABI", plugin->entry.abi_major, plugin->entry.abi_minor);
     bool good = print_contract(plugin->contract, plugin->entry.version, mode);
     if (contract_errors(plugin->contract) == 0 && !plugin_judge(plugin, &fault)) {
-        printf("  %-10s %s\n", "error", fault.text);
+        plugin_judge_topics(plugin, print_error, NULL);
         good = false;
     }
     bool mentioned = settings != NULL && settings_section(settings, path) != NULL;

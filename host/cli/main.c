@@ -54,7 +54,7 @@ static void help(void)
          "broker: rabbitmqctl trace_on, and trace_off afterwards.\n"
          "\n"
          "new writes the project of a component, c0_…, c1_… or c2_…, into a directory of that name. The\n"
-         "project builds, passes its own tests, and publishes what it receives.\n"
+         "project builds, passes its own tests, and publishes the length of each message.\n"
          "\n"
          "  -c, --config FILE    of run, check, try, send, listen: read FILE instead of ./plugins.conf\n"
          "  --strict             of check: a warning is an error\n"

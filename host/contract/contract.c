@@ -133,8 +133,11 @@ struct contract *contract_build(const char *text, size_t length, bool of_compone
         contract_check_names(contract);
         contract_check_registered(contract);
     }
-    if (of_component && contract->findings.errors == 0)
+    if (of_component && contract->findings.errors == 0) {
+        contract_check_connections(contract);
         contract_write_for_mov(contract);
+    }
+    contract_lint(contract);
     findings_sort(&contract->findings);
     return contract;
 }

@@ -19,7 +19,8 @@ struct json_object;
 /* As the document has it, seen from the component: it subscribes to what it receives. */
 enum contract_direction { CONTRACT_SUBSCRIBE, CONTRACT_PUBLISH };
 
-enum finding_kind { FINDING_ERROR, FINDING_WARNING };
+/* A hint is a warning for the author: check prints it, and the log of a running host does not have it. */
+enum finding_kind { FINDING_ERROR, FINDING_WARNING, FINDING_HINT };
 
 struct finding {
     enum finding_kind kind;

@@ -120,6 +120,16 @@ void contract_check_refs(struct contract *contract);
 /* Finds the schemas under `components` that cannot be compiled, used or not. */
 void contract_check_schemas(struct contract *contract);
 
+/* --- connections.c --- */
+
+/* Warns of connections that the MOV would make and should not, and of notifications that it never sends. */
+void contract_check_connections(struct contract *contract);
+
+/* --- lint.c --- */
+
+/* Warns of what is valid and probably not meant. */
+void contract_lint(struct contract *contract);
+
 /* --- for_mov.c --- */
 
 /* Writes contract->for_mov. */

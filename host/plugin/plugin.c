@@ -144,28 +144,50 @@ static bool has_handler(const struct plugin *plugin, const char *name)
     return false;
 }
 
-static bool check_topics(struct plugin *plugin, struct fault *fault)
+static void report_topic(plugin_report *report, void *context, const char *topic, const char *what)
 {
+    struct fault fault;
+    fault_set(&fault, "topic %s %s", topic, what);
+    report(context, fault.text);
+}
+
+bool plugin_judge_topics(struct plugin *plugin, plugin_report *report, void *context)
+{
+    size_t faults = 0;
+    plugin->topic_count = 0;
     for (const struct valawai_topic *topic = plugin->entry.topics; topic != NULL && topic->name != NULL; topic++) {
         const struct contract_topic *declared = contract_find(plugin->contract, topic->name);
+        const char *what = NULL;
         if (topic->handle == NULL)
-            return fault_set(fault, "topic %s has no handler", topic->name);
-        if (strcmp(topic->name, plugin->registered) == 0)
-            return fault_set(fault, "topic %s is the host's to handle", topic->name);
-        if (declared == NULL || !topic_has(declared, CONTRACT_SUBSCRIBE))
-            return fault_set(fault, "topic %s is not a `subscribe` channel of its AsyncAPI document", topic->name);
-        if (has_handler(plugin, topic->name))
-            return fault_set(fault, "topic %s stands twice in its table", topic->name);
+            what = "has no handler";
+        else if (strcmp(topic->name, plugin->registered) == 0)
+            what = "is handled by the host";
+        else if (declared == NULL || !topic_has(declared, CONTRACT_SUBSCRIBE))
+            what = "is not a `subscribe` channel of its AsyncAPI document";
+        else if (has_handler(plugin, topic->name))
+            what = "occurs twice in its table";
+        if (what != NULL)
+            report_topic(report, context, topic->name, what);
+        faults += what != NULL;
         plugin->topic_count++;
     }
     for (size_t i = 0; i < contract_topics(plugin->contract); i++) {
         const struct contract_topic *declared = contract_topic(plugin->contract, i);
         const char *name = topic_name(declared);
-        if (topic_has(declared, CONTRACT_SUBSCRIBE) && strcmp(name, plugin->registered) != 0 &&
-            !has_handler(plugin, name))
-            return fault_set(fault, "its AsyncAPI document subscribes to %s, and no handler takes it", name);
+        bool wanted = topic_has(declared, CONTRACT_SUBSCRIBE) && strcmp(name, plugin->registered) != 0;
+        if (!wanted || has_handler(plugin, name))
+            continue;
+        report_topic(report, context, name, "is a `subscribe` channel of its AsyncAPI document and has no handler");
+        faults++;
     }
-    return true;
+    return faults == 0;
+}
+
+static void keep_first(void *context, const char *text)
+{
+    struct fault *fault = context;
+    if (fault->text[0] == '\0')
+        fault_set(fault, "%s", text);
 }
 
 bool plugin_inspect(const char *path, struct plugin **result, struct fault *fault)
@@ -216,8 +238,10 @@ out:
 
 bool plugin_judge(struct plugin *plugin, struct fault *fault)
 {
-    plugin->topic_count = 0;
-    return check_contract(plugin, fault) && check_topics(plugin, fault);
+    if (!check_contract(plugin, fault))
+        return false;
+    fault->text[0] = '\0';
+    return plugin_judge_topics(plugin, keep_first, fault);
 }
 
 bool plugin_open(const char *path, struct plugin **result, struct fault *fault)

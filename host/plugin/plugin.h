@@ -34,6 +34,10 @@ void plugin_free(struct plugin *plugin);
 bool plugin_inspect(const char *path, struct plugin **plugin, struct fault *fault) __attribute__((warn_unused_result));
 bool plugin_judge(struct plugin *plugin, struct fault *fault) __attribute__((warn_unused_result));
 
+/* Reports each fault of the topics, where plugin_judge() names the first. */
+typedef void plugin_report(void *context, const char *text);
+bool plugin_judge_topics(struct plugin *plugin, plugin_report *report, void *context);
+
 /* Gives it its section of plugins.conf, and reads its options from there and the environment. */
 bool plugin_configure(struct plugin *plugin, const struct settings *settings, struct fault *fault)
     __attribute__((warn_unused_result));

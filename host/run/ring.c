@@ -79,13 +79,14 @@ static const struct executor_events executor_events = {.handled = on_handled};
 
 /* ---- beginning and end ---- */
 
-/* What is only unwise does not keep a plugin from running, but is said. */
+/* A warning does not keep a plugin from running. Hints are for its author. */
 static void tell_warnings(struct log *log, const struct plugin *plugin)
 {
     for (size_t i = 0; i < contract_findings(plugin->contract); i++) {
         const struct finding *finding = contract_finding(plugin->contract, i);
-        log_warning(log, plugin->name, "%s: AsyncAPI document, line %u: %s", plugin->file, finding->place.line,
-                    finding->text);
+        if (finding->kind == FINDING_WARNING)
+            log_warning(log, plugin->name, "%s: AsyncAPI document, line %u: %s", plugin->file, finding->place.line,
+                        finding->text);
     }
 }
 

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "schema/parts.h"
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -281,4 +282,20 @@ const struct format *format_find(const char *name)
             return &formats[i];
     }
     return NULL;
+}
+
+bool format_is_known(const char *name, const char **nearest)
+{
+    static const char *const names[] = {
+        "binary", "byte",     "date",          "date-time",    "double",   "duration", "email",
+        "float",  "hostname", "idn-email",     "idn-hostname", "int32",    "int64",    "ipv4",
+        "ipv6",   "iri",      "iri-reference", "json-pointer", "password", "regex",    "relative-json-pointer",
+        "time",   "uri",      "uri-reference", "uri-template", "uuid",
+    };
+    struct nearest search;
+    nearest_begin(&search, name);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        nearest_offer(&search, names[i]);
+    *nearest = search.name;
+    return search.name != NULL && search.edits == 0;
 }

@@ -128,6 +128,22 @@ struct format {
 /* NULL for a format that is only a note. */
 const struct format *format_find(const char *name);
 
+/* Whether JSON Schema, OpenAPI or AsyncAPI has a format of this name; the nearest one otherwise, or NULL. */
+bool format_is_known(const char *name, const char **nearest);
+
+/* --- checks (check.c) --- */
+
+/* What one check may cost, in steps of some ten nanoseconds, of a hundred at most; a message that needs more is not
+ * checked to the end. What a rule costs is taken before its answer is known, because a no may cost as much as a yes,
+ * and be as frequent. The fuzz targets have less of it, or they would spend their time on expensive messages. */
+#ifndef CHECK_BUDGET
+#define CHECK_BUDGET ((size_t)10000000)
+#endif
+
+/* As schema_check(), and takes what it costs off a budget. At 0 the answer is false. */
+bool schema_check_within(const struct schema *schema, struct json_object *value, char *reason, size_t size,
+                         size_t *budget) __attribute__((warn_unused_result));
+
 /* --- references (schema_ref.c) --- */
 
 /* The identifiers ($id) of a document, and under which of them each relative $ref stands. */

@@ -44,6 +44,10 @@ bool schemas_learn(struct schemas *schemas, struct json_object *object, struct j
 
 void schemas_free(struct schemas *schemas);
 
+/* Warns of what is valid in the schemas of the set and probably not meant: keywords that nearly are known ones, formats
+ * that no reader knows, a list of one schema as `items`, and defaults and examples that do not match. */
+void schemas_lint(const struct schemas *schemas, schema_report *warn, void *context);
+
 /* For a single schema: a set with the node at a JSON pointer of the document; the first fault is the reason for NULL.
  */
 struct schemas *schemas_compile(const struct document *document, const char *pointer, unsigned flags,

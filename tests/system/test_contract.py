@@ -6,11 +6,12 @@ import os
 import subprocess
 from pathlib import Path
 
+import mov as mov_stand_in
 import pytest
 
 from broker import scaled
 from conftest import plain_build
-from host import BINARY, ECHO, ROOT, Result, longest_line, one_line, published, received
+from host import BINARY, BUILD, ECHO, ROOT, Result, longest_line, one_line, published, received
 
 DOCUMENT = os.path.join(ROOT, "plugins", "echo", "asyncapi.yaml")
 CORPUS = os.path.join(ROOT, "tests", "corpus")
@@ -22,7 +23,7 @@ def run(*arguments, text=""):
 
 @pytest.mark.parametrize("what", [ECHO, DOCUMENT])
 def test_check_tells_what_is_there(what):
-    result = run("check", "--strict", what)
+    result = run("check", what)
     assert result.returncode == 0, result.stdout
     for word in ("c1_echo", "C1", "1.0.0", received(), published(), "{content*: string}"):
         assert word in result.stdout
@@ -40,9 +41,33 @@ def test_check_of_the_corpus():
     assert run("check", warning).returncode == 0  # unwise, not wrong
 
 
+@pytest.mark.parametrize("corpus", ["good", "for_mov"])
+def test_the_mov_reads_what_it_receives(corpus):
+    """Each channel of each document, by the reader of the stand-in."""
+    for path in sorted(Path(CORPUS, corpus).iterdir()):
+        result = run("check", "--for-mov", str(path))
+        assert result.returncode == 0, result.stdout
+        _, _, channels = mov_stand_in.read_asyncapi(result.stdout)
+        for channel in channels:
+            assert channel["subscribe"] or channel["publish"], f"{path}: {channel['name']}"
+
+
 def test_check_for_mov_of_a_document_with_errors():
     result = run("check", "--for-mov", os.path.join(CORPUS, "bad", "bad_type.yaml"))
     assert result.returncode == 1 and "error" in result.stdout and not result.stdout.startswith("{")
+
+
+def test_lint_is_a_warning_and_with_strict_an_error():
+    for path in Path(CORPUS, "lint").iterdir():
+        assert run("check", str(path)).returncode == 0, path
+        assert run("check", "--strict", str(path)).returncode == 1, path
+
+
+def test_check_reports_every_fault_of_the_topics():
+    result = run("check", os.path.join(BUILD, "tests", "unit", "plugins", "unknown_topic.so"))
+    assert result.returncode == 1
+    errors = [line for line in result.stdout.splitlines() if line.startswith("  error ")]
+    assert len(errors) == 2 and "unheard_of is not" in errors[0] and "received_message" in errors[1], result.stdout
 
 
 def test_check_says_when_it_leaves_findings_out(tmp_path):
@@ -63,8 +88,8 @@ def test_an_unquoted_version(tmp_path):
     """YAML reads a number; the MOV takes the version from the registration."""
     document = tmp_path / "asyncapi.yaml"
     document.write_text(Path(DOCUMENT).read_text().replace("version: 1.0.0", "version: 0.10", 1))
-    result = run("check", "--strict", str(document))
-    assert result.returncode == 0 and "c1_echo (C1) 0.10\n" in result.stdout
+    result = run("check", str(document))
+    assert result.returncode == 0 and "c1_echo (C1) 0.10\n" in result.stdout and "x.y.z" not in result.stdout
 
 
 def test_check_names_what_it_cannot_read(tmp_path):

@@ -50,9 +50,9 @@ class Kit:
     def check(self, path):
         return run(self.host, "check", str(path))
 
-    def echo(self, path, topic=received(), text="hello"):
+    def echo(self, path, topic=received(), text="hello", key="content"):
         """What a plugin publishes for one message."""
-        body = json.dumps({"content": text})
+        body = json.dumps({key: text})
         done = subprocess.run([self.host, "try", "--topic", topic, path], input=body.encode(), env=ENV, capture_output=True,
                               timeout=scaled(20))
         assert done.returncode == 0, done.stderr.decode()
@@ -373,7 +373,7 @@ def test_new_writes_the_files_of_the_tree(kit, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["c0_sensor", "c1_my_component", "c2_2", "c1_test", "c1_My_Component", "c1_" + "x" * 197])
-def test_new_builds_passes_its_test_and_echoes(kit, tmp_path, name):
+def test_new_builds_passes_its_test_and_answers(kit, tmp_path, name):
     run(kit.host, "new", name, cwd=tmp_path)
     project = tmp_path / name
     left = [path for path, content in files(project).items() if b"my_component" in content or "my_component" in path]
@@ -383,8 +383,8 @@ def test_new_builds_passes_its_test_and_echoes(kit, tmp_path, name):
     kit.build(project)
     assert "100% tests passed, 0 tests failed out of 2" in run("ctest", "--test-dir", "build", cwd=project)
     topics = f"valawai/{name[:2]}/{name[3:]}/data/"
-    assert kit.echo(project / "build" / (name + ".so"), topics + "received_message") == [
-        {"topic": topics + "publish_message", "body": {"content": "hello"}}]
+    assert kit.echo(project / "build" / (name + ".so"), topics + "received_message", key="text") == [
+        {"topic": topics + "publish_message", "body": {"bytes": 17}}]
     assert "warning" not in kit.check(project / "build" / (name + ".so"))
 
 
@@ -398,15 +398,15 @@ def test_new_wants_no_library(kit, tmp_path):
 
 
 @pytest.mark.parametrize("file, old, new, failed", [
-    ("test/out.jsonl", "again", "once more", "c1_my_component"),           # another text came out
-    ("test/in.jsonl", '"content":""', '"content":"x"', "c1_my_component"),  # a message more
-    ("test/in.jsonl", '"content":"Hello"', '"content":5', "c1_my_component"),  # a message less
+    ("test/out.jsonl", "22", "23", "c1_my_component"),                   # another length came out
+    ("test/in.jsonl", '"text":""', '"text":"x"', "c1_my_component"),  # a message more
+    ("test/in.jsonl", '"text":"Hello"', '"text":5', "c1_my_component"),  # a message less
     ("CMakeLists.txt", "REJECTED 1", "", "c1_my_component"),
     ("my_component.c", "!= VALAWAI_OK", "== VALAWAI_OK", "c1_my_component handler_test"),
     ("my_component.c", "return VALAWAI_FAILED", "return VALAWAI_RETRY", "handler_test"),
     ("my_component.c", "return VALAWAI_DONE", "return VALAWAI_WRONG", "c1_my_component handler_test"),
-    ("my_component.c", "message->body, message->len)", 'message->body, message->len) + host->publish(host, '
-     '"valawai/c1/my_component/data/publish_message", message->body, message->len)', "c1_my_component handler_test"),
+    ("my_component.c", "body, (size_t)len)", 'body, (size_t)len) + host->publish(host, '
+     '"valawai/c1/my_component/data/publish_message", body, (size_t)len)', "c1_my_component handler_test"),
     ("test/handler_test.c", "#define PUBLISHED \"{", "#define PUBLISHED \"[{", "handler_test"),
     ("CMakeLists.txt", "$<TARGET_FILE:c1_my_component>", "nowhere.so", "handler_test"),
 ])
@@ -430,8 +430,8 @@ def test_new_runs_as_a_component(kit, new_host, broker, mov, client, tmp_path):
     assert [component["name"] for component in mov.active()] == ["c1_greeter"]
     topics = "valawai/c1/greeter/data/"
     client.declare(topics + "publish_message")
-    client.publish(topics + "received_message", {"content": "x"})
-    assert client.collect(topics + "publish_message", 1) == [b'{"content": "x"}']
+    client.publish(topics + "received_message", {"text": "x"})
+    assert client.collect(topics + "publish_message", 1) == [b'{"bytes":13}']
     client.delete(topics + "received_message", "valawai/c1/greeter/control/registered")
 
 

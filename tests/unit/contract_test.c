@@ -162,11 +162,10 @@ static void print_if_more(const char *path, const struct contract *contract, boo
         print_findings(path, contract);
 }
 
-static void test_bad_documents(void **state)
+static void check_bad_documents(const char *pattern, enum finding_kind warning)
 {
     glob_t files = {0};
-    (void)state;
-    assert_int_equal(glob(CORPUS_DIR "/bad/*", 0, NULL, &files), 0);
+    assert_int_equal(glob(pattern, 0, NULL, &files), 0);
     for (size_t i = 0; i < files.gl_pathc; i++) {
         size_t length = 0;
         char *text = read_file(files.gl_pathv[i], &length);
@@ -176,7 +175,7 @@ static void test_bad_documents(void **state)
         struct contract *contract = contract_read(text, length);
         assert_int_equal(sscanf(text, "# expect: %15s %u %u %127[^\n]", kind, &place.line, &place.column, wanted), 4);
         bool error = strcmp(kind, "error") == 0;
-        if (!has_finding(contract, error ? FINDING_ERROR : FINDING_WARNING, place, wanted)) {
+        if (!has_finding(contract, error ? FINDING_ERROR : warning, place, wanted)) {
             print_findings(files.gl_pathv[i], contract);
             fail_msg("%s: expected: %s %u %u %s", files.gl_pathv[i], kind, place.line, place.column, wanted);
         }
@@ -188,6 +187,13 @@ static void test_bad_documents(void **state)
         free(text);
     }
     globfree(&files);
+}
+
+static void test_bad_documents(void **state)
+{
+    (void)state;
+    check_bad_documents(CORPUS_DIR "/bad/*", FINDING_WARNING);
+    check_bad_documents(CORPUS_DIR "/lint/*", FINDING_HINT);
 }
 
 /* A document that goes on with a line again and again: @ in it is its number, ^ that of the next. */
@@ -385,7 +391,7 @@ static void test_several_messages(void **state)
     assert_true(check(contract, topic, CONTRACT_SUBSCRIBE, "{\"b\":1}", reason, sizeof reason));
     assert_false(check(contract, topic, CONTRACT_SUBSCRIBE, "{}", reason, sizeof reason));
     assert_false(check(contract, topic, CONTRACT_SUBSCRIBE, "{\"a\":1,\"b\":2}", reason, sizeof reason));
-    assert_non_null(strstr(reason, "in oneOf, where only one may be"));
+    assert_non_null(strstr(reason, "of oneOf; must match exactly one"));
     contract_free(contract);
 }
 
@@ -453,7 +459,7 @@ static void test_broken_schema(void **state)
     struct contract *contract = contract_read(text, sizeof text - 1);
     assert_true(contract_errors(contract) > 0);
     assert_false(check(contract, "valawai/c1/m/data/in", CONTRACT_SUBSCRIBE, "{}", reason, sizeof reason));
-    assert_string_equal(reason, "the schema of this value could not be read");
+    assert_string_equal(reason, "the schema of this value has an error");
     assert_true(check(contract, "valawai/c1/m/data/out", CONTRACT_PUBLISH, "{}", reason, sizeof reason));
     contract_free(contract);
 }

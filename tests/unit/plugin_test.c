@@ -345,9 +345,9 @@ static void topics_that_are_wrong(void **state)
     expect_refused(unit_plugin("published_topic"),
                    "topic valawai/c1/faulty/data/publish_message is not a `subscribe` channel");
     expect_refused(unit_plugin("registered_topic"),
-                   "topic valawai/c1/faulty/control/registered is the host's to handle");
+                   "topic valawai/c1/faulty/control/registered is handled by the host");
     expect_refused(unit_plugin("topic_twice"),
-                   "topic valawai/c1/faulty/data/received_message stands twice in its table");
+                   "topic valawai/c1/faulty/data/received_message occurs twice in its table");
 }
 
 /* ---- several ---- */

@@ -111,22 +111,22 @@ static void test_reasons(void **state)
     assert_says("{minimum: 5}", "4.5", "4.5 is under the minimum 5");
     assert_says("{exclusiveMinimum: 5}", "5", "5 is not over 5");
     assert_says("{exclusiveMaximum: 5}", "5", "5 is not under 5");
-    assert_says("{multipleOf: 0.01}", "0.075", "0.075 is no multiple of 0.01");
+    assert_says("{multipleOf: 0.01}", "0.075", "0.075 is not a multiple of 0.01");
     assert_says("{minLength: 1}", "\"\"", "\"\" has 0 characters, under the minimum 1");
     assert_says("{maxLength: 2}", "\"\\u00e9\\u00e9\\u00e9\"", "\"ééé\" has 3 characters, over the maximum 2");
     assert_says("{pattern: '^a+$'}", "\"ab\"", "\"ab\" does not match \"^a+$\"");
-    assert_says("{format: uuid}", "\"x\"", "\"x\" is no uuid");
+    assert_says("{format: uuid}", "\"x\"", "\"x\" is not a valid uuid");
     assert_says("{format: unheard-of}", "\"x\"", "");
     assert_says("{minItems: 2}", "[1]", "1 items are under the minimum 2");
     assert_says("{uniqueItems: true}", "[1,{\"a\":[2]},1.5,{\"a\":[2.0]}]", "the items 1 and 3 are equal");
-    assert_says("{contains: {const: 1}}", "[2,3]", "none of the 2 items is what has to be contained");
+    assert_says("{contains: {const: 1}}", "[2,3]", "none of the 2 items matches the schema under contains");
     assert_says("{maxProperties: 0}", "{\"a\":1}", "1 properties are over the maximum 0");
     assert_says("{dependencies: {a: [b]}}", "{\"a\":1}",
-                "the property \"b\" is missing, which has to be there with \"a\"");
+                "the property \"b\" is missing; it is required together with \"a\"");
     assert_says("{propertyNames: {maxLength: 1}}", "{\"ab\":1}",
-                "\"ab\" has 2 characters, over the maximum 1 (which is the name of a property)");
-    assert_says("{not: {type: string}}", "\"x\"", "\"x\" is what it must not be");
-    assert_says("false", "\"x\"", "\"x\" is not allowed, nor is anything else");
+                "\"ab\" has 2 characters, over the maximum 1 (in the name of a property)");
+    assert_says("{not: {type: string}}", "\"x\"", "\"x\" matches the schema under not");
+    assert_says("false", "\"x\"", "\"x\" is not allowed; no value is");
     assert_says("{if: {type: string}, then: {minLength: 1}, else: {type: integer}}", "[]",
                 "an array of 0 is not an integer");
 }
@@ -136,12 +136,13 @@ static void test_alternatives(void **state)
     (void)state;
     assert_says("{oneOf: [{properties: {a: {type: string}}}]}", "{\"a\":1}", "/a: 1 is not a string");
     assert_says("{anyOf: [{type: string}, {properties: {a: {properties: {b: {type: string}}}}}, {required: [z]}]}",
-                "{\"a\":{\"b\":1}}", "/a/b: 1 is not a string (the closest of the 3 in anyOf)");
+                "{\"a\":{\"b\":1}}", "/a/b: 1 is not a string (in the closest of 3 alternatives of anyOf)");
     assert_says("{oneOf: [{type: number}, {type: integer}, {type: string}]}", "5",
-                "5 is right by both 0 and 1 in oneOf, where only one may be");
+                "5 matches alternatives 1 and 2 of oneOf; must match exactly one");
     assert_says("{not: {anyOf: [{type: number}, {not: {type: string}}]}}", "\"x\"", "");
     assert_says("{anyOf: [{anyOf: [{type: string}, {items: {type: string}}]}, {type: boolean}]}", "[1]",
-                "/0: 1 is not a string (the closest of the 2 in anyOf) (the closest of the 2 in anyOf)");
+                "/0: 1 is not a string (in the closest of 2 alternatives of anyOf) (in the closest of 2 alternatives "
+                "of anyOf)");
 }
 
 static void test_shortened(void **state)
@@ -192,12 +193,12 @@ static void test_numbers(void **state)
     assert_says("{multipleOf: 0.1}", "1e22", "");
     assert_says("{multipleOf: 0.0001}", "0.0075", "");
     assert_says("{multipleOf: 1e-8}", "12391239123", "");
-    assert_says("{multipleOf: 0.123456789}", "1e308", "1e+308 is no multiple of 0.123456789");
+    assert_says("{multipleOf: 0.123456789}", "1e308", "1e+308 is not a multiple of 0.123456789");
     assert_says("{multipleOf: 3}", "18446744073709551615", "");
     assert_says("{multipleOf: 7}", "-14", "");
     assert_says("{multipleOf: 1e300}", "3e300", "");
     assert_says("{multipleOf: 2.5}", "0", "");
-    assert_says("{multipleOf: 1e-300}", "5e-324", "4.94065645841247e-324 is no multiple of 1e-300");
+    assert_says("{multipleOf: 1e-300}", "5e-324", "4.94065645841247e-324 is not a multiple of 1e-300");
 }
 
 static void test_strings(void **state)

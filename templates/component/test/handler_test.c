@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Calls the handler of the plugin that the command line names, as the host does, with a host that is this file's: for
- * what no message can show, such as a publication that is refused. */
+ * Calls the handler of the plugin that the command line names, with a host of its own: for what messages cannot show,
+ * such as a publication that is refused. */
 #include <dlfcn.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,8 +14,8 @@
 #include <json-c/json.h>
 #include <valawai/plugin.h>
 
-#define RECEIVED "{\"content\":\"Hello\"}"
-#define PUBLISHED "{\"content\":\"Hello\"}"
+#define RECEIVED "{\"text\":\"Hello\"}"
+#define PUBLISHED "{\"bytes\":16}"
 
 static const struct valawai_plugin *plugin;
 static struct json_object *parsed; /* the message in hand */
