@@ -15,7 +15,7 @@ struct backoff {
 uint32_t backoff_next(struct backoff *backoff); /* milliseconds */
 void backoff_reset(struct backoff *backoff);
 
-/* Milliseconds of the monotonic clock: all deadlines of the host are told in them. */
+/* Milliseconds of the monotonic clock, the unit of every deadline in the host. */
 int64_t clock_ms(void);
 
 #endif

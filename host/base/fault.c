@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * fault: what a message quotes may hold anything; it becomes one line here, so that nobody has to think of it. */
+ * fault: a message may quote any bytes. Here it becomes one line, so callers need not care. */
 #include "base/fault.h"
 
 #include <stdarg.h>

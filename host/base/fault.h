@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * fault: why something could not be done, in one line that names the thing: whatever it quotes, it is UTF-8 without
- * control characters. Every fallible function of the host takes a place for it; main decides what ends the program. */
+ * control characters. Every function of the host that can fail takes a pointer to one; main decides what ends the
+ * program. */
 #ifndef BASE_FAULT_H
 #define BASE_FAULT_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * lines: a text that comes piece by piece, as the lines that somebody meant: without the byte order mark that editors
- * put before the first and without the "\r" that others put after each. Lines of white space are left out and count. A
- * line costs no more memory than the longest that is wanted. */
+ * lines: splits a text that arrives in pieces into lines, without the byte order mark that some editors put before the
+ * first and the "\r" that others put after each. Lines of white space are left out, and are counted. A line takes no
+ * more memory than the longest that is accepted. */
 #ifndef BASE_LINES_H
 #define BASE_LINES_H
 
@@ -12,16 +12,16 @@
 #include "base/fault.h"
 #include "base/text.h"
 
-/* Starts zeroed, but for most. */
+/* Starts zeroed, except for most. */
 struct lines {
-    size_t most; /* bytes of a line that is wanted */
+    size_t most; /* bytes of a line that is accepted */
     struct text text;
-    size_t at;            /* of what is not yet taken … */
-    size_t scanned;       /* … and how far there is no end of a line */
+    size_t at;            /* where what is not yet taken begins … */
+    size_t scanned;       /* … and how far it has been searched for an end */
     unsigned long number; /* of lines so far */
-    bool begun;           /* there is no byte order mark, any more */
+    bool begun;           /* a byte order mark cannot follow any more */
     bool skipping;        /* the rest of a line that was too long */
-    bool ended;           /* nothing more comes */
+    bool ended;           /* end of the input */
 };
 
 struct line {
@@ -30,11 +30,12 @@ struct line {
     size_t len;
 };
 
-/* False: not all of the next one is there yet; or, if the input has ended, there is none. One that is too long is said
- * as soon as that is known. */
+/* False: the next line is not complete yet; or, at the end of the input, there is none. A line that is too long is
+ * returned as soon as that is known. */
 bool lines_next(struct lines *lines, struct line *line) __attribute__((warn_unused_result));
 
-/* Reads once. What does not block may have had nothing. False: it cannot be read; the fault calls it `name`. */
+/* Reads once; a descriptor that does not block may have nothing. False: it cannot be read; the fault calls it `name`.
+ */
 bool lines_read(struct lines *lines, int fd, const char *name, struct fault *fault) __attribute__((warn_unused_result));
 
 void lines_free(struct lines *lines);

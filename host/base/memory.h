@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * memory: allocation that does not fail. Without memory the host can keep none of its promises but one, and that one it
- * keeps by ending: what is not acknowledged is back in its queue. So callers need no path for it. */
+ * memory: allocation that does not fail. Without memory the host can keep one promise only, and it keeps that by
+ * ending: what is not acknowledged goes back to its queue. So callers need no path for a failure. */
 #ifndef BASE_MEMORY_H
 #define BASE_MEMORY_H
 

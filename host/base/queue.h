@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * queue: the one structure that threads share. Many threads put in, one takes out, all that is there at once. The taker
- * sleeps either in queue_wait() or in a poll() on queue_fd(); whoever puts in wakes a sleeper only. */
+ * queue: how threads pass work to each other. Many threads put in; one takes out, everything at once. The taker sleeps
+ * either in queue_wait() or in a poll() on fd. Putting in costs a system call only if the taker sleeps. */
 #ifndef BASE_QUEUE_H
 #define BASE_QUEUE_H
 
@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The first member of what is put into lists and queues. */
+/* The first member of a structure that goes into lists and queues. */
 struct node {
     struct node *next;
 };
@@ -38,7 +38,7 @@ void queue_destroy(struct queue *queue); /* free()s what is in it */
 
 void queue_put(struct queue *queue, struct node *node);
 void queue_join(struct queue *queue, struct list *list);
-void queue_wake(struct queue *queue); /* ends a sleep although nothing was put in */
+void queue_wake(struct queue *queue); /* ends a sleep without putting anything in */
 
 /* All that is there, at once; empty if nothing is. */
 struct list queue_take(struct queue *queue);
@@ -46,8 +46,8 @@ struct list queue_take(struct queue *queue);
 /* Waits until something is there, queue_wake() is called or the monotonic clock shows until_ms, then takes all. */
 struct list queue_wait(struct queue *queue, int64_t until_ms);
 
-/* For takers that poll: false if there is something to take already; otherwise queue_fd() becomes readable as soon as
- * there is. Each true has to be followed by queue_slept(). */
+/* For a taker that polls. False: there is something to take already. True: fd becomes readable as soon as there is, and
+ * queue_slept() has to follow. */
 bool queue_sleep(struct queue *queue);
 void queue_slept(struct queue *queue);
 

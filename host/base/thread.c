@@ -8,8 +8,8 @@
 #include "base/backoff.h"
 #include "base/log.h"
 
-/* Whatever `ulimit -s` says, which is 8 MiB mostly: a check of a value and a schema that are nested as deep as they may
- * be takes up to 1 MiB of it, and a plugin's author expects what a program has. */
+/* Independent of `ulimit -s`, which is mostly 8 MiB: checking the deepest value against the deepest schema takes up to
+ * 1 MiB, and authors of plugins expect as much as a program has. */
 #define STACK_SIZE ((size_t)8 << 20)
 
 pthread_t thread_start(void *(*run)(void *argument), void *argument)
@@ -55,7 +55,7 @@ bool thread_join(pthread_t thread, int64_t until_ms)
 #endif
 }
 
-/* The directory has one link more for each. Without /proc nobody is seen. */
+/* The directory has one link more for each thread. Without /proc there seems to be one. */
 static unsigned long count_now(void)
 {
     struct stat tasks;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * thread: starting a thread and waiting for its end, no longer than until a given time. */
+ * thread: starts a thread, and waits for its end until a deadline. */
 #ifndef BASE_THREAD_H
 #define BASE_THREAD_H
 
@@ -11,7 +11,7 @@
 /* With a stack of 8 MiB or more. Without a thread there is no host: a message and the end of the process, status 1. */
 pthread_t thread_start(void *(*run)(void *argument), void *argument);
 
-/* How many threads the process has, with those that come with the first one that is started (ThreadSanitizer's). */
+/* How many threads the process has, including those that come with the first thread (ThreadSanitizer starts one). */
 unsigned long thread_count(void);
 
 /* True if the process has no more threads than that, at once or soon: the kernel counts a thread that was joined for a

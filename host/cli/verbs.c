@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What the verbs share: complaints about the command line, and the word on what they print. */
+ * What the verbs share: messages about the command line, and whether all of their output was written. */
 #include "cli/verbs.h"
 
 #include <errno.h>
@@ -22,8 +22,8 @@ int usage(const char *what, const char *which)
     return STATUS_USAGE;
 }
 
-/* The word that getopt_long() stopped at, if it is a long option. In the middle of a word of short ones it has not gone
- * on to the next, so the one before it in argv is another. */
+/* The word that getopt_long() stopped at, if it is a long option. In the middle of a word of short options optind has
+ * not moved on, so argv[optind - 1] is the word before. */
 static const char *long_option(int returned, const struct option *options, char **argv)
 {
     const char *word = argv[optind - 1];

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * verbs: what the command line can ask for. Each is a function in a file of its own and a row of the table in main.c.
- */
+ * verbs: what the command line offers. A verb is a function in a file of its own and a row of the table in main.c. */
 #ifndef CLI_VERBS_H
 #define CLI_VERBS_H
 
@@ -27,24 +26,24 @@ int verb_new(int argc, char **argv);
 /* The val of an option without a short form is LONG_ONLY, so that no letter is taken for it. */
 enum { LONG_ONLY = 256 };
 
-/* Says what is wrong with the command line; which may be NULL. Returns STATUS_USAGE. */
+/* Reports what is wrong with the command line; which may be NULL. Returns STATUS_USAGE. */
 int usage(const char *what, const char *which);
 
-/* The same of an option that getopt_long() did not take; returned: ':' or '?'. */
+/* The same for an option that getopt_long() refused; returned: ':' or '?'. */
 int usage_option(const char *verb, int returned, const struct option *options, char **argv);
 
 /* ---- standard input and output ---- */
 
-/* A standard descriptor that is closed is opened, so that no file and no socket of ours becomes it; in the wrong
- * direction, so that whoever uses it is told. Before anything else is opened. */
+/* Opens each standard descriptor that is closed, so that no file and no socket of the host takes its number; in the
+ * wrong direction, so that using it is an error. Call it before anything else is opened. */
 void hold_descriptors(void);
 
 /* False: the process may not open as many descriptors as a host needs. Asked before it registers anything: later it
  * could neither connect again nor write its health file. */
 bool descriptors_suffice(struct fault *fault) __attribute__((warn_unused_result));
 
-/* False: something that was printed is lost. To be asked right after printing, while errno says why. A reader that has
- * seen enough (EPIPE) has lost nothing. */
+/* False: something that was printed is lost. Call it right after printing, while errno says why. A reader that has seen
+ * enough (EPIPE) has lost nothing. */
 bool stdout_works(void);
 bool stdout_flush(struct fault *fault) __attribute__((warn_unused_result));
 

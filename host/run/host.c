@@ -21,6 +21,7 @@
 #include "plugin/guard.h"
 #include "run/notify.h"
 #include "run/ring.h"
+#include "run/shutdown.h"
 #include "run/signals.h"
 
 /* What other threads tell the control thread. */
@@ -49,7 +50,6 @@ struct event {
 };
 
 #define PLUGIN_QUERY_MS 10000 /* the MOV's time to answer the query of a plugin */
-#define ANSWERS_MS 300        /* of the grace time, that are left when no more answers of a plugin's are waited for */
 
 struct host {
     const struct settings *settings;
@@ -306,7 +306,7 @@ static void handle_event(struct host *host, struct event *event)
     free(event);
 }
 
-/* For people, in one line: how far we are. */
+/* One line for people: how far the host has come. */
 static void show_status(struct host *host, bool healthy)
 {
     const char *plural = host->ring->route_count == 1 ? "" : "s";
@@ -479,47 +479,81 @@ static void make_parts(struct host *host, const struct plugins *plugins)
     registration_use(host->registration, host->consumer, host->queries);
 }
 
-static bool stop_plugins(struct host *host, int64_t deadline)
+/* ---- the steps of a stop; run/shutdown.c has their order ---- */
+
+static int64_t now(void *context)
 {
-    ring_close(host->ring, deadline - ANSWERS_MS);
-    bool joined = ring_join(host->ring, deadline);
-    if (!publisher_drain(host->publisher, host->publisher_started ? deadline : 0))
-        log_warning(host->log, "host",
-                    "the broker has not confirmed everything in time; it will hand those messages out again");
-    publisher_close(host->publisher);
-    if (joined)
-        return true;
-    joined = ring_join(host->ring, clock_ms() + 500); /* those that waited for room in the outbox */
-    if (!joined)
-        log_warning(host->log, "host", "a handler has not come back in time; its message goes back to its queue");
-    return joined;
+    (void)context;
+    return clock_ms();
 }
 
-static void unregister(struct host *host, int64_t deadline)
+static void announce_stop(void *context)
 {
-    registration_leave(host->registration);
-    host->due = 0;
-    while (host->publishing && !registration_left(host->registration) && clock_ms() < deadline)
-        turn(host, deadline);
-}
-
-/* Stops consuming, finishes what is in hand, puts the rest back, withdraws. True if every part came to its end. */
-static bool stop(struct host *host)
-{
-    int64_t deadline = clock_ms() + host->settings->host.grace_seconds * 1000;
-    host->stopping = true;
-    signals_hurry();
+    struct host *host = context;
     notify_stopping(host->notify);
     health_show(host->health, NULL);
     for (size_t i = 0; i < host->ring->route_count; i++)
         consumer_want(host->consumer, &host->ring->routes[i].subscription, false);
-    bool ended = stop_plugins(host, deadline);
-    unregister(host, deadline > clock_ms() + 1000 ? deadline : clock_ms() + 1000);
-    ended = consumer_stop(host->consumer, clock_ms() + 2000) && ended;
-    if (host->publisher_started)
-        ended = publisher_stop(host->publisher, clock_ms() + 2000) && ended;
-    return ended;
 }
+
+static void close_plugins(void *context, int64_t answers_until)
+{
+    ring_close(((struct host *)context)->ring, answers_until);
+}
+
+static bool join_plugins(void *context, int64_t until)
+{
+    return ring_join(((struct host *)context)->ring, until);
+}
+
+static bool drain(void *context, int64_t until)
+{
+    const struct host *host = context;
+    return publisher_drain(host->publisher, host->publisher_started ? until : 0);
+}
+
+static void close_outbox(void *context)
+{
+    publisher_close(((struct host *)context)->publisher);
+}
+
+static void unregister(void *context, int64_t until)
+{
+    struct host *host = context;
+    registration_leave(host->registration);
+    host->due = 0;
+    while (host->publishing && !registration_left(host->registration) && clock_ms() < until)
+        turn(host, until);
+}
+
+static bool stop_consumer(void *context, int64_t until)
+{
+    return consumer_stop(((struct host *)context)->consumer, until);
+}
+
+static bool stop_publisher(void *context, int64_t until)
+{
+    const struct host *host = context;
+    return !host->publisher_started || publisher_stop(host->publisher, until);
+}
+
+static void warn(void *context, const char *what)
+{
+    log_warning(((struct host *)context)->log, "host", "%s", what);
+}
+
+static const struct shutdown_steps shutdown_steps = {
+    .now = now,
+    .announce = announce_stop,
+    .close_plugins = close_plugins,
+    .join_plugins = join_plugins,
+    .drain = drain,
+    .close_outbox = close_outbox,
+    .unregister = unregister,
+    .stop_consumer = stop_consumer,
+    .stop_publisher = stop_publisher,
+    .warn = warn,
+};
 
 static void free_parts(struct host *host)
 {
@@ -564,12 +598,14 @@ bool host_run(const struct settings *settings, const struct plugins *plugins, st
         consumer_start(host.consumer);
         while (!host.gave_up && !asked_to_stop(&host))
             turn(&host, INT64_MAX);
-        ended = stop(&host);
+        host.stopping = true;
+        signals_hurry();
+        ended = shutdown_run(&shutdown_steps, &host, settings->host.grace_seconds * 1000);
     } else {
         if (started == STARTING) /* the first signal came meanwhile */
             signals_hurry();
         int64_t deadline = clock_ms() + settings->host.grace_seconds * 1000;
-        ring_close(host.ring, deadline - ANSWERS_MS);
+        ring_close(host.ring, deadline - SHUTDOWN_ANSWERS_MS);
         ended = ring_join(host.ring, deadline);
     }
     bool as_asked = started != START_FAILED && !host.gave_up;

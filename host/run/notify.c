@@ -15,15 +15,15 @@
 
 struct notify {
     struct log *log;
-    int fd; /* -1: nobody listens */
+    int fd; /* -1: no service manager */
     struct sockaddr_un address;
     socklen_t address_len;
-    int64_t watchdog_ms; /* between two signs of life; 0: none are wanted */
+    int64_t watchdog_ms; /* between two signs of life; 0: no watchdog */
     int64_t watchdog_due;
     char *status;
     bool ready, stopping;
     char *unsent; /* the manager's queue was full, or it was away */
-    bool failed;  /* said, and not again until it can be reached */
+    bool failed;  /* logged, and not again until a message has been sent */
 };
 
 static bool set_address(struct notify *notify, const char *path)
@@ -41,7 +41,7 @@ static bool set_address(struct notify *notify, const char *path)
     return true;
 }
 
-/* Half of the manager's time, as it asks for; 0 if the watchdog is not for this process. */
+/* Half of the watchdog's time, as systemd recommends; 0 if the watchdog is not for this process. */
 static int64_t watchdog_interval(const char *usec, const char *pid)
 {
     char *end = NULL;
@@ -64,7 +64,9 @@ struct notify *notify_new(struct log *log)
         if (set_address(notify, path))
             notify->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (notify->fd < 0)
-            log_warning(log, "host", "NOTIFY_SOCKET: cannot use \"%.120s\"; the service manager is told nothing", path);
+            log_warning(log, "host",
+                        "NOTIFY_SOCKET: \"%.120s\" is not a socket address; the service manager gets no messages",
+                        path);
         else
             notify->watchdog_ms = watchdog_interval(getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID"));
     }
@@ -83,13 +85,13 @@ static bool send_words(struct notify *notify, const char *words)
         return true;
     }
     if (!notify->failed && errno != EAGAIN) {
-        log_warning(notify->log, "host", "the service manager does not hear us: %s; trying again", strerror(errno));
+        log_warning(notify->log, "host", "cannot send to NOTIFY_SOCKET: %s; trying again", strerror(errno));
         notify->failed = true;
     }
     return false;
 }
 
-/* Takes the words over. What is new takes the place of what has not been sent: it says all of it again. */
+/* Owns the words from here on. They replace words that have not been sent: each message holds the whole state. */
 static void tell(struct notify *notify, char *words)
 {
     free(notify->unsent);
@@ -132,7 +134,7 @@ int64_t notify_tend(struct notify *notify, int64_t now)
         due = now + RETRY_MS;
     if (notify->watchdog_ms > 0) {
         if (now >= notify->watchdog_due) {
-            (void)send_words(notify, "WATCHDOG=1"); /* one that is lost is made good by the next */
+            (void)send_words(notify, "WATCHDOG=1"); /* the next one makes up for one that is lost */
             notify->watchdog_due = now + notify->watchdog_ms;
         }
         if (notify->watchdog_due < due)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The host as a service of systemd: what it tells the socket that NOTIFY_SOCKET names, and what the unit promises of it."""
+"""The host as a service of systemd: its messages to NOTIFY_SOCKET, and what the unit file relies on."""
 
 import configparser
 import os
@@ -62,7 +62,7 @@ def manager(request, tmp_path):
     manager.close()
 
 
-def test_ready_is_who_is_registered_and_consuming(manager, new_host, broker, client):
+def test_ready_when_registered_and_consuming(manager, new_host, broker, client):
     from mov import MovStandIn
     host = new_host(broker, env={"NOTIFY_SOCKET": manager.name}).start()
     host.wait_consuming()
@@ -78,7 +78,7 @@ def test_ready_is_who_is_registered_and_consuming(manager, new_host, broker, cli
         assert client.collect(published(), 1)
         assert host.stop(signal.SIGTERM) == 0
     assert manager.said()[-1] == "STOPPING=1\nSTATUS=stopping"
-    assert manager.beats() == []  # nobody asked for them
+    assert manager.beats() == []  # no watchdog
 
 
 def test_the_status_follows_the_broker(tmp_path, new_host, broker, mov):

@@ -148,7 +148,7 @@ static void what_is_no_socket_is_said(void **state)
         notify_show(notify, true, "at work");
         notify_free(notify);
         char *said = stderr_caught();
-        expect_in(said, "NOTIFY_SOCKET: cannot use \"");
+        expect_in(said, "NOTIFY_SOCKET: \"");
         assert_int_equal(count_of(said, "\n"), 1);
         free(said);
     }
@@ -239,7 +239,7 @@ static void a_manager_that_is_away_is_said_once(void **state)
     notify_show(notify, true, "at work");
     assert_true(notify_tend(notify, 1000) == 1200);
     char *said = stderr_caught();
-    assert_int_equal(count_of(said, "the service manager does not hear us"), 1);
+    assert_int_equal(count_of(said, "cannot send to NOTIFY_SOCKET"), 1);
     free(said);
     listen_at(path);
     assert_true(notify_tend(notify, 1200) == INT64_MAX);
