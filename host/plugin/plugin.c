@@ -4,77 +4,17 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <dlfcn.h>
-#include <elf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <json-c/json.h>
-#include <link.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "plugin/load.h"
 
 /* The shortest descriptor: the members up to the table of topics. Those behind it may be NULL. */
 #define SIZE_MIN (offsetof(struct valawai_plugin, topics) + sizeof(void *))
-
-static bool elf_header(int fd, ElfW(Ehdr) * header)
-{
-    return pread(fd, header, sizeof *header, 0) == sizeof *header && memcmp(header->e_ident, ELFMAG, SELFMAG) == 0;
-}
-
-/* dlopen says "No such file" of another machine's objects and runs into SIGBUS with truncated ones, so look first. */
-static bool check_elf(int fd, off_t size, struct fault *fault)
-{
-    ElfW(Ehdr) header = {0}, ours = {0};
-    if (!elf_header(fd, &header))
-        return fault_set(fault, "not a shared object (no ELF header)");
-    int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-    bool known = self >= 0 && elf_header(self, &ours);
-    if (self >= 0)
-        close(self);
-    if (known && (header.e_ident[EI_CLASS] != ours.e_ident[EI_CLASS] ||
-                  header.e_ident[EI_DATA] != ours.e_ident[EI_DATA] || header.e_machine != ours.e_machine))
-        return fault_set(fault, "built for another machine (ELF machine %u, this host is %u)", header.e_machine,
-                         ours.e_machine);
-    if (header.e_type != ET_DYN)
-        return fault_set(fault, "not a shared object (ELF type %u)", header.e_type);
-    if (header.e_shoff > (size_t)size || (size_t)header.e_shnum * header.e_shentsize > (size_t)size - header.e_shoff)
-        return fault_set(fault, "truncated"); /* the table of sections stands at the end */
-    for (unsigned i = 0; i < header.e_phnum; i++) {
-        ElfW(Phdr) segment;
-        off_t at = (off_t)header.e_phoff + (off_t)i * header.e_phentsize;
-        if (pread(fd, &segment, sizeof segment, at) != sizeof segment || segment.p_filesz > (size_t)size ||
-            segment.p_offset > (size_t)size - segment.p_filesz)
-            return fault_set(fault, "truncated");
-    }
-    return true;
-}
-
-static bool check_file(const char *path, struct fault *fault)
-{
-    bool good = false;
-    struct stat status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return fault_set(fault, "%s", strerror(errno));
-    if (fstat(fd, &status) != 0)
-        fault_set(fault, "%s", strerror(errno));
-    else if (S_ISDIR(status.st_mode))
-        fault_set(fault, "is a directory, not a plugin");
-    else if (!S_ISREG(status.st_mode))
-        fault_set(fault, "is not a regular file");
-    else if (status.st_uid != 0 && status.st_uid != geteuid())
-        fault_set(fault, "belongs to user %u; only root's plugins and one's own are loaded: chown it",
-                  (unsigned)status.st_uid);
-    else if (status.st_mode & S_IWOTH)
-        fault_set(fault, "can be written by everybody; chmod o-w it");
-    else
-        good = check_elf(fd, status.st_size, fault);
-    close(fd);
-    return good;
-}
 
 /* json-c and jansson share names; with both in one process a plugin would call the wrong one. */
 static bool check_json_library(void *handle, struct fault *fault)
@@ -193,6 +133,7 @@ static void keep_first(void *context, const char *text)
 bool plugin_inspect(const char *path, struct plugin **result, struct fault *fault)
 {
     bool opened = false;
+    int fd = -1;
     void *handle = NULL;
     struct plugin *plugin = memory_new(sizeof *plugin);
 
@@ -202,13 +143,11 @@ bool plugin_inspect(const char *path, struct plugin **result, struct fault *faul
         goto out;
     }
     plugin->file = strrchr(plugin->path, '/') + 1;
-    if (!check_file(plugin->path, fault))
+    if (!load_check(plugin->path, &fd, fault))
         goto out;
-    handle = dlopen(plugin->path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    if (handle == NULL) {
-        fault_set(fault, "%s", dlerror());
+    handle = load_open(fd, plugin->path, fault);
+    if (handle == NULL)
         goto out;
-    }
     const struct valawai_plugin *entry = dlsym(handle, VALAWAI_PLUGIN_SYMBOL);
     if (entry == NULL) {
         fault_set(fault, "exports no " VALAWAI_PLUGIN_SYMBOL "; it is not a plugin of this host");
@@ -227,6 +166,8 @@ bool plugin_inspect(const char *path, struct plugin **result, struct fault *faul
     plugin->contract = contract_read(plugin->entry.asyncapi, strlen(plugin->entry.asyncapi));
     opened = true;
 out:
+    if (fd >= 0)
+        close(fd);
     if (handle != NULL)
         dlclose(handle); /* counts down only: RTLD_NODELETE */
     if (opened)

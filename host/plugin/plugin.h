@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * plugin: finds, checks and opens plugins. The only user of dlopen. What was opened is never unmapped: threads and
- * destructors that a plugin left behind would run into nothing. */
+ * plugin: finds, checks and opens plugins. What was opened is never unmapped: threads and destructors that a plugin
+ * left behind still find their code. */
 #ifndef PLUGIN_PLUGIN_H
 #define PLUGIN_PLUGIN_H
 

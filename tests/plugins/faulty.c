@@ -33,6 +33,25 @@ static const struct valawai_topic topics[] = {
     VALAWAI_TOPICS_END,
 };
 
+#if defined(FAULT_CONSTRUCTOR_CRASHES) || defined(FAULT_CONSTRUCTOR_EXITS) || defined(FAULT_CONSTRUCTOR_HANGS)
+#include <stdlib.h>
+#include <unistd.h>
+
+static volatile int *volatile nowhere;
+
+__attribute__((constructor)) static void at_load(void)
+{
+#if defined(FAULT_CONSTRUCTOR_CRASHES)
+    *nowhere = 1;
+#elif defined(FAULT_CONSTRUCTOR_EXITS)
+    exit(5);
+#else
+    for (;;)
+        pause();
+#endif
+}
+#endif
+
 #if defined(FAULT_OTHER_JSON)
 /* As another JSON library does it that shares json-c's names. */
 __attribute__((visibility("default"))) void *json_object_get(void *object);

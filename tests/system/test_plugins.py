@@ -75,8 +75,8 @@ def test_wrong_word_size(refuse):
     refuse("copy.so", names=("copy.so",), prepare=changed_copy(change))
 
 
-@pytest.mark.parametrize("mode", [0o666, 0o757, 0o777])
-def test_writable_by_the_world(refuse, mode):
+@pytest.mark.parametrize("mode", [0o666, 0o757, 0o777, 0o775])
+def test_writable_by_others(refuse, mode):
     def prepare(host):
         shutil.copy(ECHO, host.path("open.so"))
         os.chmod(host.path("open.so"), mode)

@@ -3,6 +3,7 @@
  * plugin: what is loaded, and everything that is refused: each with its reason, none with a crash. */
 #include "support.h"
 
+#include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
 #include <link.h>
@@ -13,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "plugin/load.h"
 #include "plugin/plugin.h"
 
 static char *directory;
@@ -290,11 +292,102 @@ static void who_may_write_it(void **state)
     UNUSED(state);
     const char *path = copy_of_echo("open.so", SIZE_MAX);
     assert_int_equal(chmod(path, 0666), 0);
-    expect_refused(path, "can be written by everybody");
+    expect_refused(path, "others can write it; chmod o-w it");
     assert_int_equal(chmod(path, 0602), 0);
-    expect_refused(path, "can be written by everybody");
+    expect_refused(path, "others can write it; chmod o-w it");
     assert_int_equal(chmod(path, 0664), 0);
+    expect_refused(path, "its group can write it; chmod g-w it");
+    assert_int_equal(chmod(path, 0644), 0);
     plugin_free(expect_opened(path));
+}
+
+/* Others may replace a file in a directory that they can write, or the directory itself. */
+static void who_may_write_its_directory(void **state)
+{
+    UNUSED(state);
+    char path[600];
+    snprintf(path, sizeof path, "%s/outer", directory);
+    assert_int_equal(mkdir(path, 0755), 0);
+    snprintf(path, sizeof path, "%s/outer/inner", directory);
+    assert_int_equal(mkdir(path, 0755), 0);
+    copy_of_echo("outer/inner/e.so", SIZE_MAX);
+    snprintf(path, sizeof path, "%s/outer/inner/e.so", directory);
+    plugin_free(expect_opened(path));
+    static const char *const open[] = {"outer", "outer/inner"};
+    for (size_t i = 0; i < COUNT(open); i++) {
+        assert_int_equal(chmod(in_directory(open[i]), 0777), 0);
+        expect_refused(path, "which others can write; chmod o-w it");
+        expect_refused(path, open[i]);
+        assert_int_equal(chmod(in_directory(open[i]), 01777), 0); /* sticky, as /tmp is */
+        plugin_free(expect_opened(path));
+        assert_int_equal(chmod(in_directory(open[i]), 0755), 0);
+    }
+}
+
+/* Between the check and the loading, the path leads to another file. */
+static void a_file_that_is_swapped(void **state)
+{
+    UNUSED(state);
+    struct fault fault = {""};
+    int fd = -1;
+    Dl_info info;
+    char path[512];
+    snprintf(path, sizeof path, "%s", copy_of_echo("swap.so", SIZE_MAX));
+    assert_true(load_check(path, &fd, &fault));
+    file_puts(in_directory("bad.so"), "not a plugin");
+    assert_int_equal(rename(in_directory("bad.so"), path), 0);
+    void *handle = load_open(fd, path, &fault);
+    if (handle == NULL)
+        fail_msg("%s", fault.text);
+    close(fd);
+    const struct valawai_plugin *entry = dlsym(handle, VALAWAI_PLUGIN_SYMBOL);
+    assert_non_null(entry);
+    assert_int_equal(entry->magic, VALAWAI_PLUGIN_MAGIC); /* what was checked is what runs */
+    assert_int_not_equal(dladdr(entry, &info), 0);
+    assert_string_equal(info.dli_fname, path); /* and debuggers see its name */
+    dlclose(handle);
+}
+
+static void constructors_that_end_badly(void **state)
+{
+    UNUSED(state);
+    struct fault fault = {""};
+    int fd = -1;
+    expect_refused(unit_plugin("constructor_exits"), "ends the process while loading (exit status 5)");
+    assert_true(load_check(unit_plugin("constructor_hangs"), &fd, &fault));
+    assert_false(load_try(fd, unit_plugin("constructor_hangs"), 50, &fault));
+    assert_string_equal(fault.text, "does not finish loading within 1 s");
+    close(fd);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* which make an exit of it */
+    expect_refused(unit_plugin("constructor_crashes"), "crashes while loading (SIGSEGV)");
+#endif
+}
+
+/* Whatever bit of a plugin is wrong: it is loaded or refused, and this process goes on. */
+static void damaged_files(void **state)
+{
+    UNUSED(state);
+    size_t all, refused = 0;
+    uint32_t chance = 2026;
+    char *bytes = file_read(ECHO_PLUGIN, &all);
+    assert_non_null(bytes);
+    for (int round = 0; round < 150; round++) {
+        char name[32];
+        chance = chance * 1664525u + 1013904223u;
+        size_t at = chance % (round % 2 == 0 ? 4096 : all); /* half of them where the tables are */
+        snprintf(name, sizeof name, "damaged%d.so", round);
+        bytes[at] ^= (char)(1 << (chance >> 29));
+        file_write(in_directory(name), bytes, all);
+        bytes[at] ^= (char)(1 << (chance >> 29));
+        struct fault fault = {""};
+        int fd = -1;
+        bool good = load_check(in_directory(name), &fd, &fault);
+        refused += !good || !load_try(fd, in_directory(name), 10000, &fault);
+        if (good)
+            close(fd);
+    }
+    assert_true(refused > 0);
+    free(bytes);
 }
 
 static void who_owns_it(void **state)
@@ -484,6 +577,10 @@ int main(void)
         TEST(headers_that_point_anywhere),
         TEST(truncated_files),
         TEST(who_may_write_it),
+        TEST(who_may_write_its_directory),
+        TEST(a_file_that_is_swapped),
+        TEST(constructors_that_end_badly),
+        TEST(damaged_files),
         TEST(who_owns_it),
         TEST(descriptors_that_are_wrong),
         TEST(documents_that_are_wrong),

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "plugin/load.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <valawai/plugin.h>
+
+#include "base/backoff.h"
+#include "base/memory.h"
+
+/* ---- the file ---- */
+
+static bool elf_header(int fd, ElfW(Ehdr) * header)
+{
+    return pread(fd, header, sizeof *header, 0) == sizeof *header && memcmp(header->e_ident, ELFMAG, SELFMAG) == 0;
+}
+
+/* dlopen says "No such file" of another machine's objects and runs into SIGBUS with truncated ones, so look first. */
+static bool check_elf(int fd, off_t size, struct fault *fault)
+{
+    ElfW(Ehdr) header = {0}, ours = {0};
+    if (!elf_header(fd, &header))
+        return fault_set(fault, "not a shared object (no ELF header)");
+    int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    bool known = self >= 0 && elf_header(self, &ours);
+    if (self >= 0)
+        close(self);
+    if (known && (header.e_ident[EI_CLASS] != ours.e_ident[EI_CLASS] ||
+                  header.e_ident[EI_DATA] != ours.e_ident[EI_DATA] || header.e_machine != ours.e_machine))
+        return fault_set(fault, "built for another machine (ELF machine %u, this host is %u)", header.e_machine,
+                         ours.e_machine);
+    if (header.e_type != ET_DYN)
+        return fault_set(fault, "not a shared object (ELF type %u)", header.e_type);
+    if (header.e_shoff > (size_t)size || (size_t)header.e_shnum * header.e_shentsize > (size_t)size - header.e_shoff)
+        return fault_set(fault, "truncated"); /* the table of sections stands at the end */
+    for (unsigned i = 0; i < header.e_phnum; i++) {
+        ElfW(Phdr) segment;
+        off_t at = (off_t)header.e_phoff + (off_t)i * header.e_phentsize;
+        if (pread(fd, &segment, sizeof segment, at) != sizeof segment || segment.p_filesz > (size_t)size ||
+            segment.p_offset > (size_t)size - segment.p_filesz)
+            return fault_set(fault, "truncated");
+    }
+    return true;
+}
+
+/* A file may be replaced by those that may write to a directory on its path. In a sticky one they may not. */
+static bool check_directories(const char *path, struct fault *fault)
+{
+    bool good = true;
+    char *directory = memory_text(path);
+    for (char *slash; good && (slash = strrchr(directory, '/')) != NULL;) {
+        struct stat status;
+        *slash = '\0';
+        const char *name = directory[0] == '\0' ? "/" : directory;
+        if (stat(name, &status) != 0)
+            good = fault_set(fault, "%s: %s", name, strerror(errno));
+        else if (status.st_uid != 0 && status.st_uid != geteuid())
+            good = fault_set(fault, "lies in %s, which belongs to user %u; chown it", name, (unsigned)status.st_uid);
+        else if ((status.st_mode & S_IWOTH) && !(status.st_mode & S_ISVTX))
+            good = fault_set(fault, "lies in %s, which others can write; chmod o-w it", name);
+    }
+    free(directory);
+    return good;
+}
+
+static bool check_file(int fd, const char *path, struct fault *fault)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return fault_set(fault, "%s", strerror(errno));
+    if (S_ISDIR(status.st_mode))
+        return fault_set(fault, "is a directory, not a plugin");
+    if (!S_ISREG(status.st_mode))
+        return fault_set(fault, "is not a regular file");
+    if (status.st_uid != 0 && status.st_uid != geteuid())
+        return fault_set(fault, "belongs to user %u; expected root or user %u: chown it", (unsigned)status.st_uid,
+                         (unsigned)geteuid());
+    if (status.st_mode & S_IWOTH)
+        return fault_set(fault, "others can write it; chmod o-w it");
+    if (status.st_mode & S_IWGRP)
+        return fault_set(fault, "its group can write it; chmod g-w it");
+    return check_directories(path, fault) && check_elf(fd, status.st_size, fault);
+}
+
+bool load_check(const char *path, int *fd, struct fault *fault)
+{
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0)
+        return fault_set(fault, "%s", strerror(errno));
+    if (check_file(*fd, path, fault))
+        return true;
+    close(*fd);
+    *fd = -1;
+    return false;
+}
+
+/* ---- dlopen ---- */
+
+/* Whether the dynamic linker looks beside the file for libraries. */
+static bool looks_beside(int fd)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0 || status.st_size <= 0)
+        return false;
+    size_t size = (size_t)status.st_size;
+    void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (bytes == MAP_FAILED)
+        return false;
+    bool found = memmem(bytes, size, "$ORIGIN", 7) != NULL || memmem(bytes, size, "${ORIGIN}", 9) != NULL;
+    munmap(bytes, size);
+    return found;
+}
+
+static bool is_same_file(int fd, const char *path)
+{
+    struct stat one, other;
+    return fstat(fd, &one) == 0 && stat(path, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+static void *open_named(const char *name, struct fault *fault)
+{
+    void *handle = dlopen(name, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    if (handle != NULL)
+        return handle;
+    const char *reason = dlerror();
+    size_t len = strlen(name);
+    fault_set(fault, "%s", strncmp(reason, name, len) == 0 && reason[len] == ':' ? reason + len + 2 : reason);
+    return NULL;
+}
+
+/* Debuggers and dladdr() tell the name of a library. Both names stay as long as its code, which is for ever. */
+static void rename_library(struct link_map *map, const char *path)
+{
+    static struct former {
+        struct former *next;
+        char *name;
+    } * former; /* to be found by tools that look for lost memory */
+    struct former *one = memory_new(sizeof *one);
+    *one = (struct former){.next = former, .name = map->l_name};
+    former = one;
+    map->l_name = memory_text(path);
+}
+
+/* Loads what was checked, also if the path leads to another file by now. A plugin with libraries beside it is loaded by
+ * its path, because the linker finds them by that. */
+static void *open_checked(int fd, const char *path, struct fault *fault)
+{
+    char checked[48];
+    struct link_map *map = NULL;
+    /* The linker knows a library by its name, and gives the same one for the same name. So this descriptor stays open:
+     * no other plugin gets its number. */
+    int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    snprintf(checked, sizeof checked, "/proc/%d/fd/%d", (int)getpid(),
+             kept); /* and not self: a debugger opens it, too */
+    if (kept < 0 || access(checked, F_OK) != 0 || looks_beside(fd)) {
+        if (kept >= 0)
+            close(kept);
+        if (is_same_file(fd, path))
+            return open_named(path, fault);
+        fault_set(fault, "was replaced while it was checked");
+        return NULL;
+    }
+    void *handle = open_named(checked, fault);
+    if (handle == NULL)
+        close(kept);
+    else if (dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 && strcmp(map->l_name, checked) == 0)
+        rename_library(map, path);
+    return handle;
+}
+
+/* ---- a child process tries it first ---- */
+
+enum { CHILD_LOADED = 0, CHILD_REFUSED = 3 };
+
+/* Reads what the host will read, so that pointers into nothing are found here. */
+static size_t read_entry(const struct valawai_plugin *entry)
+{
+    size_t bytes = 0;
+    if (entry == NULL || entry->magic != VALAWAI_PLUGIN_MAGIC || entry->abi_major != VALAWAI_ABI_MAJOR ||
+        entry->size < offsetof(struct valawai_plugin, topics) + sizeof entry->topics)
+        return 0; /* refused, with the reason, when it is loaded */
+    bytes += entry->version != NULL ? strlen(entry->version) : 0;
+    bytes += entry->asyncapi != NULL ? strlen(entry->asyncapi) : 0;
+    for (const struct valawai_topic *topic = entry->topics; topic != NULL && topic->name != NULL; topic++)
+        bytes += strlen(topic->name);
+    return bytes;
+}
+
+static _Noreturn void run_child(int fd, const char *path, pid_t parent)
+{
+    struct fault fault;
+    static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(CHILD_REFUSED);
+    for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
+        signal(fatal[i], SIG_DFL);
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC); /* what a constructor prints is printed when it is loaded */
+    for (int standard = 0; standard < 3 && nothing >= 0; standard++)
+        dup2(nothing, standard);
+    void *handle = open_checked(fd, path, &fault);
+    if (handle == NULL)
+        _exit(CHILD_REFUSED);
+    _exit(read_entry(dlsym(handle, VALAWAI_PLUGIN_SYMBOL)) == SIZE_MAX ? CHILD_REFUSED : CHILD_LOADED);
+}
+
+/* False: it has not ended in time. */
+static bool await(pid_t child, int wait_ms, int *status)
+{
+    int fd = pidfd_open(child, 0);
+    int64_t until = clock_ms() + wait_ms;
+    struct pollfd ended = {.fd = fd, .events = POLLIN};
+    bool in_time = fd < 0; /* a kernel without it: wait as long as it takes */
+    while (!in_time && clock_ms() < until)
+        in_time = poll(&ended, 1, (int)(until - clock_ms())) == 1;
+    if (!in_time)
+        kill(child, SIGKILL);
+    while (waitpid(child, status, 0) < 0 && errno == EINTR)
+        continue;
+    if (fd >= 0)
+        close(fd);
+    return in_time;
+}
+
+bool load_try(int fd, const char *path, int wait_ms, struct fault *fault)
+{
+    int status = 0;
+    pid_t parent = getpid(), child = fork();
+    if (child < 0)
+        return fault_set(fault, "cannot try it in a child process: %s", strerror(errno));
+    if (child == 0)
+        run_child(fd, path, parent);
+    if (!await(child, wait_ms, &status))
+        return fault_set(fault, "does not finish loading within %d s", (wait_ms + 999) / 1000);
+    if (WIFSIGNALED(status))
+        return fault_set(fault, "crashes while loading (SIG%s)", sigabbrev_np(WTERMSIG(status)));
+    if (WEXITSTATUS(status) != CHILD_LOADED && WEXITSTATUS(status) != CHILD_REFUSED)
+        return fault_set(fault, "ends the process while loading (exit status %d)", WEXITSTATUS(status));
+    return true; /* if it was refused, loading it says why */
+}
+
+void *load_open(int fd, const char *path, struct fault *fault)
+{
+    return load_try(fd, path, LOAD_WAIT_MS, fault) ? open_checked(fd, path, fault) : NULL;
+}
