@@ -158,8 +158,10 @@ static bool judge(struct worker *worker, struct handling *handling)
 static void reject(struct executor *executor, struct delivery *delivery, const char *why, const char *detail)
 {
     char text[1024];
-    snprintf(text, sizeof text, "rejected a message of %s: %s%s%s", delivery->from->topic, why,
-             detail != NULL ? ": " : "", detail != NULL ? detail : "");
+    /* The task is the component's name without c1_: the MOV's log shows it to people who know no topics. */
+    snprintf(text, sizeof text, "Cannot process %s, because the host rejected a message of %s: %s%s%s",
+             plugin_of(executor)->name + strlen("c1_"), delivery->from->topic, why, detail != NULL ? ": " : "",
+             detail != NULL ? detail : "");
     services_record(executor->options.services, VALAWAI_ERROR, plugin_of(executor)->file, 0,
                     delivery->refused > 0 ? NULL : delivery->body, text);
     delivery->settlement = SETTLE_REJECT;

@@ -128,6 +128,7 @@ def test_bad_bodies(echo, client, mov, name):
     assert_still_echoes(client)
     errors = [log for log in mov.logs if log["level"] == "ERROR"]
     assert len(errors) == 1 and errors[0]["component_id"] == mov.registered[0]
+    assert errors[0]["message"].startswith("Cannot process echo, because ")
     if name.startswith("content"):
         assert "content" in errors[0]["message"] and "content" in record.message
         assert json.loads(errors[0]["payload"]) == json.loads(BAD_BODIES[name])

@@ -418,6 +418,8 @@ static int say_verdict(const struct valawai_message *message)
     return verdict_wanted;
 }
 
+#define REJECTED "Cannot process unit, because the host rejected a message of " FIRST
+
 /* Everything but DONE: rejected, its publications dropped, an ERROR record here and at the MOV with reason and body. */
 static void not_done(void **state)
 {
@@ -426,21 +428,15 @@ static void not_done(void **state)
         int verdict;
         const char *explanation, *message;
     } cases[] = {
-        {VALAWAI_WRONG, "content: is empty",
-         "rejected a message of " FIRST ": the message is wrong: content: is empty"},
-        {VALAWAI_WRONG, NULL, "rejected a message of " FIRST ": the message is wrong"},
-        {VALAWAI_FAILED, "no disk", "rejected a message of " FIRST ": the plugin could not handle it: no disk"},
-        {VALAWAI_FAILED, NULL, "rejected a message of " FIRST ": the plugin could not handle it"},
-        {VALAWAI_RETRY, "later", "rejected a message of " FIRST ": no attempt succeeded: later"},
-        {VALAWAI_RETRY, NULL, "rejected a message of " FIRST ": no attempt succeeded"},
-        {2, NULL,
-         "rejected a message of " FIRST
-         ": the plugin could not handle it: the handler returned 2, which is not a verdict"},
-        {-4, NULL,
-         "rejected a message of " FIRST
-         ": the plugin could not handle it: the handler returned -4, which is not a verdict"},
-        {VALAWAI_E_TOPIC, NULL,
-         "rejected a message of " FIRST ": the plugin could not handle it: the handler returned VALAWAI_E_TOPIC"},
+        {VALAWAI_WRONG, "content: is empty", REJECTED ": the message is wrong: content: is empty"},
+        {VALAWAI_WRONG, NULL, REJECTED ": the message is wrong"},
+        {VALAWAI_FAILED, "no disk", REJECTED ": the plugin could not handle it: no disk"},
+        {VALAWAI_FAILED, NULL, REJECTED ": the plugin could not handle it"},
+        {VALAWAI_RETRY, "later", REJECTED ": no attempt succeeded: later"},
+        {VALAWAI_RETRY, NULL, REJECTED ": no attempt succeeded"},
+        {2, NULL, REJECTED ": the plugin could not handle it: the handler returned 2, which is not a verdict"},
+        {-4, NULL, REJECTED ": the plugin could not handle it: the handler returned -4, which is not a verdict"},
+        {VALAWAI_E_TOPIC, NULL, REJECTED ": the plugin could not handle it: the handler returned VALAWAI_E_TOPIC"},
     };
     size_t as_expected = 0;
     begin(1);
