@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/thread.h"
+#include "broker/boxes.h"
 #include "broker/confirms.h"
 #include "broker/outbox.h"
 #include "broker/records.h"
@@ -19,6 +20,7 @@
 #define DECLARE_CHANNEL 2 /* declares: what the broker objects to closes this one only */
 #define RECORD_CHANNEL 3  /* records for the MOV, which nobody has to confirm */
 #define IDLE_MS 1000
+#define DEAD_LETTER_MS 10000    /* that the broker cannot keep: tried again for so long */
 #define LOOK_EVERY 32           /* publications between two looks at what the broker says … */
 #define LOOK_EVERY_BYTES 262144 /* … or so many bytes: an alarm is to be seen before the socket is full */
 #define RECORD_TOPIC "valawai/log/add"
@@ -66,6 +68,7 @@ struct publisher {
     struct outlet *outlets;
     size_t outlet_count;
     struct outlet *declaring;
+    struct boxes boxes; /* for dead letters */
     enum { DECLARE_CLOSED, DECLARE_OPEN } declare_channel;
 };
 
@@ -123,6 +126,14 @@ static struct outlet *outlet_find(struct publisher *publisher, const char *topic
 
 static void on_unroutable(struct publisher *publisher, struct publication *publication)
 {
+    if (publication->most > 0) { /* its queue was deleted */
+        struct list again = {0};
+        boxes_forget(&publisher->boxes, publication->topic);
+        outbox_landed(&publisher->outbox, publication);
+        list_put(&again, &publication->node);
+        outbox_put_first(&publisher->outbox, &again);
+        return;
+    }
     if (!publication->waits) {
         finish(publisher, publication, OUTCOME_UNROUTABLE);
         return;
@@ -134,6 +145,19 @@ static void on_unroutable(struct publisher *publisher, struct publication *publi
     park(publisher, publication, outlet != NULL ? 30000 : 1000);
 }
 
+/* A queue that could not keep it, or is full: not for us to lose it. A dead letter holds up the message that it is, so
+ * it is given up in the end. */
+static void on_not_kept(struct publisher *publisher, struct publication *publication)
+{
+    int64_t now = clock_ms();
+    if (publication->most > 0 && publication->give_up_at == 0)
+        publication->give_up_at = now + DEAD_LETTER_MS;
+    if (publication->most > 0 && now >= publication->give_up_at)
+        finish(publisher, publication, OUTCOME_NOT_KEPT);
+    else
+        park(publisher, publication, 200);
+}
+
 static void confirm(struct publisher *publisher, uint64_t sequence, bool multiple, bool positive)
 {
     struct list taken = {0};
@@ -142,12 +166,14 @@ static void confirm(struct publisher *publisher, uint64_t sequence, bool multipl
         struct publication *publication = (struct publication *)node;
         if (publisher->suspects > 0)
             publisher->suspects--;
+        if (publication->most > 0)
+            boxes_land(&publisher->boxes, publication->topic);
         if (publication->outcome == OUTCOME_UNROUTABLE)
             on_unroutable(publisher, publication);
         else if (publication->outcome == OUTCOME_CONFIRMED)
             finish(publisher, publication, OUTCOME_CONFIRMED);
         else
-            park(publisher, publication, 200); /* a queue that could not keep it, or is full: not for us to lose it */
+            on_not_kept(publisher, publication);
     }
     if (publisher->state == PROBING && publisher->suspects == 0)
         publisher->state = PUBLISHING;
@@ -155,25 +181,31 @@ static void confirm(struct publisher *publisher, uint64_t sequence, bool multipl
 
 /* ---- declaring the queues ---- */
 
+static bool declare(struct publisher *publisher, const char *topic, bool passive, struct fault *fault)
+{
+    amqp_channel_open_t open = {0};
+    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(topic), .durable = 1, .passive = passive};
+    if (publisher->declare_channel == DECLARE_CLOSED &&
+        !connection_send(publisher->connection, DECLARE_CHANNEL, AMQP_CHANNEL_OPEN_METHOD, &open, fault))
+        return false;
+    publisher->declare_channel = DECLARE_OPEN;
+    return connection_send(publisher->connection, DECLARE_CHANNEL, AMQP_QUEUE_DECLARE_METHOD, &declare, fault);
+}
+
 static bool declare_next(struct publisher *publisher, struct fault *fault)
 {
-    if (publisher->declaring != NULL)
+    if (publisher->declaring != NULL || publisher->boxes.asked != NULL)
         return true;
     int64_t now = clock_ms();
     for (size_t i = 0; i < publisher->outlet_count; i++) {
         struct outlet *outlet = &publisher->outlets[i];
         if (!outlet->wanted || now < outlet->retry_at)
             continue;
-        amqp_channel_open_t open = {0};
-        if (publisher->declare_channel == DECLARE_CLOSED &&
-            !connection_send(publisher->connection, DECLARE_CHANNEL, AMQP_CHANNEL_OPEN_METHOD, &open, fault))
-            return false;
-        publisher->declare_channel = DECLARE_OPEN;
         publisher->declaring = outlet;
-        amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(outlet->topic), .durable = 1};
-        return connection_send(publisher->connection, DECLARE_CHANNEL, AMQP_QUEUE_DECLARE_METHOD, &declare, fault);
+        return declare(publisher, outlet->topic, false, fault);
     }
-    return true;
+    const struct box *box = boxes_ask(&publisher->boxes);
+    return box == NULL || declare(publisher, box->topic, box->passive, fault);
 }
 
 static void parked_release(struct publisher *publisher, const char *topic)
@@ -186,16 +218,31 @@ static void parked_release(struct publisher *publisher, const char *topic)
     }
 }
 
-static void on_declared(struct publisher *publisher)
+static void on_declared(struct publisher *publisher, uint32_t messages)
 {
     struct outlet *outlet = publisher->declaring;
     publisher->declaring = NULL;
-    if (outlet == NULL)
+    if (outlet == NULL) {
+        struct list waited = {0};
+        boxes_answer(&publisher->boxes, messages, clock_ms(), &waited);
+        outbox_put_first(&publisher->outbox, &waited);
         return;
+    }
     outlet->wanted = false;
     outlet->complained = false;
     backoff_reset(&outlet->backoff);
     parked_release(publisher, outlet->topic);
+}
+
+static void on_box_refused(struct publisher *publisher, const char *why)
+{
+    const struct box *box = publisher->boxes.asked;
+    if (box != NULL && box->passive)
+        log_error(publisher->options.log, "host", "%s: the queue of dead letters cannot be declared: %s", box->topic,
+                  why);
+    struct list waited = {0};
+    boxes_refuse(&publisher->boxes, clock_ms(), &waited);
+    outbox_put_first(&publisher->outbox, &waited);
 }
 
 static void on_declare_refused(struct publisher *publisher, const char *why)
@@ -203,8 +250,10 @@ static void on_declare_refused(struct publisher *publisher, const char *why)
     struct outlet *outlet = publisher->declaring;
     publisher->declare_channel = DECLARE_CLOSED;
     publisher->declaring = NULL;
-    if (outlet == NULL)
+    if (outlet == NULL) {
+        on_box_refused(publisher, why);
         return;
+    }
     outlet->retry_at = clock_ms() + backoff_next(&outlet->backoff);
     if (!outlet->complained)
         log_error(publisher->options.log, "host", "%s: its queue cannot be declared: %s; publications to it wait",
@@ -281,7 +330,7 @@ static bool on_frame(struct publisher *publisher, const amqp_frame_t *frame, str
         return confirms_return(&publisher->confirms, back->routing_key.bytes, back->routing_key.len, fault);
     }
     case AMQP_QUEUE_DECLARE_OK_METHOD:
-        on_declared(publisher);
+        on_declared(publisher, ((amqp_queue_declare_ok_t *)frame->payload.method.decoded)->message_count);
         return true;
     case AMQP_CONNECTION_BLOCKED_METHOD: {
         const amqp_connection_blocked_t *blocked = frame->payload.method.decoded;
@@ -349,6 +398,25 @@ static bool may_send(const struct publisher *publisher)
     return publisher->state == PUBLISHING || (publisher->state == PROBING && publisher->confirms.count == 0);
 }
 
+/* False: it waits for an answer about its queue, or has an outcome. */
+static bool fits_box(struct publisher *publisher, struct publication *letter)
+{
+    switch (boxes_put(&publisher->boxes, letter, clock_ms())) {
+    case BOXES_SEND:
+        return true;
+    case BOXES_WAIT:
+        outbox_landed(&publisher->outbox, letter);
+        break;
+    case BOXES_FULL:
+        finish(publisher, letter, OUTCOME_FULL);
+        break;
+    case BOXES_UNDECLARABLE:
+        finish(publisher, letter, OUTCOME_UNDECLARED);
+        break;
+    }
+    return false;
+}
+
 /* All that may go, with looks at what the broker says in between; stops early when it raises an alarm. */
 static bool send_waiting(struct publisher *publisher, struct fault *fault)
 {
@@ -374,6 +442,8 @@ static bool send_waiting(struct publisher *publisher, struct fault *fault)
             finish(publisher, publication, OUTCOME_REFUSED);
             continue;
         }
+        if (publication->most > 0 && !fits_box(publisher, publication))
+            continue;
         confirms_put(&publisher->confirms, publication); /* before: a send that fails half-way leaves it unconfirmed */
         if (!send_one(publisher, publication, fault))
             return false;
@@ -429,6 +499,7 @@ static bool send_all(struct publisher *publisher, struct fault *fault)
         return true;
     atomic_store(&publisher->sending_since, clock_ms());
     bool sent = send_waiting(publisher, fault);
+    sent = sent && declare_next(publisher, fault); /* what has just begun to wait for it */
     if (sent && publisher->state == PUBLISHING)
         sent = send_records(publisher, fault);
     sent = sent && connection_flush(publisher->connection, fault);
@@ -473,6 +544,7 @@ static void unconfirmed_return(struct publisher *publisher)
     struct list again = confirms_reset(&publisher->confirms);
     for (struct node *node = again.head; node != NULL; node = node->next)
         outbox_landed(&publisher->outbox, (struct publication *)node);
+    boxes_lose(&publisher->boxes, &again);
     outbox_put_first(&publisher->outbox, &again);
 }
 
@@ -526,7 +598,8 @@ static void serve(struct publisher *publisher)
         }
         alive = declare_next(publisher, &fault);
         take_inbox(publisher);
-        alive = alive && send_all(publisher, &fault) && (!look || read_frames(publisher, &fault));
+        alive = alive && send_all(publisher, &fault) && (!look || read_frames(publisher, &fault)) &&
+                declare_next(publisher, &fault);
         if (!alive)
             break;
         look = true;
@@ -640,7 +713,9 @@ static bool hold(struct publisher *publisher, const struct list *publications, b
 
 bool publisher_send(struct publisher *publisher, struct list *publications)
 {
-    if (!hold(publisher, publications, true))
+    /* A dead letter needs no room: the prefetch bounds them, and the publisher's own thread sends some. */
+    bool letter = ((struct publication *)publications->head)->most > 0;
+    if (!hold(publisher, publications, !letter))
         return false;
     queue_join(&publisher->inbox, publications);
     return true;
@@ -729,6 +804,7 @@ void publisher_free(struct publisher *publisher)
     for (size_t i = 0; i < publisher->outlet_count; i++)
         free(publisher->outlets[i].topic);
     free(publisher->outlets);
+    boxes_free(&publisher->boxes);
     confirms_free(&publisher->confirms);
     connection_free(publisher->connection);
     queue_destroy(&publisher->inbox);

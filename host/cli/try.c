@@ -18,6 +18,7 @@
 #include "base/memory.h"
 #include "base/thread.h"
 #include "cli/verbs.h"
+#include "message/dead.h"
 #include "plugin/guard.h"
 #include "run/ring.h"
 
@@ -52,8 +53,9 @@ static void trial_settle(void *context, struct list *deliveries)
         *(good ? &trial->done : &trial->rejected) += 1;
         trial->on_their_way--;
         if (trial->verbose)
-            fprintf(stderr, "line %llu: %s, %s%s\n", (unsigned long long)delivery->tag, delivery->from->topic,
-                    good ? "done" : "rejected", delivery->attempt > 1 ? " after more than one attempt" : "");
+            fprintf(stderr, "line %llu: %s, %s%s%s\n", (unsigned long long)delivery->tag, delivery->from->topic,
+                    good ? "done" : "rejected: ", good ? "" : reason_name(delivery->reason),
+                    delivery->attempt > 1 ? " after more than one attempt" : "");
     }
     if (trial->on_their_way <= AHEAD / 2)
         pthread_cond_signal(&trial->fewer);

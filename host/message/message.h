@@ -51,6 +51,18 @@ enum settlement {
     SETTLE_PUT_BACK /* to its place in the queue */
 };
 
+/* Why a message is rejected. */
+enum reason {
+    REASON_NONE,           /* it is not */
+    REASON_INVALID,        /* not one JSON object, or not as the AsyncAPI document declares it */
+    REASON_WRONG,          /* VALAWAI_WRONG */
+    REASON_FAILED,         /* VALAWAI_FAILED */
+    REASON_ATTEMPTS,       /* VALAWAI_RETRY, once too often */
+    REASON_DELIVERY_LIMIT, /* the broker may drop it at the next return */
+    REASON_PUBLICATION,    /* the broker refuses what its handler published */
+    REASON_CRASHED,        /* it ended the plugin's process */
+};
+
 struct delivery {
     struct node node;
     struct subscription *from;
@@ -65,6 +77,7 @@ struct delivery {
     uint32_t attempt;     /* calls of the handler, this one counted; begins at returns */
     uint32_t unconfirmed; /* publications that wait for their confirmation; the publisher's thread counts down */
     enum settlement settlement;
+    enum reason reason; /* of SETTLE_REJECT; stays when a dead letter takes the message's place */
 
     struct properties properties; /* length 0: nothing beyond what every message has */
     size_t len;
@@ -81,7 +94,9 @@ enum outcome {
     OUTCOME_CONFIRMED,
     OUTCOME_UNROUTABLE, /* only for those that do not wait for their queue */
     OUTCOME_REFUSED,    /* the broker will never take it */
-    OUTCOME_NOT_KEPT,   /* basic.nack: the publisher tries again, so it is never reported */
+    OUTCOME_NOT_KEPT,   /* basic.nack: the publisher tries again, and reports it of dead letters only */
+    OUTCOME_FULL,       /* of a dead letter: its queue holds as many as it may */
+    OUTCOME_UNDECLARED, /* of a dead letter: its queue cannot be declared */
 };
 
 /* What one plugin has in the publisher's outbox. Starts zeroed, and belongs to the publisher. */
@@ -96,13 +111,16 @@ struct publication {
     struct node node;
     struct account *account; /* NULL: the host's own */
     struct delivery *cause;  /* waits for this one's confirmation; NULL: nobody does */
+    uint32_t most; /* a dead letter: its queue is declared first, and may hold so many messages; 0: no dead letter */
     bool persistent;
     bool waits;    /* unroutable: its queue is declared and it is published again until it arrives */
     bool report;   /* tell the outcome (of those without a cause) */
     bool returned; /* basic.return: its confirmation is still to come */
     int kind;      /* the reporter's */
     void *owner;
-    int64_t retry_at; /* the publisher's */
+    bool waited;        /* the publisher's, of a dead letter: for the answer about its queue */
+    int64_t give_up_at; /* the publisher's, of a dead letter that the broker could not keep; 0: not yet */
+    int64_t retry_at;   /* the publisher's */
     enum outcome outcome;
 
     size_t size; /* bytes of memory, this structure and what the allocator adds included */

@@ -587,6 +587,12 @@ void draft_drop_headers(struct draft *draft, bool (*is_dropped)(const char *name
         keep_headers(draft, is_dropped, NULL);
 }
 
+void draft_drop_empty_headers(struct draft *draft)
+{
+    if (draft->values[PROPERTY_HEADERS].len == 0)
+        draft_drop(draft, PROPERTY_HEADERS);
+}
+
 /* Of whatever kind and name. */
 static void put_header(struct draft *draft, const char *name, const struct field *value)
 {

@@ -13,7 +13,7 @@
 #include "base/fault.h"
 #include "base/text.h"
 
-#define PROPERTIES_MAX 65536 /* bytes of a list that the host puts together: it has to fit into one frame */
+#define PROPERTIES_MAX 131052 /* bytes of a list that the host puts together: it has to fit into one frame */
 
 /* The flags and the values as they are on the wire. A borrowed pointer: it lives as long as the delivery, the
  * publication or the text that holds the bytes. Length 0: the message has what every message has, the content type
@@ -125,6 +125,9 @@ bool draft_set_header(struct draft *draft, const char *name, const struct field 
 
 void draft_drop(struct draft *draft, enum property property);
 void draft_drop_headers(struct draft *draft, bool (*is_dropped)(const char *name, size_t len));
+
+/* Headers of which none is left are no property any more. */
+void draft_drop_empty_headers(struct draft *draft);
 
 /* Persistent, whatever it was: a durable queue keeps over a restart of the broker only what is. */
 void draft_persist(struct draft *draft);

@@ -122,15 +122,17 @@ static bool judge(struct worker *worker, struct handling *handling)
 {
     struct fault fault;
     struct verdict_name name;
-    const struct delivery *delivery = handling->delivery;
+    struct delivery *delivery = handling->delivery;
     handling->verdict = VALAWAI_WRONG;
     if (delivery->at_limit) {
+        delivery->reason = REASON_DELIVERY_LIMIT;
         handling_explain(handling,
                          "it was returned to its queue %u times, and the broker may drop it at the next "
                          "return (broker.delivery_limit)",
                          delivery->returns);
         return true;
     }
+    delivery->reason = REASON_INVALID; /* until a handler sees it */
     if (delivery->refused > 0) {
         handling_explain(handling, "%llu bytes are more than message_max_bytes allows",
                          (unsigned long long)delivery->refused);
@@ -142,6 +144,7 @@ static bool judge(struct worker *worker, struct handling *handling)
     }
     if (!as_declared(worker->executor, handling))
         return true;
+    delivery->reason = REASON_NONE;
     int verdict = call(worker, handling);
     if (verdict == VALAWAI_LATER)
         return !services_leave(handling);
@@ -155,16 +158,41 @@ static bool judge(struct worker *worker, struct handling *handling)
     return true;
 }
 
-static void reject(struct executor *executor, struct delivery *delivery, const char *why, const char *detail)
+static enum reason reason_of(const struct handling *handling)
 {
+    switch (handling->verdict) {
+    case VALAWAI_WRONG:
+        return REASON_WRONG;
+    case VALAWAI_RETRY:
+        return REASON_ATTEMPTS;
+    case VALAWAI_FAILED:
+        return REASON_FAILED;
+    default:
+        return REASON_NONE;
+    }
+}
+
+static void reject(struct executor *executor, struct delivery *delivery, const char *detail, struct list *publications)
+{
+    static const char *const words[] = {
+        [REASON_INVALID] = "the message is wrong",
+        [REASON_WRONG] = "the message is wrong",
+        [REASON_ATTEMPTS] = "no attempt succeeded",
+        [REASON_FAILED] = "the plugin could not handle it",
+        [REASON_DELIVERY_LIMIT] = "the delivery limit is reached",
+    };
+    const char *why = words[delivery->reason];
+    const struct executor_events *events = executor->options.events;
     char text[1024];
     /* The task is the component's name without c1_: the MOV's log shows it to people who know no topics. */
     snprintf(text, sizeof text, "Cannot process %s, because the host rejected a message of %s: %s%s%s",
              plugin_of(executor)->name + strlen("c1_"), delivery->from->topic, why, detail != NULL ? ": " : "",
              detail != NULL ? detail : "");
     services_record(executor->options.services, VALAWAI_ERROR, plugin_of(executor)->file, 0,
-                    delivery->refused > 0 ? NULL : delivery->body, text);
+                    delivery->refused > 0 || executor->options.hides_payloads ? NULL : delivery->body, text);
     delivery->settlement = SETTLE_REJECT;
+    if (events->rejected != NULL)
+        events->rejected(executor->options.context, delivery, detail, publications);
 }
 
 /* To its place in the order of the topic. What is stale is not handled any more, wherever it stands. */
@@ -215,14 +243,10 @@ static void conclude(struct executor *executor, struct handling *handling)
     if (handling->lane->until == 0)
         backoff_reset(&handling->lane->backoff);
     delivery->settlement = SETTLE_ACKNOWLEDGE;
-    if (delivery->at_limit)
-        reject(executor, delivery, "the delivery limit is reached", handling->reason);
-    else if (handling->verdict == VALAWAI_WRONG)
-        reject(executor, delivery, "the message is wrong", handling->reason);
-    else if (handling->verdict == VALAWAI_RETRY)
-        reject(executor, delivery, "no attempt succeeded", handling->reason);
-    else if (handling->verdict == VALAWAI_FAILED)
-        reject(executor, delivery, "the plugin could not handle it", handling->reason);
+    if (delivery->reason == REASON_NONE)
+        delivery->reason = reason_of(handling);
+    if (delivery->reason != REASON_NONE)
+        reject(executor, delivery, handling->reason, &publications);
     handling_clear(handling);
     executor->options.events->handled(executor->options.context, delivery, &publications);
 }
@@ -297,6 +321,7 @@ static bool was_called(struct executor *executor, struct lane *lane, struct deli
     if (handling == NULL)
         return false;
     delivery->attempt = handling->delivery->attempt;
+    delivery->reason = handling->delivery->reason;
     free(handling->delivery);
     handling->delivery = delivery;
     conclude(executor, handling);
@@ -332,6 +357,7 @@ static bool answered(struct executor *executor, struct handling *handling)
 {
     if (handling->again != NULL) {
         handling->again->attempt = handling->delivery->attempt;
+        handling->again->reason = handling->delivery->reason;
         free(handling->delivery);
         handling->delivery = handling->again;
         handling->again = NULL;

@@ -13,6 +13,9 @@
 struct executor_events {
     /* [executor's thread] Handled: the publications belong to it, and its settlement is set. Empties the list. */
     void (*handled)(void *context, struct delivery *delivery, struct list *publications);
+    /* [executor's thread] It is rejected, and handled() comes next: what is put into the list leaves with it. detail
+     * may be NULL. The member may be NULL. */
+    void (*rejected)(void *context, struct delivery *delivery, const char *detail, struct list *publications);
 };
 
 struct executor_options {
@@ -20,6 +23,7 @@ struct executor_options {
     struct services *services;
     struct log *log;
     uint32_t attempts;
+    bool hides_payloads; /* of rejected messages: no record shows them */
     int64_t slow_ms;
     unsigned threads; /* for the handlers; 0 and 1: the executor's own */
     const struct executor_events *events;

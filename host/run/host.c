@@ -417,6 +417,7 @@ static void make_parts(struct host *host, const struct plugins *plugins)
         .log = host->log,
         .transport =
             {.settle = carry_settle, .send = carry_send, .record = carry_record, .flush = carry_flush, .context = host},
+        .keeps_dead_letters = settings->host.dead_letters == DEAD_LETTERS_KEEP,
         .ask = on_asked,
         .context = host,
     };

@@ -2,8 +2,11 @@
 #include "run/ring.h"
 
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/memory.h"
+#include "message/dead.h"
 #include "plugin/guard.h"
 
 /* ---- the arrows ---- */
@@ -34,6 +37,66 @@ static void pass_trace(struct list *publications, struct properties cause)
     *publications = traced;
 }
 
+/* ---- dead letters: a rejected message leaves as a publication, and is acknowledged when that is confirmed ---- */
+
+static const struct plugin *plugin_of(const struct delivery *delivery)
+{
+    return ((const struct route *)delivery->from)->plugin;
+}
+
+static void tell_not_kept(const struct ring *ring, const struct delivery *delivery, const char *why)
+{
+    log_error(ring->options.log, plugin_of(delivery)->name, "%s: a rejected message is not kept: %s",
+              delivery->from->topic, why);
+}
+
+/* NULL: there is to be none, or there can be none; the message is rejected then. */
+static struct publication *bury(const struct ring *ring, const struct delivery *delivery, const char *detail)
+{
+    struct fault fault;
+    if (!ring->options.keeps_dead_letters)
+        return NULL;
+    if (delivery->refused > 0) {
+        tell_not_kept(ring, delivery, "it is larger than host.message_max_bytes, and was not read");
+        return NULL;
+    }
+    const struct death death = {
+        .reason = delivery->reason,
+        .detail = detail,
+        .component = plugin_of(delivery)->name,
+        .host = ring->host,
+        .time = time(NULL),
+    };
+    struct publication *letter =
+        dead_letter(delivery, &death, (uint32_t)ring->options.settings->host.dead_letters_max, &fault);
+    if (letter == NULL)
+        tell_not_kept(ring, delivery, fault.text);
+    return letter;
+}
+
+/* [executor's thread] */
+static void on_rejected(void *context, struct delivery *delivery, const char *detail, struct list *publications)
+{
+    struct publication *letter = bury(context, delivery, detail);
+    if (letter != NULL)
+        list_put(publications, &letter->node);
+}
+
+/* ---- the arrows, again ---- */
+
+static void send(const struct ring *ring, struct delivery *delivery, struct list *publications)
+{
+    const struct transport *transport = &ring->options.transport;
+    for (struct node *node = publications->head; node != NULL; node = node->next) {
+        ((struct publication *)node)->cause = delivery;
+        delivery->unconfirmed++;
+    }
+    if (!transport->send(transport->context, publications)) { /* closing: the delivery goes back to its queue */
+        list_free(publications);
+        free(delivery);
+    }
+}
+
 /* handle -> publish, or at once -> settle [executor's thread] */
 static void on_handled(void *context, struct delivery *delivery, struct list *publications)
 {
@@ -47,14 +110,47 @@ static void on_handled(void *context, struct delivery *delivery, struct list *pu
     }
     if (delivery->properties.len > 0)
         pass_trace(publications, delivery->properties);
-    for (struct node *node = publications->head; node != NULL; node = node->next) {
-        ((struct publication *)node)->cause = delivery;
-        delivery->unconfirmed++;
+    send(ring, delivery, publications);
+}
+
+static const char *why_not_kept(enum outcome outcome)
+{
+    switch (outcome) {
+    case OUTCOME_FULL:
+        return "its queue of dead letters is full (host.dead_letters_max)";
+    case OUTCOME_UNDECLARED:
+        return "its queue of dead letters cannot be declared";
+    default:
+        return "the broker does not take it as a dead letter";
     }
-    if (!transport->send(transport->context, publications)) { /* closing: the delivery goes back to its queue */
-        list_free(publications);
-        free(delivery);
+}
+
+/* What the publication's outcome means for its cause. */
+static void conclude(const struct ring *ring, struct delivery *cause, const struct publication *publication)
+{
+    bool confirmed = publication->outcome == OUTCOME_CONFIRMED;
+    if (publication->most > 0 && confirmed) {
+        cause->settlement = SETTLE_ACKNOWLEDGE;
+    } else if (publication->most > 0) {
+        tell_not_kept(ring, cause, why_not_kept(publication->outcome));
+    } else if (!confirmed) {
+        cause->settlement = SETTLE_REJECT;
+        cause->reason = REASON_PUBLICATION;
     }
+}
+
+/* True if the message leaves as a dead letter now, because a publication of its handler was refused. */
+static bool bury_late(const struct ring *ring, struct delivery *delivery, bool is_buried)
+{
+    struct list one = {0};
+    struct publication *letter = NULL;
+    if (!is_buried && delivery->reason == REASON_PUBLICATION)
+        letter = bury(ring, delivery, "the broker refused what its handler published");
+    if (letter == NULL)
+        return false;
+    list_put(&one, &letter->node);
+    send(ring, delivery, &one);
+    return true;
 }
 
 /* confirm -> settle */
@@ -65,17 +161,18 @@ void ring_settled(struct ring *ring, struct list *publications)
     for (struct node *node; (node = list_take(publications)) != NULL;) {
         struct publication *publication = (struct publication *)node;
         struct delivery *cause = publication->cause;
-        if (cause != NULL && publication->outcome != OUTCOME_CONFIRMED)
-            cause->settlement = SETTLE_REJECT;
-        if (cause != NULL && --cause->unconfirmed == 0)
-            list_put(&done, &cause->node);
+        bool is_letter = publication->most > 0;
+        if (cause != NULL)
+            conclude(ring, cause, publication);
         free(publication);
+        if (cause != NULL && --cause->unconfirmed == 0 && !bury_late(ring, cause, is_letter))
+            list_put(&done, &cause->node);
     }
     if (done.head != NULL)
         transport->settle(transport->context, &done);
 }
 
-static const struct executor_events executor_events = {.handled = on_handled};
+static const struct executor_events executor_events = {.handled = on_handled, .rejected = on_rejected};
 
 /* ---- beginning and end ---- */
 
@@ -104,13 +201,15 @@ static void seat_make(struct ring *ring, struct seat *seat, const struct plugin 
         .ask = ring->options.ask,
         .context = ring->options.context,
     };
+    long own = plugin->section == NULL ? 0 : plugin->section->attempts;
     seat->plugin = plugin;
     seat->services = services_new(&services);
     struct executor_options options = {
         .plugin = plugin,
         .services = seat->services,
         .log = log,
-        .attempts = (uint32_t)settings->host.attempts,
+        .attempts = (uint32_t)(own > 0 ? own : settings->host.attempts),
+        .hides_payloads = settings->payloads == PAYLOADS_NONE,
         .slow_ms = settings->host.slow_seconds * 1000,
         .threads = plugin->section == NULL ? 1 : (unsigned)plugin->section->threads,
         .events = &executor_events,
@@ -120,6 +219,7 @@ static void seat_make(struct ring *ring, struct seat *seat, const struct plugin 
     for (size_t i = 0; i < plugin->topic_count; i++) {
         struct route *route = &ring->routes[ring->route_count++];
         route->executor = seat->executor;
+        route->plugin = plugin;
         route->subscription.topic = plugin->entry.topics[i].name;
         route->subscription.kind = SUBSCRIBE_TOPIC;
         route->subscription.owner = (void *)(uintptr_t)&plugin->entry.topics[i];
@@ -137,6 +237,8 @@ struct ring *ring_new(const struct ring_options *options)
     for (size_t i = 0; i < plugins->count; i++)
         topics += plugins->at[i]->topic_count;
     ring->options = *options;
+    if (gethostname(ring->host, sizeof ring->host - 1) != 0)
+        ring->host[0] = '\0';
     ring->mov = contract_of_mov();
     ring->seats = memory_new((plugins->count + 1) * sizeof *ring->seats);
     ring->routes = memory_new((topics + 1) * sizeof *ring->routes);

@@ -17,6 +17,7 @@
 struct route {
     struct subscription subscription;
     struct executor *executor;
+    const struct plugin *plugin;
 };
 
 /* A plugin with what the ring has for it. */
@@ -31,6 +32,7 @@ struct ring_options {
     const struct plugins *plugins;
     struct log *log;
     struct transport transport;
+    bool keeps_dead_letters; /* rejected messages move to TOPIC/dead */
     /* [any thread] A plugin's question to the MOV; services_reply() ends it. */
     void (*ask)(void *context, struct plugin_query *question);
     void *context;
@@ -38,6 +40,7 @@ struct ring_options {
 
 struct ring {
     struct ring_options options;
+    char host[256];       /* the name of the machine */
     struct contract *mov; /* the contract of the MOV's own queues */
     struct seat *seats;   /* in the order of the plugins */
     size_t seat_count;

@@ -27,6 +27,12 @@ struct endpoint {
 /* What happens to a message that the AsyncAPI document does not allow. */
 enum validate { VALIDATE_STRICT, VALIDATE_WARN, VALIDATE_OFF };
 
+/* What becomes of a rejected message: it moves to TOPIC/dead, or the broker's policies decide. */
+enum dead_letters { DEAD_LETTERS_KEEP, DEAD_LETTERS_BROKER };
+
+/* Whether records show the payload of a rejected message. */
+enum payloads { PAYLOADS_FULL, PAYLOADS_NONE };
+
 /* A `plugin NAME { … }` section. */
 struct plugin_section {
     char *name;
@@ -35,6 +41,7 @@ struct plugin_section {
     enum validate validate;
     long threads;  /* that call its handlers */
     long prefetch; /* 0: as broker.prefetch says */
+    long attempts; /* 0: as host.attempts says */
     struct plugin_option *options;
     size_t option_count;
 };
@@ -64,13 +71,16 @@ struct settings {
     struct log_options log;
     char *log_directory, *log_file_name; /* log points to them */
     char *health_file_name;
+    enum payloads payloads;
 
     struct {
         long grace_seconds;     /* to finish the work in hand at a stop */
         long message_max_bytes; /* a larger body is rejected unread */
         long outbox_max_bytes;  /* of publications that wait for the broker */
         long attempts;          /* calls for one message that return VALAWAI_RETRY */
-        long slow_seconds;      /* a handler that takes longer is named in a WARNING */
+        enum dead_letters dead_letters;
+        long dead_letters_max; /* messages that the queue of a topic's dead letters may hold */
+        long slow_seconds;     /* a handler that takes longer is named in a WARNING */
     } host;
 };
 

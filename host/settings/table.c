@@ -13,10 +13,14 @@
 #define AS_TEXT(number) AS_TEXT_(number)
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-_Static_assert(sizeof(enum validate) == sizeof(unsigned), "a CHOICE is stored as an unsigned int");
+_Static_assert(sizeof(enum validate) == sizeof(unsigned) && sizeof(enum dead_letters) == sizeof(unsigned) &&
+                   sizeof(enum payloads) == sizeof(unsigned),
+               "a CHOICE is stored as an unsigned int");
 
 static const char *const validate_words[] = {
     [VALIDATE_STRICT] = "strict", [VALIDATE_WARN] = "warn", [VALIDATE_OFF] = "off", NULL};
+static const char *const dead_letters_words[] = {[DEAD_LETTERS_KEEP] = "keep", [DEAD_LETTERS_BROKER] = "broker", NULL};
+static const char *const payloads_words[] = {[PAYLOADS_FULL] = "full", [PAYLOADS_NONE] = "none", NULL};
 
 #define AT(member) offsetof(struct settings, member)
 const struct setting settings_table[] = {
@@ -62,6 +66,8 @@ const struct setting settings_table[] = {
      .help = "older log files to keep; 0: no rotation"},
     {"log", "file_name", "LOG_FILE_NAME", TEXT, AT(log_file_name), 0, 0, "log_messages.txt",
      .help = "name of the log file"},
+    {"log", "payloads", NULL, CHOICE, AT(payloads), 0, 0, "full",
+     .help = "payloads of rejected messages in records: full or none", .words = payloads_words},
     {"health", "file_name", "COMPONET_ID_FILE_NAME", TEXT, AT(health_file_name), 0, 0, "component_id.json",
      .help = "name of the health file, in the log directory"},
     {"host", "grace_seconds", NULL, NUMBER, AT(host.grace_seconds), 0, 3600, "5",
@@ -72,6 +78,11 @@ const struct setting settings_table[] = {
      .help = "memory for publications that wait for the broker; each plugin has an equal share"},
     {"host", "attempts", NULL, NUMBER, AT(host.attempts), 1, 1000000, "10",
      .help = "calls for a message that the plugin asks to retry"},
+    {"host", "dead_letters", NULL, CHOICE, AT(host.dead_letters), 0, 0, "keep",
+     .help = "rejected messages: keep moves them to TOPIC/dead, broker leaves them to its policies",
+     .words = dead_letters_words},
+    {"host", "dead_letters_max", NULL, NUMBER, AT(host.dead_letters_max), 1, 100000000, "10000",
+     .help = "messages that TOPIC/dead may hold"},
     {"host", "slow_seconds", NULL, NUMBER, AT(host.slow_seconds), 1, 86400, "60",
      .help = "a handler that takes longer is named in a warning"},
 };
@@ -88,6 +99,8 @@ const struct setting plugin_table[] = {
      .help = "threads for the handlers of a plugin that is safe for several"},
     {"plugin", "prefetch", NULL, NUMBER, AT(prefetch), 1, 65535, NULL,
      .help = "messages of each of its topics that the broker delivers ahead [broker.prefetch]"},
+    {"plugin", "attempts", NULL, NUMBER, AT(attempts), 1, 1000000, NULL,
+     .help = "calls for a message that the plugin asks to retry [host.attempts]"},
 };
 const size_t plugin_table_size = COUNT(plugin_table);
 #undef AT

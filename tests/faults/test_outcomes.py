@@ -46,7 +46,7 @@ def dead_letters(broker, client):
 
 def test_retries_wait_longer_and_longer_keep_the_order_and_end(new_host, broker, mov, client, dead_letters):
     host = new_host(broker, plugins=(plugin("retry"), ECHO),
-                    conf='host { attempts = 4 }\nplugin retry { attempt = "100" }\n').start()
+                    conf='host { attempts = 4  dead_letters = broker }\nplugin retry { attempt = "100" }\n').start()
     host.wait_healthy()
     client.declare(published())
     client.publish(received("retry"), {"content": "first"}, {"content": "second"})

@@ -367,4 +367,4 @@ class Client:
             "component/register", "component/unregister", "component/query", "component/page", "log/add",
             "topology/create", "topology/change", "topology/query", "topology/page")))
         for component in COMPONENTS:
-            self.delete(received(component), published(component), registered(component))
+            self.delete(received(component), received(component) + "/dead", published(component), registered(component))

@@ -40,7 +40,7 @@ def test_rejected_messages_reach_a_dead_letter_queue(new_host, broker, mov, clie
     broker.ctl("set_policy", "dead", "received_message$",
                '{"dead-letter-exchange":"","dead-letter-routing-key":"dead"}', "--apply-to", "queues")
     try:
-        start(new_host, broker, "verdict")
+        start(new_host, broker, "verdict", "host { dead_letters = broker }\n")
         client.publish(received("verdict"), {"content": "wrong"}, b"not JSON", {"content": "done"})
         assert client.collect("dead", 2) == [b'{"content": "wrong"}', b"not JSON"]
     finally:
