@@ -26,8 +26,11 @@ struct dialogue {
     const char *virtual_host;
     amqp_method_number_t awaited; /* the answer to the request in hand: there is one at a time */
     bool answered;
-    int closed_by; /* the reply code of a channel.close */
-    uint32_t consumers;
+    int closed_by;                /* the reply code of a channel.close */
+    uint32_t consumers, messages; /* of the queue that was declared last */
+    bool leaves_bodies;           /* of messages that are got */
+    bool arrived, empty;          /* what basic.get has brought about */
+    bool all_confirmed;
     bool blocked;
 
     /* The publications after floor, each in the slot number % WINDOW. */
@@ -42,7 +45,7 @@ struct dialogue {
     uint64_t tag, left;      /* left: bytes of the body that are still to come */
     uint64_t message_max_bytes;
     enum { CONTENT_NONE, CONTENT_ANNOUNCED, CONTENT_BODY } content;
-    struct text body;
+    struct text body, properties;
 };
 
 /* ---- what the broker says ---- */
@@ -62,6 +65,7 @@ static void confirm(struct dialogue *dialogue, uint64_t number, bool multiple)
     }
     while (dialogue->floor < dialogue->published && dialogue->confirmed[(dialogue->floor + 1) % WINDOW])
         dialogue->confirmed[++dialogue->floor % WINDOW] = false;
+    dialogue->all_confirmed = dialogue->unconfirmed == 0;
 }
 
 static bool is(amqp_bytes_t bytes, const char *text)
@@ -87,13 +91,26 @@ static bool was_routed_to(const amqp_basic_properties_t *properties, const char 
     return false;
 }
 
-static void on_deliver(struct dialogue *dialogue, const amqp_basic_deliver_t *deliver)
+static void on_incoming(struct dialogue *dialogue, uint64_t tag, bool is_wanted)
 {
     dialogue->content = CONTENT_ANNOUNCED;
-    dialogue->is_copy = is(deliver->exchange, TRACE_EXCHANGE);
-    dialogue->is_wanted = !dialogue->tracing;
-    dialogue->tag = deliver->delivery_tag;
+    dialogue->is_wanted = is_wanted;
+    dialogue->tag = tag;
     text_clear(&dialogue->body);
+}
+
+static void on_deliver(struct dialogue *dialogue, const amqp_basic_deliver_t *deliver)
+{
+    on_incoming(dialogue, deliver->delivery_tag, !dialogue->tracing);
+    dialogue->is_copy = is(deliver->exchange, TRACE_EXCHANGE);
+}
+
+static void keep_properties(struct dialogue *dialogue, amqp_bytes_t raw)
+{
+    const struct properties properties = {raw.bytes, raw.len};
+    text_clear(&dialogue->properties);
+    if (!properties_are_plain(properties) && properties_are_sound(properties))
+        text_put(&dialogue->properties, properties.at, properties.len);
 }
 
 static bool on_header(struct dialogue *dialogue, const amqp_frame_t *frame, struct fault *fault)
@@ -101,6 +118,7 @@ static bool on_header(struct dialogue *dialogue, const amqp_frame_t *frame, stru
     const amqp_basic_properties_t *properties = frame->payload.properties.decoded;
     dialogue->left = frame->payload.properties.body_size;
     dialogue->content = CONTENT_BODY;
+    keep_properties(dialogue, frame->payload.properties.raw);
     if (dialogue->tracing && !dialogue->is_copy)
         dialogue->probed = true; /* it was published after the copies of it, if there are any */
     else if (dialogue->tracing && !dialogue->probed && was_routed_to(properties, dialogue->queue))
@@ -137,6 +155,14 @@ static bool on_method(struct dialogue *dialogue, const amqp_frame_t *frame, stru
     case AMQP_BASIC_DELIVER_METHOD:
         on_deliver(dialogue, decoded);
         return true;
+    case AMQP_BASIC_GET_OK_METHOD: {
+        const amqp_basic_get_ok_t *ok = decoded;
+        on_incoming(dialogue, ok->delivery_tag, !dialogue->leaves_bodies);
+        return true;
+    }
+    case AMQP_BASIC_GET_EMPTY_METHOD:
+        dialogue->arrived = dialogue->empty = true;
+        return true;
     case AMQP_BASIC_ACK_METHOD: {
         const amqp_basic_ack_t *ack = decoded;
         confirm(dialogue, ack->delivery_tag, ack->multiple);
@@ -164,6 +190,7 @@ static bool on_method(struct dialogue *dialogue, const amqp_frame_t *frame, stru
     case AMQP_QUEUE_DECLARE_OK_METHOD: {
         const amqp_queue_declare_ok_t *ok = decoded;
         dialogue->consumers = ok->consumer_count;
+        dialogue->messages = ok->message_count;
         free(dialogue->queue);
         dialogue->queue = memory_format("%.*s", (int)ok->queue.len, (char *)ok->queue.bytes);
         break;
@@ -189,6 +216,7 @@ static bool on_frame(struct dialogue *dialogue, const amqp_frame_t *frame, bool 
     *complete = dialogue->left == 0;
     if (*complete)
         dialogue->content = CONTENT_NONE;
+    dialogue->arrived = dialogue->arrived || *complete;
     return true;
 }
 
@@ -198,6 +226,18 @@ static enum frame next_frame(struct dialogue *dialogue, bool *complete, struct f
     enum frame got = connection_frame(dialogue->connection, &frame, fault);
     *complete = false;
     return got == FRAME_GOT && !on_frame(dialogue, &frame, complete, fault) ? FRAME_LOST : got;
+}
+
+/* What has arrived, for its receiver. */
+static struct dialogue_message message_of(const struct dialogue *dialogue)
+{
+    return (struct dialogue_message){
+        .body = dialogue->body.at == NULL ? "" : dialogue->body.at,
+        .len = dialogue->body.len,
+        .properties = {dialogue->properties.at, dialogue->properties.len},
+        .tag = dialogue->tag,
+        .wanted = dialogue->is_wanted,
+    };
 }
 
 enum dialogue_event dialogue_next(struct dialogue *dialogue, struct dialogue_message *message, struct fault *fault)
@@ -210,12 +250,7 @@ enum dialogue_event dialogue_next(struct dialogue *dialogue, struct dialogue_mes
         return DIALOGUE_FAILED;
     connection_release(dialogue->connection);
     if (complete)
-        *message = (struct dialogue_message){
-            .body = dialogue->body.at == NULL ? "" : dialogue->body.at,
-            .len = dialogue->body.len,
-            .tag = dialogue->tag,
-            .wanted = dialogue->is_wanted,
-        };
+        *message = message_of(dialogue);
     return complete ? DIALOGUE_MESSAGE : DIALOGUE_NOTHING;
 }
 
@@ -278,6 +313,43 @@ bool dialogue_find(struct dialogue *dialogue, const char *topic, uint32_t *consu
     if (consumers != NULL)
         *consumers = dialogue->consumers;
     return true;
+}
+
+bool dialogue_look(struct dialogue *dialogue, const char *topic, bool *found, uint32_t *messages, struct fault *fault)
+{
+    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(topic), .passive = 1};
+    *found = ask(dialogue, AMQP_QUEUE_DECLARE_METHOD, &declare, fault);
+    *messages = *found ? dialogue->messages : 0;
+    return *found || dialogue->closed_by == AMQP_NOT_FOUND || fault_prefix(fault, "%s", topic);
+}
+
+enum dialogue_event dialogue_get(struct dialogue *dialogue, const char *topic, bool with_body,
+                                 struct dialogue_message *message, struct fault *fault)
+{
+    amqp_basic_get_t get = {.queue = amqp_cstring_bytes(topic)};
+    dialogue->topic = topic;
+    dialogue->leaves_bodies = !with_body;
+    dialogue->arrived = dialogue->empty = false;
+    if (!connection_send(dialogue->connection, CHANNEL, AMQP_BASIC_GET_METHOD, &get, fault) ||
+        !await(dialogue, &dialogue->arrived, fault))
+        return DIALOGUE_FAILED;
+    connection_release(dialogue->connection);
+    if (dialogue->empty)
+        return DIALOGUE_NOTHING;
+    *message = message_of(dialogue);
+    return DIALOGUE_MESSAGE;
+}
+
+bool dialogue_accept(struct dialogue *dialogue, uint64_t tag, struct fault *fault)
+{
+    amqp_basic_ack_t ack = {.delivery_tag = tag};
+    return connection_send(dialogue->connection, CHANNEL, AMQP_BASIC_ACK_METHOD, &ack, fault);
+}
+
+bool dialogue_return(struct dialogue *dialogue, uint64_t tag, struct fault *fault)
+{
+    amqp_basic_nack_t nack = {.delivery_tag = tag, .multiple = 1, .requeue = 1};
+    return connection_send(dialogue->connection, CHANNEL, AMQP_BASIC_NACK_METHOD, &nack, fault);
 }
 
 bool dialogue_confirm(struct dialogue *dialogue, struct fault *fault)
@@ -361,6 +433,22 @@ bool dialogue_publish(struct dialogue *dialogue, const char *topic, const char *
     return connection_publish(dialogue->connection, CHANNEL, &message, fault);
 }
 
+bool dialogue_move(struct dialogue *dialogue, const char *topic, const struct dialogue_message *message,
+                   struct properties properties, struct fault *fault)
+{
+    const struct wire_message moved = {.topic = topic,
+                                       .body = message->body,
+                                       .len = message->len,
+                                       .properties = properties,
+                                       .persistent = true,
+                                       .mandatory = true};
+    dialogue->published++;
+    dialogue->unconfirmed++;
+    dialogue->all_confirmed = false;
+    return connection_publish(dialogue->connection, CHANNEL, &moved, fault) &&
+           await(dialogue, &dialogue->all_confirmed, fault);
+}
+
 /* ---- beginning and end ---- */
 
 struct dialogue *dialogue_open(const struct settings *settings, const char *purpose, struct fault *fault)
@@ -387,5 +475,6 @@ void dialogue_close(struct dialogue *dialogue)
     connection_free(dialogue->connection);
     free(dialogue->queue);
     text_free(&dialogue->body);
+    text_free(&dialogue->properties);
     free(dialogue);
 }

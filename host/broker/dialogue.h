@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/fault.h"
+#include "message/properties.h"
 #include "settings/settings.h"
 
 struct dialogue;
@@ -39,6 +40,12 @@ size_t dialogue_unconfirmed(const struct dialogue *dialogue);
 bool dialogue_publish(struct dialogue *dialogue, const char *topic, const char *body, size_t len, struct fault *fault)
     __attribute__((warn_unused_result));
 
+struct dialogue_message;
+
+/* Publishes the body of a message with these properties, and waits for the confirmation. */
+bool dialogue_move(struct dialogue *dialogue, const char *topic, const struct dialogue_message *message,
+                   struct properties properties, struct fault *fault) __attribute__((warn_unused_result));
+
 /* ---- receiving ---- */
 
 /* Takes the messages of a topic, as any consumer of it. */
@@ -50,6 +57,22 @@ bool dialogue_consume(struct dialogue *dialogue, const char *topic, uint16_t pre
 bool dialogue_trace(struct dialogue *dialogue, const char *topic, struct fault *fault)
     __attribute__((warn_unused_result));
 
+/* How many messages are ready in a queue. found: there is such a queue; if not, the dialogue can only be closed. */
+bool dialogue_look(struct dialogue *dialogue, const char *topic, bool *found, uint32_t *messages, struct fault *fault)
+    __attribute__((warn_unused_result));
+
+/* Waits for the oldest message that is ready in a queue: DIALOGUE_MESSAGE, or DIALOGUE_NOTHING if there is none. It is
+ * held until it is accepted or returned. with_body: false leaves its body out, however large it is. */
+enum dialogue_event dialogue_get(struct dialogue *dialogue, const char *topic, bool with_body,
+                                 struct dialogue_message *message, struct fault *fault)
+    __attribute__((warn_unused_result));
+
+/* This message, and no other. */
+bool dialogue_accept(struct dialogue *dialogue, uint64_t tag, struct fault *fault) __attribute__((warn_unused_result));
+
+/* This message and all before it that are held, to their places in the queue. */
+bool dialogue_return(struct dialogue *dialogue, uint64_t tag, struct fault *fault) __attribute__((warn_unused_result));
+
 /* This message and all before it. */
 bool dialogue_acknowledge(struct dialogue *dialogue, uint64_t tag, struct fault *fault)
     __attribute__((warn_unused_result));
@@ -59,6 +82,7 @@ bool dialogue_acknowledge(struct dialogue *dialogue, uint64_t tag, struct fault 
 struct dialogue_message {
     const char *body; /* valid until the next call; ends with '\0' */
     size_t len;
+    struct properties properties; /* as long; length 0: nothing beyond what every message has */
     uint64_t tag;
     bool wanted; /* false: a copy of a message on another topic, which wants nothing but its acknowledgement */
 };

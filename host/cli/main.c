@@ -25,6 +25,9 @@ static void help(void)
          "                        PLUGIN.so\n"
          "       valawai-host send [--config FILE] TOPIC [JSON|-]\n"
          "       valawai-host listen [--config FILE] [--count N] [--trace] TOPIC\n"
+         "       valawai-host dead [list] [--config FILE] [--json] [TOPIC]\n"
+         "       valawai-host dead show [--config FILE] [--json] [--number N] TOPIC\n"
+         "       valawai-host dead retry|drop [--config FILE] [--json] [--count N] [--reason PATTERN] [--all] TOPIC\n"
          "       valawai-host new [--dir DIRECTORY] NAME\n"
          "\n"
          "Carries messages between a RabbitMQ broker and VALAWAI components that are plugins.\n"
@@ -53,17 +56,26 @@ static void help(void)
          "not receive them. With --trace it only prints what is published there; this needs tracing at the\n"
          "broker: rabbitmqctl trace_on, and trace_off afterwards.\n"
          "\n"
+         "dead lists the dead letters of a topic, or of all topics of the plugins: how many, how old, and why\n"
+         "they were rejected. show prints one of them with its headers. retry moves them back to the topic,\n"
+         "the oldest first, each confirmed by the broker; drop deletes them. A kill at any moment loses none.\n"
+         "PATTERN is compared with reason and explanation; * and ? stand for any text and any character.\n"
+         "\n"
          "new writes the project of a component, c0_…, c1_… or c2_…, into a directory of that name. The\n"
          "project builds, passes its own tests, and publishes the length of each message.\n"
          "\n"
-         "  -c, --config FILE    of run, check, try, send, listen: read FILE instead of ./plugins.conf\n"
+         "  -c, --config FILE    of run, check, try, send, listen, dead: read FILE instead of ./plugins.conf\n"
          "  --strict             of check: a warning is an error\n"
          "  --for-mov            of check: print the document that the host sends to the MOV\n"
          "  -t, --topic TOPIC    of try: each line is a body of TOPIC\n"
          "  -v, --verbose        of try: show the verdict of each message\n"
          "  -k, --keep-going     of try: go on after a message that is rejected\n"
          "  -f, --for SECONDS    of try: go on for that long after the input\n"
-         "  -n, --count N        of listen: end after N messages\n"
+         "  -n, --count N        of listen: end after N messages; of dead retry, drop: at most N\n"
+         "  -r, --reason PATTERN of dead retry, drop: only those with this reason\n"
+         "  --all                of dead drop: all of them\n"
+         "  --number N           of dead show: the Nth; 1 is the oldest [1]\n"
+         "  --json               of dead: print JSON\n"
          "  --trace              of listen: take nothing, only print what is published\n"
          "  -d, --dir DIRECTORY  of new: write into DIRECTORY, which must not exist\n"
          "  -h, --help           show this help\n"
@@ -89,6 +101,7 @@ static const struct {
     {"try", verb_try},
     {"send", verb_send},
     {"listen", verb_listen},
+    {"dead", verb_dead},
     {"new", verb_new},
 };
 /* clang-format on */

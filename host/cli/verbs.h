@@ -19,6 +19,7 @@ int verb_validate(int argc, char **argv);
 int verb_try(int argc, char **argv);
 int verb_send(int argc, char **argv);
 int verb_listen(int argc, char **argv);
+int verb_dead(int argc, char **argv);
 int verb_new(int argc, char **argv);
 
 /* ---- the command line ---- */
