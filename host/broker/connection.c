@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -24,6 +25,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "broker/reach.h"
 #include "broker/wire.h"
 
 #define FRAME_MAX 131072  /* smaller ones can leave the last frame of a body corked for 200 ms */
@@ -44,8 +46,12 @@ struct connection {
     bool broken; /* what the peer sends makes no sense any more: no goodbye, which would read on */
     int64_t opened_at, tend_at;
     struct text out;            /* publications that wait to be sent */
-    pthread_mutex_t break_lock; /* fd, so that nobody breaks a descriptor that has become somebody else's */
+    struct lookup *lookup;      /* of the host's name, when the resolver takes longer than an attempt */
+    char *password;             /* the last one of the password file */
+    int wake;                   /* an eventfd: readable when attempts to open are given up */
+    pthread_mutex_t break_lock; /* fd and opening: a descriptor that has become another's is not to be shut down */
     int fd;
+    bool opening;
 };
 
 struct broker broker_of(const struct settings *settings)
@@ -59,8 +65,10 @@ struct broker broker_of(const struct settings *settings)
         .tls_key = settings->broker.tls_key,
         .username = settings->broker.username,
         .password = settings->broker.password,
+        .password_file = settings->broker.password_file,
         .virtual_host = settings->broker.virtual_host,
         .heartbeat = (int)settings->broker.heartbeat,
+        .login_seconds = (int)settings->broker.login_seconds,
         .max_retries = (int)settings->broker.max_retries,
         .retry_sleep = (int)settings->broker.retry_sleep,
         .reconnect_ms = (int)settings->broker.reconnect_max * 1000,
@@ -73,6 +81,7 @@ struct connection *connection_new(const struct broker *broker, const char *purpo
     connection->broker = broker;
     connection->purpose = purpose;
     connection->fd = -1;
+    connection->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); /* without one, a stop waits for the deadline */
     pthread_mutex_init(&connection->break_lock, NULL);
     unsigned chance = 0;
     if (getrandom(&chance, sizeof chance, GRND_NONBLOCK) == sizeof chance)
@@ -85,6 +94,10 @@ void connection_free(struct connection *connection)
     if (connection == NULL)
         return;
     connection_drop(connection);
+    lookup_abandon(connection->lookup);
+    free(connection->password);
+    if (connection->wake >= 0)
+        close(connection->wake);
     pthread_mutex_destroy(&connection->break_lock);
     text_free(&connection->out);
     free(connection);
@@ -112,6 +125,23 @@ void connection_break(struct connection *connection)
     pthread_mutex_lock(&connection->break_lock);
     if (connection->fd >= 0)
         shutdown(connection->fd, SHUT_RDWR);
+    pthread_mutex_unlock(&connection->break_lock);
+}
+
+void connection_give_up(struct connection *connection)
+{
+    if (connection->wake >= 0)
+        eventfd_write(connection->wake, 1);
+    pthread_mutex_lock(&connection->break_lock);
+    if (connection->opening && connection->fd >= 0)
+        shutdown(connection->fd, SHUT_RDWR);
+    pthread_mutex_unlock(&connection->break_lock);
+}
+
+static void set_opening(struct connection *connection, bool opening)
+{
+    pthread_mutex_lock(&connection->break_lock);
+    connection->opening = opening;
     pthread_mutex_unlock(&connection->break_lock);
 }
 
@@ -165,6 +195,18 @@ static const char *close_text(const amqp_connection_close_t *close, char *text, 
     return text;
 }
 
+/* The last one that was known, if the file cannot be read: it may be right. */
+static const char *current_password(struct connection *connection)
+{
+    const struct broker *broker = connection->broker;
+    char *password = broker->password_file == NULL ? NULL : settings_password(broker->password_file, NULL);
+    if (password != NULL) {
+        free(connection->password);
+        connection->password = password;
+    }
+    return connection->password != NULL ? connection->password : broker->password;
+}
+
 static enum opened log_in(struct connection *connection, struct fault *fault)
 {
     const struct broker *broker = connection->broker;
@@ -191,7 +233,7 @@ static enum opened log_in(struct connection *connection, struct fault *fault)
     connection->broken = false;
     amqp_rpc_reply_t reply =
         amqp_login_with_properties(connection->state, broker->virtual_host, 0, FRAME_MAX, broker->heartbeat, &table,
-                                   AMQP_SASL_METHOD_PLAIN, broker->username, broker->password);
+                                   AMQP_SASL_METHOD_PLAIN, broker->username, current_password(connection));
     switch (reply.reply_type) {
     case AMQP_RESPONSE_NORMAL:
         return OPENED;
@@ -253,37 +295,65 @@ static amqp_socket_t *make_socket(struct connection *connection, struct fault *f
     return socket;
 }
 
+/* The socket is made here, so that its addresses are tried in parallel and a stop does not wait for it. */
+static bool connect_plain(struct connection *connection, amqp_socket_t *socket, const struct target *target,
+                          struct fault *fault)
+{
+    const int on = 1;
+    int fd = reach(target, &connection->lookup, fault);
+    if (fd < 0)
+        return false;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    amqp_tcp_socket_set_sockfd(socket, fd); /* the library's from now on */
+    return true;
+}
+
+/* The library connects a TLS socket by itself and takes no socket of ours: it tries one address after the other. */
+static enum opened connect_tls(struct connection *connection, amqp_socket_t *socket, const struct target *target,
+                               struct fault *fault)
+{
+    if (!reach_name(target, &connection->lookup, fault))
+        return OPEN_FAILED;
+    int64_t left = target->deadline_ms - clock_ms();
+    struct timeval patience = {.tv_sec = left > 0 ? left / 1000 : 0, .tv_usec = left > 0 ? left % 1000 * 1000 : 1};
+    int status = amqp_socket_open_noblock(socket, target->host, target->port, &patience);
+    if (status == AMQP_STATUS_OK)
+        return OPENED;
+    if (status == AMQP_STATUS_SSL_PEER_VERIFY_FAILED || status == AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED) {
+        fault_set(fault, "connect: %s; check RABBITMQ_TLS_CA and the broker's name", amqp_error_string2(status));
+        return OPEN_REFUSED;
+    }
+    if (status == AMQP_STATUS_SOCKET_ERROR)
+        fault_set(fault, "no connection: is it running there, and listening?");
+    else
+        lost(connection, fault, "connect", status);
+    return OPEN_FAILED;
+}
+
 static enum opened open_endpoint(struct connection *connection, const struct endpoint *endpoint, struct fault *fault)
 {
     const struct broker *broker = connection->broker;
     enum opened opened = OPEN_FAILED;
     bool again = connection->has_been_open && !broker->tls;
-    struct timeval reach = {.tv_sec = CONNECT_SECONDS};
-    if (again)
-        reach = (struct timeval){.tv_sec = RECONNECT_MS / 1000, .tv_usec = RECONNECT_MS % 1000 * 1000L};
-    struct timeval patience = {.tv_sec = CONNECT_SECONDS}, goodbye = {.tv_sec = CLOSE_SECONDS};
+    const struct target target = {.host = endpoint->host,
+                                  .port = endpoint->port,
+                                  .deadline_ms = clock_ms() + (again ? RECONNECT_MS : CONNECT_SECONDS * 1000),
+                                  .wake = connection->wake};
+    struct timeval patience = {.tv_sec = broker->login_seconds}, goodbye = {.tv_sec = CLOSE_SECONDS};
 
     snprintf(connection->peer, sizeof connection->peer, "%.256s:%d", endpoint->host, endpoint->port);
     connection->state = memory_got(amqp_new_connection());
     amqp_set_handshake_timeout(connection->state, &patience);
     amqp_socket_t *socket = make_socket(connection, fault);
-    if (socket == NULL) {
+    if (socket == NULL)
         opened = OPEN_REFUSED;
+    else if (broker->tls)
+        opened = connect_tls(connection, socket, &target, fault);
+    else if (connect_plain(connection, socket, &target, fault))
+        opened = OPENED;
+    if (opened != OPENED)
         goto out;
-    }
-    int status = amqp_socket_open_noblock(socket, endpoint->host, endpoint->port, &reach);
-    if (status != AMQP_STATUS_OK) {
-        bool wrong = status == AMQP_STATUS_SSL_PEER_VERIFY_FAILED || status == AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED;
-        if (wrong) {
-            opened = OPEN_REFUSED;
-            fault_set(fault, "connect: %s; check RABBITMQ_TLS_CA and the broker's name", amqp_error_string2(status));
-        } else if (status == AMQP_STATUS_SOCKET_ERROR) {
-            fault_set(fault, "no connection: is it running there, and listening?");
-        } else {
-            lost(connection, fault, "connect", status);
-        }
-        goto out;
-    }
     set_fd(connection, amqp_get_sockfd(connection->state));
     opened = log_in(connection, fault);
     amqp_set_rpc_timeout(connection->state, &goodbye); /* the one RPC that is left is connection.close */
@@ -302,10 +372,12 @@ out:
 enum opened connection_open(struct connection *connection, struct fault *fault)
 {
     enum opened opened = OPEN_FAILED;
+    set_opening(connection, true);
     for (size_t i = 0; i < connection->broker->endpoint_count && opened == OPEN_FAILED; i++) {
         opened = open_endpoint(connection, &connection->broker->endpoints[connection->next], fault);
         connection->next = (connection->next + 1) % connection->broker->endpoint_count;
     }
+    set_opening(connection, false);
     return opened;
 }
 

@@ -27,10 +27,12 @@ struct broker {
     bool tls;
     const char *tls_ca, *tls_certificate, *tls_key; /* the latter two may be NULL */
     const char *username, *password, *virtual_host;
-    int heartbeat;    /* seconds */
-    int max_retries;  /* attempts to make the first connection … */
-    int retry_sleep;  /* … and the seconds between them */
-    int reconnect_ms; /* most milliseconds that a broker is there again and not found */
+    const char *password_file; /* read again before each login, so that the password can be changed; NULL: password */
+    int heartbeat;             /* seconds */
+    int login_seconds;         /* for a login, once there is a connection */
+    int max_retries;           /* attempts to make the first connection … */
+    int retry_sleep;           /* … and the seconds between them */
+    int reconnect_ms;          /* most milliseconds that a broker is there again and not found */
 };
 
 struct broker broker_of(const struct settings *settings); /* its pointers are the settings' */
@@ -46,6 +48,10 @@ enum opened {
     OPEN_REFUSED /* the broker does not want us (credentials, virtual host), or its certificate is not good */
 };
 enum opened connection_open(struct connection *connection, struct fault *fault) __attribute__((warn_unused_result));
+
+/* [any thread] Ends an attempt to open that is under way, or the next one. A connection that is open stays so. */
+void connection_give_up(struct connection *connection);
+
 /* The pauses between attempts to open a connection that was there. The longest is half of reconnect_ms: the other half
  * is for logging in and for taking up the work. */
 struct backoff connection_backoff(const struct broker *broker);

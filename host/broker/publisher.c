@@ -773,6 +773,7 @@ bool publisher_drain(struct publisher *publisher, int64_t until_ms)
 bool publisher_stop(struct publisher *publisher, int64_t until_ms)
 {
     atomic_store(&publisher->stopping, true);
+    connection_give_up(publisher->connection);
     if (atomic_load(&publisher->sending_since) != 0)
         connection_break(publisher->connection); /* nothing that is still to be sent matters any more */
     queue_wake(&publisher->inbox);

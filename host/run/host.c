@@ -15,6 +15,7 @@
 #include "base/thread.h"
 #include "broker/consumer.h"
 #include "broker/publisher.h"
+#include "broker/reach.h"
 #include "mov/health.h"
 #include "mov/queries.h"
 #include "mov/registration.h"
@@ -612,7 +613,7 @@ bool host_run(const struct settings *settings, const struct plugins *plugins, st
     bool as_asked = started != START_FAILED && !host.gave_up;
     if (as_asked)
         log_info(log, "host", "stopped");
-    if (ended && thread_wait_down_to(host.threads)) {
+    if (ended && thread_wait_down_to(host.threads + lookup_threads())) {
         free_parts(&host);
         return as_asked;
     }

@@ -44,24 +44,33 @@ static const char *source_of(const char *section, const char *key, char *buffer,
     return buffer;
 }
 
+char *settings_password(const char *path, struct fault *fault)
+{
+    struct text text = {0};
+    char *password = NULL;
+    if (file_read_text(path, 4096, &text, fault)) {
+        size_t len = strcspn(text.at, "\r\n");
+        if (len == 0)
+            fault_set(fault, "%s: the first line is empty; it must be the password", path);
+        else
+            password = memory_format("%.*s", (int)len, text.at);
+    }
+    text_free(&text);
+    if (password == NULL)
+        fault_prefix(fault, "password file");
+    return password;
+}
+
 static bool read_password(struct settings *settings, struct fault *fault)
 {
     if (settings->broker.password_file == NULL)
         return true;
-    struct text text = {0};
-    bool read = file_read_text(settings->broker.password_file, 4096, &text, fault);
-    if (read) {
-        size_t len = strcspn(text.at, "\r\n");
-        if (len == 0)
-            read = fault_set(fault, "%s: the first line is empty; it must be the password",
-                             settings->broker.password_file);
-        else {
-            free(settings->broker.password);
-            settings->broker.password = memory_format("%.*s", (int)len, text.at);
-        }
-    }
-    text_free(&text);
-    return read || fault_prefix(fault, "password file");
+    char *password = settings_password(settings->broker.password_file, fault);
+    if (password == NULL)
+        return false;
+    free(settings->broker.password);
+    settings->broker.password = password;
+    return true;
 }
 
 static void endpoint_add(struct settings *settings, char *host, long port)

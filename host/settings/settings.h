@@ -63,6 +63,7 @@ struct settings {
         long max_retries;    /* attempts to make the first connection */
         long retry_sleep;    /* seconds between these attempts */
         long heartbeat;      /* seconds */
+        long login_seconds;  /* for a login */
         long prefetch;       /* messages of a topic that the broker delivers ahead */
         long delivery_limit; /* returns after which the broker may drop a message; 0: no limit */
         long reconnect_max;  /* seconds between attempts after the first connection */
@@ -87,6 +88,8 @@ struct settings {
 /* config: the file that the command line names; NULL: ./plugins.conf, if it exists. */
 bool settings_read(const char *config, struct settings **settings, struct fault *fault)
     __attribute__((warn_unused_result));
+/* The first line of a password file, which the caller frees; NULL: see fault. */
+char *settings_password(const char *path, struct fault *fault) __attribute__((warn_unused_result));
 void settings_free(struct settings *settings);
 
 /* The section of this plugin: its path is the same file, or its name is the file name without ".so". */

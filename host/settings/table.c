@@ -48,6 +48,8 @@ const struct setting settings_table[] = {
      .help = "seconds between these attempts"},
     {"broker", "heartbeat", NULL, NUMBER, AT(broker.heartbeat), 1, 600, "10",
      .help = "seconds; a silent broker is given up within two heartbeats"},
+    {"broker", "login_seconds", NULL, NUMBER, AT(broker.login_seconds), 1, 600, "15",
+     .help = "seconds that a login may take"},
     {"broker", "prefetch", NULL, NUMBER, AT(broker.prefetch), 1, 65535, "200",
      .help = "messages of a topic that the broker delivers ahead"},
     {"broker", "delivery_limit", NULL, NUMBER, AT(broker.delivery_limit), 0, 1000000, "20",
