@@ -23,6 +23,7 @@
 #define DEAD_LETTER_MS 10000    /* that the broker cannot keep: tried again for so long */
 #define LOOK_EVERY 32           /* publications between two looks at what the broker says … */
 #define LOOK_EVERY_BYTES 262144 /* … or so many bytes: an alarm is to be seen before the socket is full */
+#define REFUSED_MS 200          /* until a queue that refused a publication is tried again */
 #define RECORD_TOPIC "valawai/log/add"
 
 /* A queue that components publish to. Declared when the connection is new, and again when something comes back. */
@@ -30,6 +31,7 @@ struct outlet {
     char *topic;
     bool wanted; /* to be declared */
     bool complained;
+    size_t refused; /* publications that the queue did not keep, and that are to be published again */
     int64_t retry_at;
     struct backoff backoff;
 };
@@ -100,9 +102,36 @@ static void report(struct publisher *publisher)
     pthread_mutex_unlock(&publisher->lock);
 }
 
+static struct outlet *outlet_find(struct publisher *publisher, const char *topic)
+{
+    for (size_t i = 0; i < publisher->outlet_count; i++)
+        if (strcmp(publisher->outlets[i].topic, topic) == 0)
+            return &publisher->outlets[i];
+    return NULL;
+}
+
+/* A queue refuses publications from the first nack until none that it refused waits any more: two records. */
+static void look_refusal(struct publisher *publisher, struct publication *publication, bool refused)
+{
+    struct outlet *outlet = refused != publication->refused ? outlet_find(publisher, publication->topic) : NULL;
+    publication->refused = refused;
+    if (outlet == NULL)
+        return;
+    bool refuses = outlet->refused > 0;
+    outlet->refused += refused ? 1 : (size_t)-1;
+    if (refused && !refuses)
+        log_warning(
+            publisher->options.log, "host",
+            "%s: its queue refuses publications (it is full, or its node is down); they wait and are tried again",
+            outlet->topic);
+    else if (outlet->refused == 0)
+        log_info(publisher->options.log, "host", "%s: its queue accepts publications again", outlet->topic);
+}
+
 static void finish(struct publisher *publisher, struct publication *publication, enum outcome outcome)
 {
     outbox_landed(&publisher->outbox, publication);
+    look_refusal(publisher, publication, false);
     publication->outcome = outcome;
     list_put(&publisher->confirmed, &publication->node);
 }
@@ -114,14 +143,6 @@ static void park(struct publisher *publisher, struct publication *publication, i
     outbox_landed(&publisher->outbox, publication);
     publication->retry_at = clock_ms() + delay;
     list_put(&publisher->parked, &publication->node);
-}
-
-static struct outlet *outlet_find(struct publisher *publisher, const char *topic)
-{
-    for (size_t i = 0; i < publisher->outlet_count; i++)
-        if (strcmp(publisher->outlets[i].topic, topic) == 0)
-            return &publisher->outlets[i];
-    return NULL;
 }
 
 static void on_unroutable(struct publisher *publisher, struct publication *publication)
@@ -152,10 +173,12 @@ static void on_not_kept(struct publisher *publisher, struct publication *publica
     int64_t now = clock_ms();
     if (publication->most > 0 && publication->give_up_at == 0)
         publication->give_up_at = now + DEAD_LETTER_MS;
-    if (publication->most > 0 && now >= publication->give_up_at)
+    if (publication->most > 0 && now >= publication->give_up_at) {
         finish(publisher, publication, OUTCOME_NOT_KEPT);
-    else
-        park(publisher, publication, 200);
+        return;
+    }
+    look_refusal(publisher, publication, true);
+    park(publisher, publication, REFUSED_MS);
 }
 
 static void confirm(struct publisher *publisher, uint64_t sequence, bool multiple, bool positive)
@@ -681,12 +704,14 @@ void publisher_start(struct publisher *publisher)
     publisher->thread = thread_start(publisher_run, publisher);
 }
 
-/* A share is what a plugin may have in the outbox. One that has nothing there may put in whatever it has: a handler's
- * publications can be more than the share, and leave together. */
+/* A share is what a plugin may have in the outbox; the host itself never waits, since it sends from any thread. One
+ * that has nothing there may put in whatever it has: a handler's publications can be more than the share, and leave
+ * together. */
 static bool has_share(const struct publisher *publisher, const struct account *account, size_t bytes)
 {
     size_t share = publisher->options.outbox_max_bytes / publisher->options.shares;
-    return account->held == 0 || (bytes <= share && account->bytes <= share - bytes);
+    return account == &publisher->outbox.own || account->held == 0 ||
+           (bytes <= share && account->bytes <= share - bytes);
 }
 
 /* They are all of one account. */

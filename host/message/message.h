@@ -116,6 +116,7 @@ struct publication {
     bool waits;    /* unroutable: its queue is declared and it is published again until it arrives */
     bool report;   /* tell the outcome (of those without a cause) */
     bool returned; /* basic.return: its confirmation is still to come */
+    bool refused;  /* basic.nack: it is to be published again */
     int kind;      /* the reporter's */
     void *owner;
     bool waited;        /* the publisher's, of a dead letter: for the answer about its queue */

@@ -292,3 +292,24 @@ def test_under_load_a_stop_loses_nothing_and_doubles_nothing(new_host, broker, m
     left = [json.loads(body)["content"] for body in client.drain(received())]
     assert done + left == [str(number) for number in range(3000)]
     assert client.depth(registered()) == 0
+
+
+def test_a_queue_that_refuses_publications(new_host, broker, client):
+    """Whatever happens in between, it is said once that it begins and once that it ends. No message is lost."""
+    def refusals():
+        return [record.message for record in host.records() if "refuses publications" in record.message]
+    client.delete(published())
+    broker.ctl("set_policy", "full", f"^{published()}$", '{"max-length":2,"overflow":"reject-publish"}', "--apply-to", "queues")
+    try:
+        host = new_host(broker).start()
+        host.wait_consuming()
+        bodies = [{"content": str(number)} for number in range(10)]
+        client.publish(received(), *bodies)
+        host.wait_record(f"{published()}: its queue refuses publications", level="WARNING")
+        taken = [json.loads(body) for body in client.collect(published(), 10, 30)]
+        assert sorted(taken, key=lambda body: int(body["content"])) == bodies
+        host.wait_record(f"{published()}: its queue accepts publications again", level="INFO")
+        assert len(refusals()) == 1
+    finally:
+        broker.ctl("clear_policy", "full")
+        client.delete(published())
