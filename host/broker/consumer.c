@@ -339,7 +339,7 @@ void consumer_settle(struct consumer *consumer, struct list *deliveries)
 bool consumer_stop(struct consumer *consumer, int64_t until_ms)
 {
     atomic_store(&consumer->stopping, true);
-    connection_give_up(consumer->connection);
+    connection_give_up(consumer->link.connection);
     queue_wake(&consumer->settlements);
     return thread_join(consumer->thread, until_ms);
 }

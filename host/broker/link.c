@@ -6,6 +6,11 @@
 struct link_pause link_failed(struct link *link, enum opened opened, int64_t began, int64_t now)
 {
     const struct broker *broker = link->broker;
+    if ((link->has_been_connected || !link->is_first_bounded) && opened == OPEN_REFUSED)
+        return (struct link_pause){
+            .is_said = true, /* the pauses see to it that this is not often */
+            .until_ms = now + backoff_next(&link->refusals),
+        };
     if (link->has_been_connected || !link->is_first_bounded)
         return (struct link_pause){
             .is_said = link->attempt % SAID_EVERY == 1,
@@ -37,11 +42,14 @@ static bool connect_once(struct link *link)
     enum opened opened = connection_open(link->connection, &fault);
     if (opened == OPENED) {
         link->attempt = 0;
+        backoff_reset(&link->refusals);
         link->has_been_connected = true;
         if (link->events->connected != NULL)
             link->events->connected(link->context);
         return true;
     }
+    if (atomic_load(link->stopping)) /* which has ended the attempt */
+        return false;
     struct link_pause pause = link_failed(link, opened, began, clock_ms());
     if (pause.gives_up) {
         struct fault why;
@@ -58,6 +66,7 @@ static bool connect_once(struct link *link)
 void link_run(struct link *link)
 {
     link->backoff = connection_backoff(link->broker);
+    link->refusals = (struct backoff){.first_ms = 1000, .last_ms = 30000};
     while (!atomic_load(link->stopping) && connect_once(link)) {
         if (!connection_is_open(link->connection))
             continue;

@@ -30,8 +30,8 @@ struct link {
     void *context;
 
     bool has_been_connected;
-    long attempt; /* since the last connection */
-    struct backoff backoff;
+    long attempt;                     /* since the last connection */
+    struct backoff backoff, refusals; /* pauses after an attempt that failed, and after a login that was refused */
 };
 
 struct link_pause {

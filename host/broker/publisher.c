@@ -13,6 +13,7 @@
 #include "base/thread.h"
 #include "broker/boxes.h"
 #include "broker/confirms.h"
+#include "broker/link.h"
 #include "broker/outbox.h"
 #include "broker/records.h"
 
@@ -47,6 +48,7 @@ enum state {
 struct publisher {
     struct publisher_options options;
     struct connection *connection;
+    struct link link;
     pthread_t thread;
     atomic_bool stopping;
     atomic_int_fast64_t sending_since; /* clock_ms() when a send began; 0: not in one */
@@ -647,32 +649,22 @@ static void rest(struct publisher *publisher, int64_t until_ms)
     }
 }
 
-static void connect_once(struct publisher *publisher, long attempt, struct backoff *backoff)
+static void on_serve(void *context)
 {
-    struct fault fault;
-    int64_t began = clock_ms();
-    if (connection_open(publisher->connection, &fault) == OPENED) {
-        return;
-    }
-    if (attempt == 1 || attempt % 60 == 0)
-        log_warning(publisher->options.log, "host", "publishing connection: %s; attempt %ld, trying on", fault.text,
-                    attempt);
-    rest(publisher, began + backoff_next(backoff)); /* the attempt itself was a pause, too */
+    serve(context);
 }
+
+static void on_rest(void *context, int64_t until_ms)
+{
+    rest(context, until_ms);
+}
+
+static const struct link_events link_events = {.serve = on_serve, .rest = on_rest};
 
 static void *publisher_run(void *argument)
 {
     struct publisher *publisher = argument;
-    struct backoff backoff = connection_backoff(&publisher->options.broker);
-    long attempt = 0;
-    while (!atomic_load(&publisher->stopping)) {
-        connect_once(publisher, ++attempt, &backoff);
-        if (connection_is_open(publisher->connection)) {
-            attempt = 0;
-            serve(publisher);
-            rest(publisher, clock_ms() + connection_pause(publisher->connection, &backoff));
-        }
-    }
+    link_run(&publisher->link);
     return NULL;
 }
 
@@ -681,6 +673,15 @@ struct publisher *publisher_new(const struct publisher_options *options)
     struct publisher *publisher = memory_new(sizeof *publisher);
     publisher->options = *options;
     publisher->connection = connection_new(&publisher->options.broker, "valawai-host publishes");
+    publisher->link = (struct link){
+        .connection = publisher->connection,
+        .broker = &publisher->options.broker,
+        .log = options->log,
+        .name = "publishing connection",
+        .stopping = &publisher->stopping,
+        .events = &link_events,
+        .context = publisher,
+    };
     queue_init(&publisher->inbox, true);
     records_init(&publisher->records);
     pthread_mutex_init(&publisher->lock, NULL);

@@ -4,11 +4,14 @@
 import contextlib
 import os
 import socket
+import struct
 import time
 
 import pytest
 
+import by_hand
 from broker import scaled, wait_until
+from by_hand import ByHand, Session
 from host import SANITIZER, plugin
 
 preloads = pytest.mark.skipif(SANITIZER, reason="a sanitizer has to be the first library that is preloaded")
@@ -75,3 +78,35 @@ def test_login_seconds(new_host):
         result = host.run(10)
         assert result.status == 1 and "log in" in result.stderr
         assert 0.9 < time.monotonic() - began < scaled(4)
+
+
+def test_a_password_that_changes(new_host, tmp_path):
+    """The file is read before each login; while it is wrong, the logins become rare."""
+    password, logins, streams = ["first"], [], []
+    close = struct.pack(">H", 403) + by_hand.short("ACCESS_REFUSED") + b"\0" * 4
+
+    def on(session, channel, number, arguments):
+        if number != by_hand.START_OK:
+            return None
+        right = b"\0by\0" + password[0].encode() in arguments
+        logins.append(right)
+        streams.append(session.stream)
+        return None if right else [by_hand.method(0, by_hand.CLOSE, close)]
+    secret = tmp_path / "secret"
+    secret.write_text("first\n")
+    with ByHand(lambda stream: Session(stream, on=on)) as broker:
+        env = {**broker.environment(), "RABBITMQ_PASSWORD_FILE": str(secret)}
+        del env["RABBITMQ_PASSWORD"]
+        host = new_host(env=env).start()
+        host.wait(lambda: logins.count(True) == 2, 10, "both connections")
+        host.wait_consuming()
+        password[0] = "second"
+        for stream in list(streams):
+            stream.shutdown(socket.SHUT_RDWR)
+        began = time.monotonic()
+        host.wait(lambda: logins.count(False) >= 4, 30, "refused logins")
+        # Each of two connections: at once, after 0.5-1 s, after 1-2 s more. Five times a second it would be 0.4 s.
+        assert time.monotonic() - began > 0.5
+        secret.write_text("second\n")
+        host.wait(lambda: logins.count(True) == 4, 30, "both connections again")
+        assert host.stop() == 0

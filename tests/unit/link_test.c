@@ -11,6 +11,7 @@ static int64_t now;
 static enum opened answers[8]; /* of the attempts */
 static int attempts, served, rests, connects;
 static bool open_now;
+static int stops_at; /* during this attempt; 0: none */
 static atomic_bool stopping;
 static char gave_up_why[256];
 static int64_t rested_until[8];
@@ -30,6 +31,8 @@ enum opened __wrap_connection_open(struct connection *connection, struct fault *
     assert_true(attempts < 8);
     now += 50; /* that long it takes */
     enum opened opened = answers[attempts++];
+    if (attempts == stops_at)
+        atomic_store(&stopping, true);
     open_now = opened == OPENED;
     if (!open_now)
         fault_set(fault, "nobody there");
@@ -101,6 +104,7 @@ static int enter(void **state)
     now = 100000;
     attempts = served = rests = connects = 0;
     open_now = false;
+    stops_at = 0;
     atomic_store(&stopping, false);
     gave_up_why[0] = '\0';
     directory = directory_new();
@@ -141,7 +145,7 @@ static void later_connections_have_no_bound(void **state)
 {
     UNUSED(state);
     struct link link =
-        run(true, (enum opened[]){OPENED, OPEN_FAILED, OPEN_REFUSED, OPEN_FAILED, OPEN_FAILED, OPENED, END}, 7);
+        run(true, (enum opened[]){OPENED, OPEN_FAILED, OPEN_FAILED, OPEN_FAILED, OPEN_FAILED, OPENED, END}, 7);
     assert_string_equal(gave_up_why, "");
     assert_int_equal(attempts, 6);
     assert_int_equal(served, 2);
@@ -152,6 +156,39 @@ static void later_connections_have_no_bound(void **state)
         int64_t pause = rested_until[i] - rested_until[i - 1];
         assert_uint_in_range(pause, 50, 500);
     }
+}
+
+/* A password that is wrong now is wrong a moment later, too, and a broker may lock out who tries too often. */
+static void refused_logins_become_rare(void **state)
+{
+    UNUSED(state);
+    struct link link = {
+        .broker = &broker, .has_been_connected = true, .refusals = {.first_ms = 1000, .last_ms = 30000}};
+    int64_t longest = 1000;
+    for (int i = 0; i < 10; i++) {
+        struct link_pause pause = link_failed(&link, OPEN_REFUSED, now - 50, now);
+        assert_false(pause.gives_up);
+        assert_true(pause.is_said);
+        assert_uint_in_range(pause.until_ms - now, longest / 2, longest);
+        longest = longest * 2 < 30000 ? longest * 2 : 30000;
+    }
+    link.backoff = (struct backoff){.first_ms = 100, .last_ms = 500};
+    assert_uint_in_range(link_failed(&link, OPEN_FAILED, now, now).until_ms - now, 50,
+                         100); /* nobody there: as soon as ever */
+}
+
+static void a_stop_ends_an_attempt_without_a_word(void **state)
+{
+    UNUSED(state);
+    atomic_store(&stopping, false);
+    answers[0] = OPEN_FAILED;
+    stops_at = 1;
+    struct link link = {
+        .broker = &broker, .log = logs, .is_first_bounded = true, .stopping = &stopping, .events = &events};
+    link_run(&link);
+    assert_int_equal(attempts, 1);
+    assert_int_equal(rests, 0);
+    assert_string_equal(gave_up_why, "");
 }
 
 static void an_unbounded_link_never_gives_up(void **state)
@@ -177,9 +214,10 @@ static void not_every_attempt_is_logged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(the_first_connection_has_a_bound), TEST(a_refusal_at_first_is_final),
-        TEST(later_connections_have_no_bound),  TEST(an_unbounded_link_never_gives_up),
-        TEST(not_every_attempt_is_logged),
+        TEST(the_first_connection_has_a_bound),      TEST(a_refusal_at_first_is_final),
+        TEST(later_connections_have_no_bound),       TEST(an_unbounded_link_never_gives_up),
+        TEST(not_every_attempt_is_logged),           TEST(refused_logins_become_rare),
+        TEST(a_stop_ends_an_attempt_without_a_word),
     };
     return cmocka_run_group_tests_name("link", tests, NULL, NULL);
 }
