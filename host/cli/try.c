@@ -273,12 +273,6 @@ static bool put_lines(struct trial *trial, struct fault *fault)
 
 /* ---- */
 
-static bool never(void *context)
-{
-    (void)context;
-    return false;
-}
-
 /* Says once that it waits, if that takes its time: whoever forgot to settle a message wonders. */
 static void wait_for_all(struct trial *trial)
 {
@@ -325,7 +319,11 @@ static double seconds(void)
 /* True if all was read, handled and written. */
 static bool run(struct trial *trial, long stay, long grace, struct fault *fault)
 {
-    if (ring_start(trial->ring, never, NULL, fault) != STARTED) {
+    enum started started;
+    ring_start(trial->ring);
+    while ((started = ring_started(trial->ring, clock_ms() + 1000, fault)) == STARTING)
+        continue;
+    if (started != STARTED) {
         (void)!ring_join(trial->ring, clock_ms() + 10000); /* back from start, it ends at once */
         return false;
     }

@@ -440,6 +440,8 @@ int64_t registration_tend(struct registration *registration, int64_t now)
             send_unregister(registration, &registration->debts[i]);
     for (size_t i = 0; i < registration->count; i++) {
         struct enrolment *enrolment = &registration->enrolments[i];
+        if (enrolment->component->starting)
+            continue;
         enrolment_tend(registration, enrolment, now);
         int64_t due = enrolment->state == OUT ? enrolment->retry_at : enrolment->deadline;
         if (due > now && due < next)

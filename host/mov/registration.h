@@ -22,6 +22,7 @@ struct component {
     const struct plugin *plugin;
     struct services *services;
     struct subscription *answers; /* on the plugin's registered topic; its owner is the component */
+    bool starting;                /* the plugin is not ready: the component is not registered yet */
 };
 
 struct registration;

@@ -43,8 +43,9 @@ struct executor {
 
     pthread_t thread;
     bool started_thread;
-    sem_t begun;             /* start has been called … */
-    atomic_int start_answer; /* … and this is what it said */
+    sem_t begun;             /* start has returned … */
+    atomic_int start_answer; /* … this */
+    bool known;              /* executor_started() has told so */
     atomic_bool closing;
     atomic_int_fast64_t close_until;
 
@@ -574,13 +575,16 @@ static void *executor_run(void *argument)
     struct services *services = executor->options.services;
 
     guard_thread();
-    services->given = true;
+    const struct valawai_host *table = services_give_table(services);
     guard_enter(plugin_of(executor)->file, "start", "");
     if (entry->start != NULL)
-        executor->start_answer = entry->start(&services->table, &executor->self);
+        executor->start_answer = entry->start(table, &executor->self);
     guard_leave();
-    atomic_store(&services->running, executor->start_answer == 0);
+    if (executor->start_answer == 0)
+        services_begin_running(services);
     sem_post(&executor->begun);
+    if (executor->options.events->started != NULL)
+        executor->options.events->started(executor->options.context);
     if (executor->start_answer != 0)
         return NULL;
 
@@ -628,8 +632,11 @@ enum started executor_started(struct executor *executor, int wait_ms, struct fau
 {
     int64_t until_ms = clock_ms() + wait_ms;
     struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
-    if (sem_clockwait(&executor->begun, CLOCK_MONOTONIC, &until) != 0)
-        return STARTING;
+    if (!executor->known) {
+        if (sem_clockwait(&executor->begun, CLOCK_MONOTONIC, &until) != 0)
+            return STARTING;
+        executor->known = true;
+    }
     if (executor->start_answer == 0)
         return STARTED;
     fault_set(fault, "%s: the plugin's start failed: it returned %d", plugin_of(executor)->path,

@@ -16,6 +16,8 @@ struct executor_events {
     /* [executor's thread] It is rejected, and handled() comes next: what is put into the list leaves with it. detail
      * may be NULL. The member may be NULL. */
     void (*rejected)(void *context, struct delivery *delivery, const char *detail, struct list *publications);
+    /* [executor's thread] The plugin's start has returned; executor_started() tells what. May be NULL. */
+    void (*started)(void *context);
 };
 
 struct executor_options {
@@ -34,13 +36,12 @@ struct executor;
 
 struct executor *executor_new(const struct executor_options *options);
 
-/* Starts the thread and, on it, the plugin. What the plugin's start says comes by executor_started(): wait some
- * milliseconds for it, again and again. */
+/* Starts the thread and, on it, the plugin. Deliveries that come before its start has returned wait. */
 void executor_start(struct executor *executor);
 enum started {
-    STARTING, /* not back yet */
+    STARTING, /* not returned yet */
     STARTED,
-    START_FAILED, /* it says that it cannot run */
+    START_FAILED, /* the plugin cannot run; the fault says why */
 };
 enum started executor_started(struct executor *executor, int wait_ms, struct fault *fault)
     __attribute__((warn_unused_result));

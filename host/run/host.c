@@ -39,7 +39,8 @@ struct event {
         NOTIFIED,
         PAGED,
         SETTLED,
-        ASKED
+        ASKED,
+        STARTED_ONE
     } kind;
     bool up;
     unsigned consumers;
@@ -50,6 +51,7 @@ struct event {
     struct fault why;
 };
 
+#define START_MS 500          /* the wait for all plugins before the host connects; those that take longer join later */
 #define PLUGIN_QUERY_MS 10000 /* the MOV's time to answer the query of a plugin */
 
 struct host {
@@ -71,6 +73,7 @@ struct host {
     int64_t due; /* when there is something to do though nothing happens */
     bool receiving, publishing, publisher_started;
     size_t routes_up;
+    enum started started; /* of the plugins, all together */
     bool gave_up, stopping;
     struct fault *fault;
     struct signals *signals;
@@ -161,6 +164,11 @@ static void on_asked(void *context, struct plugin_query *query)
     struct event *event = event_new(ASKED);
     event->query = query;
     tell(context, event);
+}
+
+static void on_started(void *context)
+{
+    tell(context, event_new(STARTED_ONE));
 }
 
 /* ---- what the connections tell ---- */
@@ -303,6 +311,8 @@ static void handle_event(struct host *host, struct event *event)
     case ASKED:
         ask(host, event->query);
         break;
+    case STARTED_ONE: /* check_starts() looks which */
+        break;
     }
     free(event);
 }
@@ -351,11 +361,51 @@ static void sleep_until(struct host *host, int64_t deadline)
     queue_slept(&host->events);
 }
 
+static void want_topics(struct host *host, const struct seat *seat, bool wanted)
+{
+    for (size_t i = 0; i < host->ring->route_count; i++)
+        if (host->ring->routes[i].executor == seat->executor)
+            consumer_want(host->consumer, &host->ring->routes[i].subscription, wanted);
+}
+
+/* A plugin begins to work when its start has returned: its topics are consumed, and its component is registered. */
+static void check_starts(struct host *host)
+{
+    if (host->started != STARTING || host->stopping)
+        return;
+    host->started = ring_started(host->ring, 0, host->fault);
+    for (size_t i = 0; i < host->ring->seat_count; i++) {
+        const struct seat *seat = &host->ring->seats[i];
+        if (!seat->started || !host->components[i].starting)
+            continue;
+        host->components[i].starting = false;
+        want_topics(host, seat, true);
+    }
+}
+
+/* Most are ready at once, and the others are left out for now. True if the host can begin to work. */
+static bool await_starts(struct host *host)
+{
+    int64_t until = clock_ms() + START_MS;
+    ring_start(host->ring);
+    do {
+        int64_t soon = clock_ms() + 50; /* to look whether the host is to stop */
+        host->started = ring_started(host->ring, soon < until ? soon : until, host->fault);
+    } while (host->started == STARTING && clock_ms() < until && !signals_stop(host->signals));
+    for (size_t i = 0; i < host->ring->seat_count; i++) {
+        host->components[i].starting = !host->ring->seats[i].started;
+        if (host->components[i].starting)
+            want_topics(host, &host->ring->seats[i], false);
+    }
+    return host->started != START_FAILED && !signals_stop(host->signals);
+}
+
 /* Sleeps until something happens or is due, and sees to it. */
 static void turn(struct host *host, int64_t until_ms)
 {
     sleep_until(host, host->due < until_ms ? host->due : until_ms);
     take_events(host);
+    check_starts(host);
     int64_t now = clock_ms();
     int64_t due = registration_tend(host->registration, now), asked = queries_tend(host->queries, now);
     host->due = due < asked ? due : asked;
@@ -420,6 +470,7 @@ static void make_parts(struct host *host, const struct plugins *plugins)
             {.settle = carry_settle, .send = carry_send, .record = carry_record, .flush = carry_flush, .context = host},
         .keeps_dead_letters = settings->host.dead_letters == DEAD_LETTERS_KEEP,
         .ask = on_asked,
+        .started = on_started,
         .context = host,
     };
     host->ring = ring_new(&ring);
@@ -594,23 +645,22 @@ bool host_run(const struct settings *settings, const struct plugins *plugins, st
     queue_init(&host.events, true);
     make_parts(&host, plugins);
 
-    enum started started = ring_start(host.ring, asked_to_stop, &host, fault);
     bool ended = true;
-    if (started == STARTED) {
+    if (await_starts(&host)) {
         consumer_start(host.consumer);
-        while (!host.gave_up && !asked_to_stop(&host))
+        while (!host.gave_up && host.started != START_FAILED && !asked_to_stop(&host))
             turn(&host, INT64_MAX);
         host.stopping = true;
         signals_hurry();
         ended = shutdown_run(&shutdown_steps, &host, settings->host.grace_seconds * 1000);
     } else {
-        if (started == STARTING) /* the first signal came meanwhile */
+        if (host.started != START_FAILED) /* the first signal came meanwhile */
             signals_hurry();
         int64_t deadline = clock_ms() + settings->host.grace_seconds * 1000;
         ring_close(host.ring, deadline - SHUTDOWN_ANSWERS_MS);
         ended = ring_join(host.ring, deadline);
     }
-    bool as_asked = started != START_FAILED && !host.gave_up;
+    bool as_asked = host.started != START_FAILED && !host.gave_up;
     if (as_asked)
         log_info(log, "host", "stopped");
     if (ended && thread_wait_down_to(host.threads + lookup_threads())) {

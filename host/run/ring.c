@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/backoff.h"
 #include "base/memory.h"
 #include "message/dead.h"
 #include "plugin/guard.h"
@@ -172,7 +173,16 @@ void ring_settled(struct ring *ring, struct list *publications)
         transport->settle(transport->context, &done);
 }
 
-static const struct executor_events executor_events = {.handled = on_handled, .rejected = on_rejected};
+/* [executor's thread] */
+static void on_started(void *context)
+{
+    const struct ring *ring = context;
+    if (ring->options.started != NULL)
+        ring->options.started(ring->options.context);
+}
+
+static const struct executor_events executor_events = {
+    .handled = on_handled, .rejected = on_rejected, .started = on_started};
 
 /* ---- beginning and end ---- */
 
@@ -262,17 +272,26 @@ void ring_free(struct ring *ring)
     free(ring);
 }
 
-enum started ring_start(struct ring *ring, bool (*stop)(void *context), void *context, struct fault *fault)
+void ring_start(struct ring *ring)
 {
-    enum started started = STARTED;
     guard_install();
-    for (size_t i = 0; i < ring->seat_count && started == STARTED; i++) {
+    for (size_t i = 0; i < ring->seat_count; i++)
         executor_start(ring->seats[i].executor);
-        do
-            started = executor_started(ring->seats[i].executor, 100, fault);
-        while (started == STARTING && !stop(context));
+}
+
+enum started ring_started(struct ring *ring, int64_t until_ms, struct fault *fault)
+{
+    enum started all = STARTED;
+    for (size_t i = 0; i < ring->seat_count; i++) {
+        int64_t left = until_ms - clock_ms();
+        enum started one = executor_started(ring->seats[i].executor, left > 0 ? (int)left : 0, fault);
+        ring->seats[i].started = one == STARTED;
+        if (one == START_FAILED)
+            return one;
+        if (one == STARTING)
+            all = STARTING;
     }
-    return started;
+    return all;
 }
 
 void ring_tend(struct ring *ring, int64_t now)

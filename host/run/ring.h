@@ -25,6 +25,7 @@ struct seat {
     const struct plugin *plugin;
     struct services *services;
     struct executor *executor;
+    bool started;
 };
 
 struct ring_options {
@@ -35,6 +36,8 @@ struct ring_options {
     bool keeps_dead_letters; /* rejected messages move to TOPIC/dead */
     /* [any thread] A plugin's question to the MOV; services_reply() ends it. */
     void (*ask)(void *context, struct plugin_query *question);
+    /* [any thread] A plugin has returned from its start. May be NULL. */
+    void (*started)(void *context);
     void *context;
 };
 
@@ -51,9 +54,12 @@ struct ring {
 struct ring *ring_new(const struct ring_options *options);
 void ring_free(struct ring *ring); /* after ring_join() said true, or if no plugin was started */
 
-/* Starts the plugins, one after the other. STARTING: stop() said that it is not to wait any longer. */
-enum started ring_start(struct ring *ring, bool (*stop)(void *context), void *context, struct fault *fault)
-    __attribute__((warn_unused_result));
+/* Starts the plugins, all at the same time. */
+void ring_start(struct ring *ring);
+
+/* What became of them, waiting until then for those that have not returned from their start. START_FAILED: one of them
+ * cannot run. Sets `started` of each seat. */
+enum started ring_started(struct ring *ring, int64_t until_ms, struct fault *fault) __attribute__((warn_unused_result));
 
 /* [any thread] receive -> route: deliveries of the ring's routes. Empties the list. */
 void ring_deliver(struct ring *ring, struct list *deliveries);

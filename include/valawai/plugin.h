@@ -252,8 +252,8 @@ struct valawai_plugin {
     const struct valawai_topic *topics; /* ends with VALAWAI_TOPICS_END; NULL: the plugin handles no topic */
 
     /* Prepares the plugin. The host passes what it stores in *self to every callback. Returns 0, or another number if
-     * the plugin cannot run: then log the reason and free everything, because stop is not called. May be NULL.
-     * [plugin-thread] */
+     * the plugin cannot run: then log the reason and free everything, because stop is not called; the host ends.
+     * Plugins start at the same time, and messages wait until start has returned. May be NULL. [plugin-thread] */
     int (*start)(const struct valawai_host *host, void **self);
 
     /* The last call: join your threads, free self. The code stays mapped. May be NULL. [plugin-thread] */

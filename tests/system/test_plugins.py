@@ -205,3 +205,28 @@ def test_the_header_compiles_alone(tmp_path, compiler, language, standard):
                            "-fsyntax-only", "-I", os.path.join(ROOT, "include"), str(source)],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+# --- starting ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_plugin_that_starts_slowly_delays_no_other(new_host, broker, mov, client):
+    client.declare(published("slow"))
+    host = new_host(broker, plugins=(plugin("slow"), ECHO), conf='plugin slow { start = "20000" }\n').start()
+    client.declare(received(), published())
+    client.publish(received(), {"content": "x"})
+    assert client.collect(published(), 1, 10)
+    mov.wait_for(lambda mov: [component["name"] for component in mov.active()] == ["c1_echo"])
+    assert not [record for record in host.records() if "registered as" in record.message and record.name == "c1_slow"]
+    assert client.consumers(received("slow")) == 0
+    assert host.stop() == 0
+
+
+def test_a_plugin_that_starts_slowly_joins_later(new_host, broker, mov, client):
+    client.declare(published("slow"))
+    host = new_host(broker, plugins=(plugin("slow"), ECHO), conf='plugin slow { start = "1500" }\n').start()
+    host.wait_healthy()
+    assert {component["name"] for component in mov.active()} == {"c1_echo", "c1_slow"}
+    client.publish(received("slow"), {"content": "x"})
+    assert client.collect(published("slow"), 1, 10)
+    assert host.stop() == 0
