@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * valawai-host new: writes the project of a component, which builds and passes its own tests. The files are those of
- * host/new with another name in them. */
+ * valawai-host new: writes the repository of a component, which builds and passes its own tests. The files are those of
+ * templates/component with another name, and today's date. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -29,10 +30,30 @@ static bool is_component(const char *name)
            name[3 + strspn(name + 3, word)] == '\0';
 }
 
+/* Writes what a word between two @ stands for; returns what follows it, or NULL if there is no such word here. */
+static const char *put_word(struct text *out, const char *at, const char *name)
+{
+    static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
+                                         "July",    "August",   "September", "October", "November", "December"};
+    struct tm today;
+    time_t now = time(NULL);
+    localtime_r(&now, &today);
+    if (strncmp(at, "@TYPE@", 6) == 0) {
+        text_printf(out, "C%c", name[1]);
+    } else if (strncmp(at, "@DATE@", 6) == 0) {
+        text_printf(out, "%s %d, %d", months[today.tm_mon], today.tm_mday, today.tm_year + 1900);
+    } else if (strncmp(at, "@YEAR@", 6) == 0) {
+        text_printf(out, "%d", today.tm_year + 1900);
+    } else {
+        return NULL;
+    }
+    return at + 6;
+}
+
 /* The template's name becomes the component's: c1_my_component, c1/my_component, and without the type. */
 static void put_renamed(struct text *out, const char *text, const char *name)
 {
-    const char *bare = &TEMPLATE[3];
+    const char *bare = &TEMPLATE[3], *after = NULL;
     for (const char *at = text; *at != '\0';) {
         if (strncmp(at, "c1", 2) == 0 && (at[2] == '_' || at[2] == '/') && strncmp(at + 3, bare, strlen(bare)) == 0) {
             text_printf(out, "%.2s%c%s", name, at[2], name + 3);
@@ -40,6 +61,8 @@ static void put_renamed(struct text *out, const char *text, const char *name)
         } else if (strncmp(at, bare, strlen(bare)) == 0) {
             text_puts(out, name + 3);
             at += strlen(bare);
+        } else if ((after = put_word(out, at, name)) != NULL) {
+            at = after;
         } else {
             text_put(out, at++, 1);
         }
@@ -87,13 +110,13 @@ int verb_new(int argc, char **argv)
         directory = optarg;
     }
     if (argc - optind != 1)
-        return usage("new: the name of one component is wanted, such as", TEMPLATE);
+        return usage("new: expects the name of one component, such as", TEMPLATE);
     const char *name = argv[optind];
     if (!is_component(name)) {
         fault_set(
             &fault,
-            "new: \"%.100s\" is no name of a component: it has to match c[012]_\\w+, such as c1_my_component: the "
-            "type, an underscore, then letters, digits and underscores",
+            "new: \"%.100s\" is not the name of a component, c[012]_\\w+: a type, an underscore, then letters, digits "
+            "and underscores, such as c1_my_component",
             name);
         log_last_words(NULL, fault.text);
         return STATUS_USAGE;
@@ -103,10 +126,10 @@ int verb_new(int argc, char **argv)
 
     if (directory == NULL)
         directory = name;
-    if (mkdir(directory, 0777) != 0) /* also when it is there: nothing of anybody's is written over */
+    if (mkdir(directory, 0777) != 0) /* an existing directory is left as it is */
         fault_set(&fault, "new: cannot make the directory %s: %s", directory, strerror(errno));
     else if (write_project(directory, name, &fault)) {
-        printf("%s is in %s, and README.md there says how to go on. First, in that directory:\n"
+        printf("%s is in %s, and README.md there has the next steps. First, in that directory:\n"
                "\n"
                "    cmake -B build && cmake --build build && ctest --test-dir build\n",
                name, directory);

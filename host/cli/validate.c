@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * valawai-host validate: are these messages as the AsyncAPI document declares them for a topic? One message a line in,
- * one verdict a line out. The checks are made by a thread, whose stack is large enough whatever `ulimit -s` says. */
+ * valawai-host validate: checks messages against the schema of a topic. One message on each line in, one verdict on
+ * each line out. The checks are made by a thread, whose stack is large enough whatever `ulimit -s` says. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -126,7 +126,7 @@ int verb_validate(int argc, char **argv)
     char **words = argv + optind;
     int count = argc - optind;
     if (count < 2 || count > 3)
-        return usage("validate: a document, a topic and at most one file are wanted", NULL);
+        return usage("validate: expects a document, a topic and at most one file", NULL);
     const char *input = count == 3 && strcmp(words[2], "-") != 0 ? words[2] : NULL;
     bool read = validate(words[0], words[1], input, &all_valid, &fault);
     int status = finish(read && all_valid);

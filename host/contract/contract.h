@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/fault.h"
 #include "document/document.h"
 
 struct contract; /* read-only once it is read: any thread may use it */
@@ -80,6 +81,9 @@ void topic_summary(const struct contract_topic *topic, enum contract_direction d
  * Allocates nothing for a right one. [any thread] */
 bool topic_check(const struct contract_topic *topic, enum contract_direction direction, struct json_object *message,
                  char *reason, size_t size) __attribute__((warn_unused_result));
+
+/* Whether the MOV can parse a body that is valid JSON: it has a limit for numbers and for names. [any thread] */
+bool contract_body_for_mov(const char *body, size_t len, struct fault *fault) __attribute__((warn_unused_result));
 
 /* Whether a message that was received on the one may be published on the other, because both have the same schema. */
 bool topic_passes_on(const struct contract_topic *from, const struct contract_topic *to);

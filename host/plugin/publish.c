@@ -74,7 +74,7 @@ struct publication *publication_make(struct services *services, const char *topi
         *error = services_refuse(services, VALAWAI_E_STATE, topic, "only between start and stop");
     else if (len > services->options.message_max_bytes)
         *error = services_refuse(services, VALAWAI_E_BODY, topic, "the body is larger than message_max_bytes");
-    else if (!may_publish(services, declared, body, len, &fault))
+    else if (!contract_body_for_mov(body, len, &fault) || !may_publish(services, declared, body, len, &fault))
         *error = services_refuse(services, VALAWAI_E_BODY, topic, fault.text);
     if (*error != VALAWAI_OK)
         return NULL;

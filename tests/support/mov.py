@@ -566,7 +566,8 @@ class MovStandIn:
         if "limit" not in body:
             return f"topology query {body.get('id')}: no answer"
         offset, limit = _number(body, "offset", 0, 0), _number(body, "limit", None, 1)
-        found = [{"id": key, **{name: connection[name] for name in ("source", "target", "enabled")}}
+        found = [{"id": key, **{name: connection[name] for name in ("source", "target", "enabled")},
+                  "notifications": [{"target": n["target"], "enabled": n["enabled"]} for n in connection["notifications"]]}
                  for key, connection in {**self._removed, **self.connections}.items()
                  if all(_matches(body.get(f"{end}_{part}"), connection[end][part])
                         for end in ("source", "target") for part in ("channel_name", "component_id"))]

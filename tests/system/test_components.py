@@ -156,6 +156,37 @@ def test_guard_leaves_others_alone(watched, mov, client):
     watched.wait_record("connection_id", level="ERROR", name="c2_guard")
 
 
+def test_a_guard_that_is_restarted_hears_each_message_once(new_host, broker, mov, client):
+    """Ten times; killed, so that the MOV keeps what it knows of the earlier ones for a while."""
+    client.declare(READING)
+    new_host(broker, plugins=(LOAD, plugin("other")), conf="plugin load { every_ms = 3600000 }").start().wait_healthy()
+    ids = {component["name"]: component["id"] for component in mov.active()}
+    client.publish("valawai/topology/create", {
+        "source": {"component_id": ids["c0_load"], "channel_name": READING},
+        "target": {"component_id": ids["c1_other"], "channel_name": received("other")}, "enabled": True})
+    mov.wait_for(connections)
+    connection, = (key for key, one in mov.connections.items() if one["source"]["channel_name"] == READING)
+    for run in range(10):
+        guard = new_host(broker, plugins=(GUARD,), conf="plugin guard { limit = 5 }").start()
+        guard.wait_healthy()
+        id, = (component["id"] for component in mov.active("c2_guard")[-1:])
+        mov.wait_for(lambda mov: [n["enabled"] for n in connections(mov)[0]["notifications"]
+                                  if n["target"]["component_id"] == id] == [True] and
+                     len(connections(mov)[0]["notifications"]) == 1)
+        for load in (6 + run, 100 + run):  # a copy of the first would arrive before the second
+            client.publish("valawai/topology/change", {"action": "ENABLE", "connection_id": connection})
+            mov.wait_for(lambda mov: connections(mov)[0]["enabled"])
+            wait_until(lambda: client.consumers(READING) == 1, 10, "the MOV routes")
+            say(client, load)
+            mov.wait_for(lambda mov: not connections(mov)[0]["enabled"])
+            wait_until(lambda: client.consumers(READING) == 0, 10, "the MOV routes no more")
+            guard.wait_record(f"a load of {load} is above 5", name="c2_guard")
+        said = [record.message for record in guard.records() if "is above" in record.message]
+        for load in (6 + run, 100 + run):
+            assert len([message for message in said if message.startswith(f"a load of {load} ")]) == 1
+        guard.kill9()
+
+
 @pytest.mark.parametrize("limit", ["low", "-1", "nan", "5 "])
 def test_guard_does_not_start_with_a_limit_that_is_none(new_host, broker, mov, client, limit):
     host = new_host(broker, plugins=(GUARD,), conf=f'plugin guard {{ limit = "{limit}" }}')

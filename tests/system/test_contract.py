@@ -158,6 +158,12 @@ def test_validate_takes_numbers_as_they_are(tmp_path):
     assert result.stdout.splitlines() == ["1: valid", "2: invalid: /content: 1e+21 is over the maximum 1e+20"]
 
 
+def test_a_publication_that_the_mov_cannot_parse():
+    body = '{"content":"x","n":%s}' % ("1" * 1001)
+    result = run("try", "--topic", received(), ECHO, text=body + "\n")
+    assert result.returncode == 1 and result.stdout == "" and "a number of more than 1000 characters" in result.stderr
+
+
 BROKEN = {"content": 5}
 
 

@@ -6,8 +6,10 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
+import yaml
 
 from broker import scaled
 from host import BINARY, BUILD, ROOT, published, received
@@ -369,7 +371,34 @@ def test_new_writes_the_files_of_the_tree(kit, tmp_path):
     """They are what `new` gives a component of their name, and nothing of them is left out."""
     output = run(kit.host, "new", "c1_my_component", cwd=tmp_path)
     assert "c1_my_component" in output and "README.md" in output
-    assert files(tmp_path / "c1_my_component") == files(NEW)
+    today = time.strftime("%B ") + time.strftime("%d, %Y").lstrip("0")
+    words = {b"@TYPE@": b"C1", b"@DATE@": today.encode(), b"@YEAR@": time.strftime("%Y").encode()}
+    expected = files(NEW)
+    for path, content in expected.items():
+        for word, text in words.items():
+            content = content.replace(word, text)
+        expected[path] = content
+    assert files(tmp_path / "c1_my_component") == expected
+
+
+@pytest.mark.parametrize("name", ["c0_sensor", "c2_my_judge"])
+def test_new_writes_what_the_library_of_the_mov_reads(tmp_path, name):
+    """By the patterns of its library."""
+    run(BINARY, "new", name, cwd=tmp_path)
+    project, kind = tmp_path / name, name[:2].upper()
+    assert {"README.md", "LICENSE", "CHANGELOG.md", "asyncapi.yaml", "docker-compose.yml"} <= set(os.listdir(project))
+    readme = (project / "README.md").read_text()
+    assert re.search(r"[-|\s*_]+name[*_\s:]+([^\n]+)", readme, re.I).group(1).strip() == name[3:]
+    description = re.match(r"#[^\n]+([^#]+)", readme).group(1).split()
+    assert description[:3] == ["Publishes", "the", "length"]
+    for word in ("version", "api"):
+        version, date = re.search(word + r"[:*_\s\[]*(\d+\.\d+\.\d+)\s*\(([^)]+)\)", readme, re.I).groups()
+        assert version == yaml.safe_load((project / "asyncapi.yaml").read_text())["info"]["version"]
+        assert time.strptime(date, "%B %d, %Y")
+    assert f"https://valawai.github.io/docs/components/{kind}/{name[3:]})" in readme
+    service, = yaml.safe_load((project / "docker-compose.yml").read_text())["services"]
+    assert service == name
+    assert not re.search(r"@[A-Z]+@", "".join(text.decode() for text in files(project).values()))
 
 
 @pytest.mark.parametrize("name", ["c0_sensor", "c1_my_component", "c2_2", "c1_test", "c1_My_Component", "c1_" + "x" * 197])

@@ -448,6 +448,36 @@ static void test_services(void **state)
     contract_free(mov);
 }
 
+/* {"n": 111…}, {"111…": 1} and {"n": "111…"}, with so many characters. */
+static bool fits_mov(const char *begin, size_t count, const char *character, const char *end)
+{
+    struct text text = {0};
+    struct fault fault = {""};
+    text_puts(&text, begin);
+    for (size_t i = 0; i < count; i++)
+        text_puts(&text, character);
+    text_puts(&text, end);
+    bool fits = contract_body_for_mov(text.at, text.len, &fault);
+    assert_true(fits == (fault.text[0] == '\0'));
+    text_free(&text);
+    return fits;
+}
+
+static void test_bodies_for_the_mov(void **state)
+{
+    (void)state;
+    assert_true(fits_mov("{\"n\":", 1000, "1", "}"));
+    assert_false(fits_mov("{\"n\":", 1001, "1", "}"));
+    assert_false(fits_mov("{\"n\":-0.", 998, "1", "e5}"));
+    assert_true(fits_mov("{\"n\":\"\\\\\\\"", 60000, "1", "\"}"));
+    assert_true(fits_mov("{\"", 50000, "x", "\":1}"));
+    assert_false(fits_mov("{\"", 50001, "x", "\" \n:1}"));
+    assert_true(fits_mov("{\"", 50000, "\xc3\xa9", "\":1}"));
+    assert_false(fits_mov("{\"", 50001, "\xc3\xa9", "\":1}"));
+    assert_true(fits_mov("{\"n\":[", 60000, "1234567,", "1]}"));
+    assert_true(fits_mov("{\"n\":\"", 60000, "x", ""));
+}
+
 /* A schema with a fault in it lets nothing pass, and the others of the document work. */
 static void test_broken_schema(void **state)
 {
@@ -491,6 +521,7 @@ int main(void)
         cmocka_unit_test(test_long_circles),
         cmocka_unit_test(test_hostile_documents),
         cmocka_unit_test(test_short_summaries),
+        cmocka_unit_test(test_bodies_for_the_mov),
         cmocka_unit_test(test_broken_schema),
         cmocka_unit_test(test_unreadable),
     };
