@@ -30,6 +30,7 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "support")]
 from broker import Broker, Unavailable  # noqa: E402
 from faults import FAULTS, Clock  # noqa: E402
 import returns  # noqa: E402, F401 - these take their place in the list
+import letters  # noqa: E402, F401
 import mix  # noqa: E402, F401
 from host import BINARY  # noqa: E402
 import release as releases  # noqa: E402
