@@ -2,7 +2,7 @@
  *
  * transport: what the ring asks of whatever carries its messages. RabbitMQ is one (consumer and publisher); memory is
  * another, where a plugin runs without a broker (`valawai-host try`). Deliveries come in by ring_deliver(), and what
- * became of publications by ring_settled(). */
+ * became of publications by ring_confirmed(). */
 #ifndef MESSAGE_TRANSPORT_H
 #define MESSAGE_TRANSPORT_H
 

@@ -135,7 +135,7 @@ static void on_settled(void *context, struct list *publications)
         event->publication = publication;
         tell(host, event);
     }
-    ring_settled(host->ring, &ours);
+    ring_confirmed(host->ring, &ours);
 }
 
 static void carry_settle(void *context, struct list *deliveries)

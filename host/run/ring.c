@@ -155,7 +155,7 @@ static bool bury_late(const struct ring *ring, struct delivery *delivery, bool i
 }
 
 /* confirm -> settle */
-void ring_settled(struct ring *ring, struct list *publications)
+void ring_confirmed(struct ring *ring, struct list *publications)
 {
     const struct transport *transport = &ring->options.transport;
     struct list done = {0};

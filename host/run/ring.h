@@ -65,7 +65,7 @@ enum started ring_started(struct ring *ring, int64_t until_ms, struct fault *fau
 void ring_deliver(struct ring *ring, struct list *deliveries);
 
 /* [any thread] confirm -> settle: publications whose outcome is known. Empties the list. */
-void ring_settled(struct ring *ring, struct list *publications);
+void ring_confirmed(struct ring *ring, struct list *publications);
 
 /* Warns of what takes long; to be called every second or so. */
 void ring_tend(struct ring *ring, int64_t now);
