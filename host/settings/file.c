@@ -100,6 +100,18 @@ static bool take_section(struct settings *settings, cfg_t *cfg, struct fault *fa
     return true;
 }
 
+/* False for ${NAME} at this place if NAME is not set: libconfuse would put nothing there. ${NAME:-text} has a text of
+ * its own for that. */
+static bool variable_is_set(const char *at, char *name, size_t size)
+{
+    size_t len = strcspn(at + 2, "}"), name_len = strcspn(at + 2, ":}");
+    if (at[2 + len] != '}' || name_len < len || name_len >= size)
+        return true;
+    memcpy(name, at + 2, name_len);
+    name[name_len] = '\0';
+    return getenv(name) != NULL;
+}
+
 /* libconfuse miscounts the lines after a comment, so comments become blanks. It stands at the end of a quoted text, so
  * the lines of those that have several are noted. It accepts an open comment, quotation mark or section at the end of
  * the file, so these are found here. */
@@ -109,9 +121,13 @@ static bool blank_comments(char *text, struct parse *context, struct fault *faul
     enum { PLAIN, LINE_COMMENT, COMMENT, QUOTED } in = PLAIN;
     int line = 1, opened = 0, section = 0, depth = 0;
     char quote = '\0';
+    char name[256];
     bool word = false; /* within a word, // is no comment: http://… */
     for (char *at = text; *at != '\0'; at++) {
         line += *at == '\n';
+        if (*at == '$' && at[1] == '{' && (in == PLAIN || (in == QUOTED && quote == '"')) &&
+            !variable_is_set(at, name, sizeof name))
+            return fault_set(fault, "%s:%d: ${%s}: the environment variable %s is not set", path, line, name, name);
         switch (in) {
         case PLAIN:
             if (*at == '#' || (*at == '/' && at[1] == '/' && !word)) {

@@ -212,6 +212,31 @@ static void the_environment_overrides_the_file(void **state)
     }
 }
 
+/* A variable of the environment that is not set would silently become an empty value. */
+static void an_unset_variable_in_the_file(void **state)
+{
+    UNUSED(state);
+    static const char *const refused[] = {
+        "\nbroker { username = ${VALAWAI_UNSET} }",
+        "\nbroker { username = \"a${VALAWAI_UNSET}b\" }",
+        "\nplugin x { token = ${VALAWAI_UNSET} }",
+    };
+    unsetenv("VALAWAI_UNSET");
+    for (size_t i = 0; i < COUNT(refused); i++)
+        expect_refused(refused[i], ":2: ${VALAWAI_UNSET}: the environment variable VALAWAI_UNSET is not set");
+    static const char *const accepted[] = {
+        "broker { username = '${VALAWAI_UNSET}' }", /* taken as it stands */
+        "# ${VALAWAI_UNSET}\n/* ${VALAWAI_UNSET} */",
+        "broker { username = \"\\${VALAWAI_UNSET}\" }",
+        "broker { username = ${VALAWAI_UNSET:-guest} }",
+    };
+    for (size_t i = 0; i < COUNT(accepted); i++)
+        settings_free(read_text(accepted[i]));
+    setenv("VALAWAI_UNSET", "", 1); /* empty, and set */
+    settings_free(read_text(refused[1]));
+    unsetenv("VALAWAI_UNSET");
+}
+
 /* docker-compose.yml takes the value of some variables from another one: a message names the one that the user wrote.
  */
 static void a_fault_names_the_variable_that_the_user_wrote(void **state)
@@ -846,6 +871,7 @@ int main(void)
         TEST(an_empty_file_changes_nothing),
         TEST(every_setting_from_the_file),
         TEST(the_environment_overrides_the_file),
+        TEST(an_unset_variable_in_the_file),
         TEST(a_fault_names_the_variable_that_the_user_wrote),
         TEST(an_empty_variable_counts_as_not_set),
         TEST(bounds_of_numbers),
