@@ -399,6 +399,12 @@ const char *connection_peer(const struct connection *connection)
     return connection->peer;
 }
 
+int connection_channel_max(const struct connection *connection)
+{
+    int most = amqp_get_channel_max(connection->state);
+    return most > 0 ? most : UINT16_MAX;
+}
+
 void connection_drop(struct connection *connection)
 {
     set_fd(connection, -1);

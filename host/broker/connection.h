@@ -63,6 +63,7 @@ uint32_t connection_pause(const struct connection *connection, struct backoff *b
 /* The node that is connected, or was tried last: HOST:PORT. */
 const char *connection_peer(const struct connection *connection);
 bool connection_is_open(const struct connection *connection);
+int connection_channel_max(const struct connection *connection); /* of an open one: what was agreed with the broker */
 
 /* Says goodbye (bounded in time) or just lets go. Both leave it closed. After a fault of reading or writing there is no
  * goodbye: that would read on in what makes no sense any more. */

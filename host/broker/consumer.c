@@ -246,6 +246,19 @@ static void rest(void *context, int64_t until_ms)
     }
 }
 
+/* Each subscription has an AMQP channel, and one more is for the watch. */
+static bool suits(void *context, struct fault *why)
+{
+    struct consumer *consumer = context;
+    size_t needed = consumer->channel_count + WATCH_CHANNEL;
+    int most = connection_channel_max(consumer->receiver.connection);
+    return needed <= (size_t)most ||
+           fault_set(why,
+                     "broker %s: %zu AMQP channels are needed (one for each topic, and a few more), and channel_max "
+                     "allows %d in a connection; raise it, or load fewer plugins in one host",
+                     connection_peer(consumer->receiver.connection), needed, most);
+}
+
 static void connected(void *context)
 {
     struct consumer *consumer = context;
@@ -261,6 +274,7 @@ static void gave_up(void *context, const char *why)
 }
 
 static const struct link_events link_events = {
+    .suits = suits,
     .connected = connected,
     .serve = serve,
     .rest = rest,

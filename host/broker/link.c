@@ -40,6 +40,10 @@ static bool connect_once(struct link *link)
     int64_t began = clock_ms();
     link->attempt++;
     enum opened opened = connection_open(link->connection, &fault);
+    if (opened == OPENED && link->events->suits != NULL && !link->events->suits(link->context, &fault)) {
+        connection_close(link->connection);
+        opened = OPEN_REFUSED;
+    }
     if (opened == OPENED) {
         link->attempt = 0;
         backoff_reset(&link->refusals);

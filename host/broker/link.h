@@ -13,6 +13,8 @@
 
 /* The functions run on the thread of link_run(). */
 struct link_events {
+    /* Whether a connection that was just made is of use; if not, that is a refusal. May be NULL. */
+    bool (*suits)(void *context, struct fault *why);
     void (*connected)(void *context);              /* may be NULL */
     void (*serve)(void *context);                  /* returns when the connection is lost or stopping is set */
     void (*rest)(void *context, int64_t until_ms); /* without a connection; ends early when stopping is set */

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -47,6 +48,7 @@ enum state {
 
 struct publisher {
     struct publisher_options options;
+    char name[256]; /* of the connection */
     struct connection *connection;
     struct link link;
     pthread_t thread;
@@ -672,7 +674,8 @@ struct publisher *publisher_new(const struct publisher_options *options)
 {
     struct publisher *publisher = memory_new(sizeof *publisher);
     publisher->options = *options;
-    publisher->connection = connection_new(&publisher->options.broker, "valawai-host publishes");
+    snprintf(publisher->name, sizeof publisher->name, "valawai-host %s publishes", options->components);
+    publisher->connection = connection_new(&publisher->options.broker, publisher->name);
     publisher->link = (struct link){
         .connection = publisher->connection,
         .broker = &publisher->options.broker,

@@ -20,6 +20,7 @@ struct publisher_events {
 struct publisher_options {
     struct broker broker;
     struct log *log;
+    const char *components; /* named in the connection's name */
     size_t outbox_max_bytes;
     size_t shares;             /* of the outbox: as many as there are plugins, at least 1 */
     const char *const *topics; /* queues to declare, because components publish there */

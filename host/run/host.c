@@ -424,15 +424,27 @@ static bool asked_to_stop(void *context)
 
 /* ---- starting and stopping, in order ---- */
 
+/* For the names of the connections. The caller frees the text. */
+static struct text component_names(const struct plugins *plugins)
+{
+    struct text names = {0};
+    text_puts(&names, "");
+    for (size_t i = 0; i < plugins->count; i++)
+        text_printf(&names, "%s%s", i > 0 ? ", " : "", plugins->at[i]->name);
+    return names;
+}
+
 static struct publisher *make_publisher(struct host *host, const struct plugins *plugins)
 {
     size_t count = 0;
     for (size_t i = 0; i < plugins->count; i++)
         count += contract_topics(plugins->at[i]->contract);
     const char **topics = memory_new((count + 1) * sizeof *topics);
+    struct text names = component_names(plugins);
     struct publisher_options options = {
         .broker = broker_of(host->settings),
         .log = host->log,
+        .components = names.at,
         .outbox_max_bytes = (size_t)host->settings->host.outbox_max_bytes,
         .shares = plugins->count > 0 ? plugins->count : 1,
         .topics = topics,
@@ -446,6 +458,7 @@ static struct publisher *make_publisher(struct host *host, const struct plugins 
                 topics[options.topic_count++] = topic_name(contract_topic(contract, t));
     }
     struct publisher *publisher = publisher_new(&options);
+    text_free(&names);
     free(topics);
     return publisher;
 }
@@ -509,9 +522,7 @@ static void make_parts(struct host *host, const struct plugins *plugins)
         subscribe(host, &count, pages[i]);
     }
 
-    struct text names = {0};
-    for (size_t i = 0; i < seats; i++)
-        text_printf(&names, "%s%s", i > 0 ? ", " : "", host->ring->seats[i].plugin->name);
+    struct text names = component_names(plugins);
     struct consumer_options options = {
         .broker = broker_of(settings),
         .log = host->log,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Three RabbitMQ nodes that are one cluster, on three addresses of the loopback interface, with mirrored queues."""
+"""Three RabbitMQ nodes that are one cluster, on three addresses of the loopback interface, with mirrored or quorum queues."""
 
 import json
 import os
@@ -47,6 +47,8 @@ class Cluster:
         try:
             for node in self.nodes:
                 node.start()
+            if self.nodes[0].queue_type == "quorum":
+                return self
             self.nodes[0].ctl("set_policy", "mirrors", ".*", json.dumps({"ha-mode": "all", "ha-sync-mode": "automatic"}),
                               "--apply-to", "queues")
         except BaseException:
@@ -84,7 +86,14 @@ class Cluster:
         return [node for node in self.nodes if any(f" {node.host}:{node.port} " in line for line in lines)]
 
     def synchronised(self):
-        """Every mirror of every queue has all of it. (rabbitmqctl's own lists would need a node that others can call.)"""
+        """Every mirror of every queue has all of it; of a quorum queue, every member runs: a majority of them has all of it.
+
+        (rabbitmqctl's own lists would need a node that others can call.)
+        """
+        if self.nodes[0].queue_type == "quorum":
+            return self.running()[0].ctl("eval", "lists:all(fun(Queue) -> [{online, Nodes}] = rabbit_quorum_queue:info(Queue, "
+                                                 f"[online]), length(Nodes) =:= {len(self.running())} end, "
+                                                 "rabbit_amqqueue:list()).").strip() == "true"
         mirrors = len(self.running()) - 1
         return self.running()[0].ctl("eval", "lists:all(fun(Queue) -> length(amqqueue:get_sync_slave_pids(Queue)) =:= "
                                              f"{mirrors} end, rabbit_amqqueue:list()).").strip() == "true"

@@ -56,7 +56,7 @@ TIMEOUT = 2  # seconds
 def consumer_timeout(_broker, times, long, result):
     with Broker(conf={"consumer_timeout": str(TIMEOUT * 1000)}) as broker:
         if broker.version >= (4, 3) and broker.queue_type == "classic":
-            result.skipped = "RabbitMQ 4.3 has no consumer timeout for classic queues"
+            result.inapplicable = "RabbitMQ 4.3 has no consumer timeout for classic queues"
             return
         broker.ctl("eval", "application:set_env(rabbit, channel_tick_interval, 500).")
         with Scene(broker, rate=0, component="slow") as scene:
@@ -172,7 +172,7 @@ def _take_all(client, topic):
 @fault("poison", "a message that kills the host, quorum queue", 40, 40)
 def poison(broker, times, long, result):
     if broker.queue_type != "quorum":
-        result.skipped = "only quorum queues count the returns of a message"
+        result.inapplicable = "only quorum queues count the returns of a message"
         return
     topic, dead = received("deadly"), received("deadly") + "/dead"
     with Scene(broker, rate=0, component="deadly") as scene:

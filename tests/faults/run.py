@@ -146,6 +146,8 @@ def perform_beside(work, options, seed):
 def row(result):
     if result.skipped:
         return (result.title, "–", "–", "–", "–", "–", "–", f"not tried: {result.skipped}")
+    if result.inapplicable:
+        return (result.title, "–", "–", "–", "–", "–", "–", f"does not apply: {result.inapplicable}")
     return (result.title, str(result.faults), f"{result.sent:,}", f"{result.echoed:,}", f"{result.lost:,}",
             f"{result.duplicated:,}", f"{result.gap:.2f} s", "pass" if result.passed else "FAIL")
 

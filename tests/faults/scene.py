@@ -33,11 +33,12 @@ class Result:
         self.measured = []  # for the reader
         self.failures = []
         self.late = []  # of the failures, those that say only that something took too long
-        self.skipped = None
+        self.skipped = None  # why it could not be tried here
+        self.inapplicable = None  # why this broker cannot have the fault
 
     @property
     def passed(self):
-        return not self.failures and not self.skipped
+        return not self.failures and not self.skipped and not self.inapplicable
 
     def check(self, holds, what):
         if not holds:

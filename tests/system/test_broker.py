@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -11,7 +12,7 @@ import time
 
 import pytest
 
-from broker import free_port, scaled, wait_until
+from broker import Broker, free_port, scaled, wait_until
 from host import Client, ECHO, one_line, plugin, published, received, registered
 
 
@@ -313,3 +314,39 @@ def test_a_queue_that_refuses_publications(new_host, broker, client):
     finally:
         broker.ctl("clear_policy", "full")
         client.delete(published())
+
+
+# --- brokers that allow less ------------------------------------------------------------------------------------------
+
+
+def test_fewer_channels_than_topics(new_host):
+    with Broker(conf={"channel_max": "4"}) as broker:
+        host = new_host(broker).start()
+        failed(host, "channel_max", " 5 ", " 4 ")
+
+
+def test_a_user_who_may_consume_but_not_declare(new_host, broker, mov, client):
+    client.declare(received())
+    broker.ctl("add_user", "reader", "password")
+    try:
+        broker.ctl("set_permissions", "reader", "^(?!valawai/c1/echo/data/received)", ".*", ".*")
+        host = new_host(broker, env={"RABBITMQ_USERNAME": "reader"}).start()
+        host.wait_healthy()
+        client.publish(received(), {"content": "on"})
+        assert json.loads(client.collect(published(), 1)[0])["content"] == "on"
+        assert not [record for record in host.records() if record.level == "ERROR"]
+        assert host.stop() == 0
+    finally:
+        broker.ctl("delete_user", "reader")
+
+
+def test_the_broker_shows_who_is_connected(new_host, broker, mov, client):
+    host = new_host(broker, plugins=(ECHO, plugin("other"))).start()
+    host.wait_healthy()
+    connections = broker.ctl("list_connections", "client_properties")
+    assert "valawai-host c1_echo, c1_other receives" in connections
+    assert "valawai-host c1_echo, c1_other publishes" in connections
+    tags = broker.ctl("list_consumers", "consumer_tag")
+    assert re.search(rf"^c1_echo \d+ {received()}$", tags, re.MULTILINE)
+    assert re.search(rf"^c1_other \d+ {received('other')}$", tags, re.MULTILINE)
+    assert host.stop() == 0

@@ -54,6 +54,23 @@ uint32_t __wrap_connection_pause(const struct connection *connection, struct bac
     return 7;
 }
 
+static int unsuitable; /* so many connections are of no use */
+static int closes;
+
+void __wrap_connection_close(struct connection *connection);
+void __wrap_connection_close(struct connection *connection)
+{
+    UNUSED(connection);
+    open_now = false;
+    closes++;
+}
+
+static bool on_suits(void *context, struct fault *why)
+{
+    UNUSED(context);
+    return unsuitable-- <= 0 || fault_set(why, "too small");
+}
+
 static void on_connected(void *context)
 {
     UNUSED(context);
@@ -86,7 +103,7 @@ static void on_gave_up(void *context, const char *why)
 #define END ((enum opened)(OPENED + 100)) /* stops before this attempt */
 
 static const struct link_events events = {
-    .connected = on_connected, .serve = on_serve, .rest = on_rest, .gave_up = on_gave_up};
+    .suits = on_suits, .connected = on_connected, .serve = on_serve, .rest = on_rest, .gave_up = on_gave_up};
 static const struct broker broker = {.max_retries = 3, .retry_sleep = 2, .reconnect_ms = 1000};
 
 static struct link run(bool bounded, const enum opened *all, size_t count)
@@ -102,6 +119,7 @@ static int enter(void **state)
 {
     UNUSED(state);
     now = 100000;
+    unsuitable = closes = 0;
     attempts = served = rests = connects = 0;
     open_now = false;
     stops_at = 0;
@@ -209,15 +227,39 @@ static void not_every_attempt_is_logged(void **state)
     assert_int_equal(said, 3);
 }
 
+static void a_connection_of_no_use_is_a_refusal(void **state)
+{
+    UNUSED(state);
+    unsuitable = 1;
+    run(true, (enum opened[]){OPENED}, 1);
+    assert_string_equal(gave_up_why, "too small");
+    assert_int_equal(closes, 1);
+    assert_int_equal(served + connects, 0);
+}
+
+static void later_it_is_tried_again(void **state)
+{
+    UNUSED(state);
+    unsuitable = 2;
+    run(false, (enum opened[]){OPENED, OPENED, OPENED, END}, 4);
+    assert_int_equal(closes, 2);
+    assert_int_equal(served, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, enter, leave)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(the_first_connection_has_a_bound),      TEST(a_refusal_at_first_is_final),
-        TEST(later_connections_have_no_bound),       TEST(an_unbounded_link_never_gives_up),
-        TEST(not_every_attempt_is_logged),           TEST(refused_logins_become_rare),
+        TEST(the_first_connection_has_a_bound),
+        TEST(a_refusal_at_first_is_final),
+        TEST(later_connections_have_no_bound),
+        TEST(an_unbounded_link_never_gives_up),
+        TEST(not_every_attempt_is_logged),
+        TEST(refused_logins_become_rare),
         TEST(a_stop_ends_an_attempt_without_a_word),
+        TEST(a_connection_of_no_use_is_a_refusal),
+        TEST(later_it_is_tried_again),
     };
     return cmocka_run_group_tests_name("link", tests, NULL, NULL);
 }
