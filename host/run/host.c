@@ -121,7 +121,7 @@ static void on_paged(struct subscription *subscription, struct list *deliveries)
 }
 
 /* [publisher's thread] */
-static void on_settled(void *context, struct list *publications)
+static void on_confirmed(void *context, struct list *publications)
 {
     struct host *host = context;
     struct list ours = {0};
@@ -231,7 +231,7 @@ static const struct consumer_events consumer_events = {
     .watched = on_watched,
 };
 
-static const struct publisher_events publisher_events = {.connected = on_publishing, .settled = on_settled};
+static const struct publisher_events publisher_events = {.connected = on_publishing, .confirmed = on_confirmed};
 
 /* ---- the control thread ---- */
 
