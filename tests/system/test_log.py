@@ -285,6 +285,7 @@ def read_all(fd):
     return b"".join(found).decode().replace("\r\n", "\n")
 
 
+@plain_build  # a sanitizer writes to the same console at the end
 def test_a_full_pipe_as_console(new_host, broker, mov, client):
     with pipe_that_nobody_reads() as (reader, writer):
         host = new_host(broker, stderr=writer, env=ONE_FILE).start()
@@ -321,6 +322,7 @@ def test_what_a_slow_console_missed_is_counted(new_host, broker, mov, client):
     assert " [ERROR] c1_echo: " in console
 
 
+@plain_build  # the same
 def test_a_terminal_that_is_stopped(new_host, broker, mov, client):
     """Ctrl-S, and Ctrl-Q when the host has been told to stop."""
     master, terminal = pty.openpty()
