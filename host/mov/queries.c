@@ -12,24 +12,33 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-#define FOREIGN_MS 100 /* that an answer to somebody else stays with us at most */
+#define HOLD_MS 1000       /* an answer to another stays here, while ours is awaited … */
+#define REST_FIRST_MS 1000 /* … and then the queue is left alone for so long, and longer each time */
+#define REST_LAST_MS 8000
 
 static const char *const topics[] = {
     [QUERY_COMPONENTS] = "valawai/component/query",
     [QUERY_CONNECTIONS] = "valawai/topology/query",
 };
 
+/* A queue on which the MOV answers. */
+struct page_queue {
+    struct subscription *subscription;
+    bool listening;      /* what the consumer was last told */
+    struct list foreign; /* answers to others … */
+    int64_t put_back_at; /* … that are put back then */
+    int64_t resting_until;
+    int64_t rest_ms;
+};
+
 struct queries {
     struct publisher *publisher;
     struct consumer *consumer;
-    struct subscription *pages[2];
-    bool listening[2]; /* what the consumer was last told of them */
+    struct page_queue pages[QUERY_ABOUT_COUNT];
     struct query *open;
     bool publishing;
     char name[20];             /* of this process, in every id: an answer that comes too late is still known as ours */
     unsigned long last_number; /* never starts over, for the same reason */
-    struct list foreign;       /* answers to others, to be put back … */
-    int64_t foreign_until;     /* … then */
 };
 
 struct queries *queries_new(struct publisher *publisher)
@@ -43,10 +52,12 @@ struct queries *queries_new(struct publisher *publisher)
     return queries;
 }
 
-void queries_use(struct queries *queries, struct consumer *consumer, struct subscription *const pages[2])
+void queries_use(struct queries *queries, struct consumer *consumer,
+                 struct subscription *const pages[QUERY_ABOUT_COUNT])
 {
     queries->consumer = consumer;
-    memcpy(queries->pages, pages, sizeof queries->pages);
+    for (int about = 0; about < QUERY_ABOUT_COUNT; about++)
+        queries->pages[about].subscription = pages[about];
 }
 
 /* Takes it out of the list. */
@@ -65,12 +76,13 @@ void queries_free(struct queries *queries)
 {
     if (queries == NULL)
         return;
-    while (queries->open != NULL) { /* whoever asked is told that there is no answer */
+    while (queries->open != NULL) { /* without an answer */
         struct query *query = queries->open;
         end(queries, query);
         query->answered(query->context, query, NULL, 0, NULL);
     }
-    list_free(&queries->foreign);
+    for (int about = 0; about < QUERY_ABOUT_COUNT; about++)
+        list_free(&queries->pages[about].foreign);
     free(queries);
 }
 
@@ -84,6 +96,7 @@ static void send(struct queries *queries, struct query *query)
 void queries_ask(struct queries *queries, struct query *query, const char *members)
 {
     struct text body = {0};
+    struct page_queue *pages = &queries->pages[query->about];
     query->number = ++queries->last_number;
     query->until = clock_ms() + query->patience_ms;
     query->sent = false;
@@ -93,6 +106,7 @@ void queries_ask(struct queries *queries, struct query *query, const char *membe
     const char *first = members + strspn(members, " \t\r\n{");
     text_printf(&body, "%s%s", first[0] == '}' ? "" : ",", first);
     query->body = body.at;
+    pages->resting_until = pages->rest_ms = 0; /* something new can come */
 }
 
 void queries_cancel(struct queries *queries, struct query *query)
@@ -112,6 +126,21 @@ static unsigned long number_of(const struct queries *queries, struct json_object
     return strncmp(text, queries->name, len) == 0 && text[len] == '-' ? strtoul(text + len + 1, NULL, 10) : 0;
 }
 
+/* Holds an answer to another, without its body: there may be many. */
+static void hold(struct queries *queries, struct delivery *delivery)
+{
+    struct page_queue *pages = queries->pages;
+    while (pages->subscription != delivery->from)
+        pages++;
+    delivery->settlement = SETTLE_PUT_BACK;
+    delivery->len = 0;
+    delivery->properties = (struct properties){0};
+    delivery = memory_resize(delivery, sizeof *delivery);
+    if (pages->foreign.head == NULL)
+        pages->put_back_at = clock_ms() + HOLD_MS;
+    list_put(&pages->foreign, &delivery->node);
+}
+
 void queries_paged(struct queries *queries, struct delivery *delivery)
 {
     struct fault fault;
@@ -121,11 +150,8 @@ void queries_paged(struct queries *queries, struct delivery *delivery)
         page = json_read(json_thread_reader(), delivery->body, delivery->len);
     unsigned long number = number_of(queries, page);
     if (number == 0) {
-        delivery->settlement = SETTLE_PUT_BACK;
-        if (queries->foreign.head == NULL)
-            queries->foreign_until = clock_ms() + FOREIGN_MS;
-        list_put(&queries->foreign, &delivery->node);
         json_object_put(page);
+        hold(queries, delivery);
         return;
     }
     struct query *query = queries->open;
@@ -146,8 +172,8 @@ void queries_connected(struct queries *queries, bool publishing)
     queries->publishing = publishing;
 }
 
-/* Asks what can be heard, gives up what took too long; when there is something to do again. */
-static int64_t see_to(struct queries *queries, int64_t now)
+/* Sends the queries whose answer can be heard, ends those that took too long; when there is something to do again. */
+static int64_t tend_open(struct queries *queries, int64_t now)
 {
     int64_t next = now + 1000;
     for (struct query *query = queries->open, *after; query != NULL; query = after) {
@@ -155,9 +181,9 @@ static int64_t see_to(struct queries *queries, int64_t now)
         if (now >= query->until) {
             end(queries, query);
             query->answered(query->context, query, NULL, 0, NULL);
-            return now; /* it may have asked again, or cancelled others */
+            return now; /* which may have made another query, or cancelled some */
         }
-        if (!query->sent && queries->publishing && atomic_load(&queries->pages[query->about]->up))
+        if (!query->sent && queries->publishing && atomic_load(&queries->pages[query->about].subscription->up))
             send(queries, query);
         if (query->until < next)
             next = query->until;
@@ -165,21 +191,36 @@ static int64_t see_to(struct queries *queries, int64_t now)
     return next;
 }
 
+/* Consumes the queue, or leaves it alone; when there is something to do again. */
+static int64_t tend_pages(struct queries *queries, struct page_queue *pages, bool awaited, int64_t now)
+{
+    if (awaited && pages->foreign.head != NULL && now >= pages->put_back_at) {
+        pages->rest_ms = pages->rest_ms == 0 ? REST_FIRST_MS : 2 * pages->rest_ms;
+        pages->rest_ms = pages->rest_ms > REST_LAST_MS ? REST_LAST_MS : pages->rest_ms;
+        pages->resting_until = now + pages->rest_ms;
+    }
+    bool wanted = awaited && now >= pages->resting_until;
+    if (wanted != pages->listening)
+        consumer_want(queries->consumer, pages->subscription, pages->listening = wanted);
+    if (!wanted && pages->foreign.head != NULL) /* after the end of the subscription, or they would be here again */
+        consumer_settle(queries->consumer, &pages->foreign);
+    if (pages->foreign.head != NULL)
+        return pages->put_back_at;
+    return awaited && !wanted ? pages->resting_until : INT64_MAX;
+}
+
 int64_t queries_tend(struct queries *queries, int64_t now)
 {
     int64_t next;
-    bool wanted[2] = {false};
+    bool awaited[QUERY_ABOUT_COUNT] = {false};
     do
-        next = see_to(queries, now);
+        next = tend_open(queries, now);
     while (next <= now);
     for (const struct query *query = queries->open; query != NULL; query = query->next)
-        wanted[query->about] = true;
-    for (int i = 0; i < 2; i++)
-        if (wanted[i] != queries->listening[i])
-            consumer_want(queries->consumer, queries->pages[i], queries->listening[i] = wanted[i]);
-    if (queries->foreign.head != NULL && ((!wanted[0] && !wanted[1]) || now >= queries->foreign_until))
-        consumer_settle(queries->consumer, &queries->foreign);
-    if (queries->foreign.head != NULL && queries->foreign_until < next)
-        next = queries->foreign_until;
+        awaited[query->about] = true;
+    for (int about = 0; about < QUERY_ABOUT_COUNT; about++) {
+        int64_t due = tend_pages(queries, &queries->pages[about], awaited[about], now);
+        next = due < next ? due : next;
+    }
     return next;
 }

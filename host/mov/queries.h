@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * queries: questions to the MOV about components and connections. The MOV answers on queues that everybody shares, so
- * they are consumed only while an answer is awaited, and what is another's is put back.
+ * queries: what is asked of the MOV about components and connections. The MOV answers on two queues that all components
+ * share, so these are consumed only while an answer is awaited, and the answers to others are put back. Each of them is
+ * looked at once and held meanwhile: a broker that counts how often a message is put back drops it after some twenty
+ * times.
  *
  * All functions belong to the control thread. */
 #ifndef MOV_QUERIES_H
@@ -11,15 +13,16 @@
 #include "broker/publisher.h"
 
 enum query_about { QUERY_COMPONENTS, QUERY_CONNECTIONS };
+#define QUERY_ABOUT_COUNT 2
 
 struct json_object;
 
-/* What is asked. The asker's until queries_ask(), then the room's until answered has been called. */
+/* One query. The caller's until queries_ask(), then the room's until answered has been called. */
 struct query {
     enum query_about about;
-    int64_t patience_ms; /* from asking on */
+    int64_t patience_ms; /* from queries_ask() on */
 
-    /* The page (body, len, and read), or without an answer NULL. May ask again. */
+    /* The page (body, len, and read), or without an answer NULL. May make another query. */
     void (*answered)(void *context, struct query *query, const char *body, size_t len, struct json_object *page);
     void *context;
 
@@ -27,7 +30,7 @@ struct query {
     unsigned long number;
     int64_t until;
     bool sent;
-    char *body; /* of the question, a JSON object with room for the id in front */
+    char *body; /* a JSON object, with the id */
 };
 
 struct queries;
@@ -35,13 +38,15 @@ struct queries;
 /* publisher and consumer have to outlive it; pages: the subscriptions of the two shared queues, in the order of
  * enum query_about. */
 struct queries *queries_new(struct publisher *publisher);
-void queries_use(struct queries *queries, struct consumer *consumer, struct subscription *const pages[2]);
+void queries_use(struct queries *queries, struct consumer *consumer,
+                 struct subscription *const pages[QUERY_ABOUT_COUNT]);
 void queries_free(struct queries *queries);
 
 /* members: a JSON object without an id. */
 void queries_ask(struct queries *queries, struct query *query, const char *members);
 
-/* The question is dropped; answered will not be called. An answer that still comes is taken and thrown away. */
+/* Drops the query, if it is open; answered will not be called. An answer that still comes is acknowledged and ignored.
+ */
 void queries_cancel(struct queries *queries, struct query *query);
 
 /* What happened. */

@@ -5,41 +5,39 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/backoff.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "mov/enrolment.h"
 
-#define ANSWER_MS 10000     /* the MOV's time to answer, at first */
-#define SWEEP_FIRST_MS 5000 /* after an answer: until we look for notifications that nobody took … */
-#define QUERY_MS 3000       /* the MOV's time to answer a query … */
-#define QUERIES 2           /* … and how often it is asked before we register anew */
-#define SWEEP_MS 60000      /* … and again */
-
-enum state {
-    OUT,        /* until retry_at */
-    LISTENING,  /* for the answer, before we ask: leftovers come first */
-    ASKED,      /* until deadline */
-    REGISTERED, /* under id */
-};
+#define LOOK_MS 5000     /* the MOV's time to tell why it does not answer a registration */
+#define CLOCKS_APART_S 5 /* the clocks of the MOV and of this machine may be, and a registration is still ours */
 
 enum kind { KIND_REGISTER, KIND_UNREGISTER };
 
-struct enrolment {
-    struct component *component;
-    enum state state;
-    int64_t retry_at, deadline, sweep_at;
-    unsigned asked; /* without an answer */
-    struct backoff backoff;
-    char *id;
-    char *notification; /* as the MOV sent it */
+/* Why a registration is stuck: each cause is reported once, until the component is registered. */
+enum cause {
+    CAUSE_NO_QUEUE = 1 << 0,
+    CAUSE_REFUSED = 1 << 1, /* the MOV answers queries, and does not list the component */
+    CAUSE_REFUSED_AGAIN = 1 << 2,
+    CAUSE_TAKEN = 1 << 3,  /* the MOV lists the component, and the answer is gone */
+    CAUSE_SILENT = 1 << 4, /* the MOV answers nothing */
+};
 
-    /* After a reconnect: did the MOV forget us meanwhile? */
-    bool doubtful;
-    unsigned asked_whether; /* so many times since */
-    bool asking;
-    struct query query;
+/* One component. */
+struct entry {
+    struct component *component;
+    struct registration *registration;
+    struct enrolment enrolment;
+    unsigned outstanding;   /* that the ledger tells */
+    int64_t requested_at_s; /* by the clock that the MOV reads, too */
+    unsigned reported;      /* causes */
+    char *id;
+    char *notification;       /* as the MOV sent it */
+    struct query check, look; /* whether the MOV knows the id; why it does not answer */
 };
 
 /* An id that the MOV is still to be told to forget. */
@@ -49,7 +47,7 @@ struct debt {
 };
 
 struct registration {
-    struct enrolment *enrolments;
+    struct entry *entries;
     size_t count;
     struct consumer *consumer;
     struct queries *queries;
@@ -58,31 +56,38 @@ struct registration {
     struct log *log;
     struct json_tokener *reader;
 
-    bool receiving, publishing;
-    bool mov; /* somebody consumes the register queue */
-    bool leaving;
+    struct enrolment_reach reach;
+    bool watched; /* the number of the MOV's consumers has come since the connection was made */
+    bool missing; /* no MOV: reported */
     struct debt *debts;
     size_t debt_count;
+
+    struct list taken;   /* answers that are acknowledged … */
+    uint64_t taken_kept; /* … when the ledger tells their ids */
 };
 
-static const char *name_of(const struct enrolment *enrolment)
+static const char *name_of(const struct entry *entry)
 {
-    return enrolment->component->plugin->name;
+    return entry->component->plugin->name;
 }
 
 /* ---- ids ---- */
 
-static void keep_ids(struct registration *registration)
+/* What the next run has to find if this one ends now. */
+static uint64_t keep_legacy(struct registration *registration)
 {
-    char **ids = memory_new((registration->debt_count + registration->count + 1) * sizeof *ids);
-    size_t count = 0;
+    struct legacy legacy = {0};
     for (size_t i = 0; i < registration->debt_count; i++)
-        ids[count++] = registration->debts[i].id;
-    for (size_t i = 0; i < registration->count; i++)
-        if (registration->enrolments[i].id != NULL)
-            ids[count++] = registration->enrolments[i].id;
-    health_keep_ids(registration->health, ids, count);
-    free(ids);
+        legacy_add_id(&legacy, registration->debts[i].id);
+    for (size_t i = 0; i < registration->count; i++) {
+        struct entry *entry = &registration->entries[i];
+        if (entry->id != NULL)
+            legacy_add_id(&legacy, entry->id);
+        entry->outstanding = entry->enrolment.outstanding;
+        for (unsigned n = 0; n < entry->outstanding; n++)
+            legacy_add_pending(&legacy, name_of(entry));
+    }
+    return health_keep(registration->health, legacy);
 }
 
 /* Takes the id over. */
@@ -91,7 +96,8 @@ static void owe(struct registration *registration, char *id)
     registration->debts =
         memory_resize(registration->debts, (registration->debt_count + 1) * sizeof *registration->debts);
     registration->debts[registration->debt_count++] = (struct debt){.id = id};
-    keep_ids(registration);
+    registration->reach.clear = false;
+    keep_legacy(registration);
 }
 
 static void send_unregister(struct registration *registration, struct debt *debt)
@@ -120,42 +126,36 @@ static void debt_paid(struct registration *registration, const struct publicatio
             break;
         }
     }
-    keep_ids(registration);
+    registration->reach.clear = registration->debt_count == 0;
+    keep_legacy(registration);
 }
 
-/* ---- one component ---- */
+/* ---- one component: what its enrolment says is to be done ---- */
 
-static void end_doubt(struct registration *registration, struct enrolment *enrolment)
+/* True the first time since the component was registered. */
+static bool report(struct entry *entry, enum cause cause)
 {
-    enrolment->doubtful = enrolment->asking = false;
-    enrolment->asked_whether = 0;
-    queries_cancel(registration->queries, &enrolment->query);
+    bool first = (entry->reported & cause) == 0;
+    entry->reported |= cause;
+    return first;
 }
 
-static void forget_registration(struct registration *registration, struct enrolment *enrolment)
+static void give_up_id(struct registration *registration, struct entry *entry)
 {
-    services_set_id(enrolment->component->services, NULL);
-    end_doubt(registration, enrolment);
-    free(enrolment->notification);
-    enrolment->notification = NULL;
-    char *id = enrolment->id;
-    enrolment->id = NULL;
-    enrolment->state = OUT;
-    enrolment->retry_at = 0;
+    services_set_id(entry->component->services, NULL);
+    queries_cancel(registration->queries, &entry->check);
+    enrolment_forget(&entry->enrolment);
+    free(entry->notification);
+    entry->notification = NULL;
+    char *id = entry->id;
+    entry->id = NULL;
     if (id != NULL)
         owe(registration, id);
 }
 
-static void step_out(struct registration *registration, struct enrolment *enrolment, int64_t delay)
+static void send_register(struct registration *registration, struct entry *entry)
 {
-    enrolment->state = OUT;
-    enrolment->retry_at = clock_ms() + delay;
-    consumer_want(registration->consumer, enrolment->component->answers, false);
-}
-
-static void send_register(struct registration *registration, struct enrolment *enrolment)
-{
-    const struct plugin *plugin = enrolment->component->plugin;
+    const struct plugin *plugin = entry->component->plugin;
     struct text body = {0};
     text_printf(&body, "{\"type\":\"%s\",\"name\":\"%s\",\"version\":\"%s\",\"asyncapi_yaml\":", plugin->type,
                 plugin->name, plugin->entry.version);
@@ -165,114 +165,170 @@ static void send_register(struct registration *registration, struct enrolment *e
     publication->persistent = true;
     publication->report = true;
     publication->kind = KIND_REGISTER;
-    publication->owner = enrolment;
+    publication->owner = entry;
     text_free(&body);
-
-    enrolment->state = ASKED;
-    enrolment->asked++;
-    enrolment->deadline = clock_ms() + ANSWER_MS;
-    log_debug(registration->log, name_of(enrolment), "registering at the MOV");
+    entry->requested_at_s = time(NULL);
+    log_debug(registration->log, name_of(entry), "registering at the MOV");
     publisher_send_urgent(registration->publisher, publication);
 }
 
-static void no_answer(struct registration *registration, struct enrolment *enrolment)
-{
-    uint32_t delay = backoff_next(&enrolment->backoff);
-    log_warning(
-        registration->log, name_of(enrolment),
-        "the MOV has not answered the registration (attempt %u); it may have refused it, see its log; again in %u s",
-        enrolment->asked, (delay + 999) / 1000);
-    step_out(registration, enrolment, delay);
-}
-
-/* True if the page lists our id. */
-static bool lists_id(struct json_object *page, const char *id)
-{
-    struct json_object *components = NULL, *value = NULL;
-    if (!json_object_object_get_ex(page, "components", &components) ||
-        !json_object_is_type(components, json_type_array))
-        return false;
-    for (size_t i = 0; i < json_object_array_length(components); i++)
-        if (json_object_object_get_ex(json_object_array_get_idx(components, i), "id", &value) &&
-            json_object_is_type(value, json_type_string) && strcmp(json_object_get_string(value), id) == 0)
-            return true;
-    return false;
-}
-
-static void on_page(void *context, struct query *query, const char *body, size_t len, struct json_object *page);
-
-/* Does the MOV know us? Asked some times, then we register anew. */
-static void ask_whether(struct registration *registration, struct enrolment *enrolment)
+/* The newest come first: ours is among them, however many replicas there were. */
+static void ask(struct entry *entry, struct query *query, int64_t patience_ms,
+                void (*answered)(void *, struct query *, const char *, size_t, struct json_object *))
 {
     char members[512];
-    if (enrolment->asked_whether++ == QUERIES) {
-        log_warning(registration->log, name_of(enrolment),
-                    "the MOV does not say whether it still knows %s; registering anew", enrolment->id);
-        forget_registration(registration, enrolment);
-        return;
-    }
     snprintf(members, sizeof members,
-             "{\"pattern\":\"%s\",\"type\":\"%s\",\"order\":\"-since\",\"offset\":0,\"limit\":1000}",
-             name_of(enrolment), enrolment->component->plugin->type);
-    enrolment->asking = true;
-    enrolment->query = (struct query){
-        .about = QUERY_COMPONENTS, .patience_ms = QUERY_MS, .answered = on_page, .context = registration};
-    queries_ask(registration->queries, &enrolment->query, members);
+             "{\"pattern\":\"%s\",\"type\":\"%s\",\"order\":\"-since\",\"offset\":0,\"limit\":1000}", name_of(entry),
+             entry->component->plugin->type);
+    *query =
+        (struct query){.about = QUERY_COMPONENTS, .patience_ms = patience_ms, .answered = answered, .context = entry};
+    queries_ask(entry->registration->queries, query, members);
 }
 
-static void on_page(void *context, struct query *query, const char *body, size_t len, struct json_object *page)
+static const char *text_member(struct json_object *object, const char *name)
 {
-    struct registration *registration = context;
-    struct enrolment *enrolment = (struct enrolment *)((char *)query - offsetof(struct enrolment, query));
-    (void)body, (void)len;
-    enrolment->asking = false;
-    if (page == NULL) { /* no answer */
-        ask_whether(registration, enrolment);
-    } else if (lists_id(page, enrolment->id)) {
-        end_doubt(registration, enrolment);
-        log_info(registration->log, name_of(enrolment), "still registered as %s", enrolment->id);
-    } else {
-        log_warning(registration->log, name_of(enrolment), "the MOV has forgotten %s; registering anew", enrolment->id);
-        forget_registration(registration, enrolment);
+    struct json_object *value = NULL;
+    return json_object_object_get_ex(object, name, &value) && json_object_is_type(value, json_type_string)
+               ? json_object_get_string(value)
+               : "";
+}
+
+/* The component of the page with that id, or with that name and registered no earlier than that; NULL: there is none.
+ */
+static struct json_object *listed(struct json_object *page, const char *id, const char *name, int64_t since)
+{
+    struct json_object *components = NULL, *when = NULL;
+    if (!json_object_object_get_ex(page, "components", &components) ||
+        !json_object_is_type(components, json_type_array))
+        return NULL;
+    for (size_t i = 0; i < json_object_array_length(components); i++) {
+        struct json_object *one = json_object_array_get_idx(components, i);
+        if (!json_object_is_type(one, json_type_object))
+            continue;
+        if (id != NULL && strcmp(text_member(one, "id"), id) == 0)
+            return one;
+        if (name != NULL && strcmp(text_member(one, "name"), name) == 0 &&
+            json_object_object_get_ex(one, "since", &when) && json_object_get_int64(when) >= since)
+            return one;
+    }
+    return NULL;
+}
+
+static void react(struct registration *registration, struct entry *entry, int64_t now);
+
+/* Does the MOV know the id? */
+static void on_checked(void *context, struct query *query, const char *body, size_t len, struct json_object *page)
+{
+    struct entry *entry = context;
+    struct registration *registration = entry->registration;
+    enum enrolment_check check = CHECK_FORGOTTEN;
+    bool doubtful = entry->enrolment.doubtful;
+    (void)query, (void)body, (void)len;
+    if (page == NULL)
+        check = CHECK_UNANSWERED;
+    else if (listed(page, entry->id, NULL, 0) != NULL)
+        check = CHECK_KNOWN;
+    switch (enrolment_checked(&entry->enrolment, check, clock_ms())) {
+    case VERDICT_KEEP:
+        if (doubtful && check == CHECK_KNOWN)
+            log_info(registration->log, name_of(entry), "still registered as %s", entry->id);
+        break;
+    case VERDICT_FORGOTTEN:
+        log_warning(registration->log, name_of(entry), "the MOV does not know %s any more; registering again",
+                    entry->id);
+        give_up_id(registration, entry);
+        break;
+    case VERDICT_UNKNOWN:
+        log_warning(registration->log, name_of(entry),
+                    "the MOV does not answer whether it knows %s; registering again. Check that the queue "
+                    "valawai/component/query has a consumer",
+                    entry->id);
+        give_up_id(registration, entry);
+        break;
+    }
+    react(registration, entry, clock_ms());
+}
+
+/* Why is there no answer to the registration? */
+static void on_looked(void *context, struct query *query, const char *body, size_t len, struct json_object *page)
+{
+    struct entry *entry = context;
+    struct log *log = entry->registration->log;
+    const char *name = name_of(entry);
+    unsigned requests = entry->enrolment.requests;
+    (void)query, (void)body, (void)len;
+    if (entry->enrolment.state != ENROLMENT_ASKED)
+        return;
+    struct json_object *other = listed(page, NULL, name, entry->requested_at_s - CLOCKS_APART_S);
+    if (page == NULL) {
+        if (report(entry, CAUSE_SILENT))
+            log_warning(log, name,
+                        "the MOV answers neither the registration nor a query; waiting for it. Check that it runs and "
+                        "is not overloaded");
+    } else if (other != NULL) {
+        if (report(entry, CAUSE_TAKEN))
+            log_warning(log, name,
+                        "the MOV has registered %s, but another instance took the answer. Check that no other "
+                        "program consumes %s, or that each replica of this component is a valawai-host",
+                        text_member(other, "id"), entry->component->plugin->registered);
+    } else if (requests >= 2) {
+        if (report(entry, CAUSE_REFUSED_AGAIN))
+            log_warning(log, name,
+                        "the MOV has not answered %u registrations. Its live configuration may be APPLY_TOPOLOGY, "
+                        "which refuses a component that the topology does not have, without an answer; see the MOV's "
+                        "own log",
+                        requests);
+    } else if (report(entry, CAUSE_REFUSED)) {
+        log_warning(log, name,
+                    "the MOV has not answered the registration; it may have refused it: see the MOV's own log, and "
+                    "run `valawai-host check --strict %s`",
+                    entry->component->plugin->file);
     }
 }
 
-static void enrolment_tend(struct registration *registration, struct enrolment *enrolment, int64_t now)
+/* Does all that is to be done for this component now. */
+static void react(struct registration *registration, struct entry *entry, int64_t now)
 {
-    bool possible = registration->receiving && registration->publishing && registration->mov && !registration->leaving;
-    struct subscription *answers = enrolment->component->answers;
-    switch (enrolment->state) {
-    case OUT:
-        if (possible && registration->debt_count == 0 && now >= enrolment->retry_at) {
-            enrolment->state = LISTENING;
-            enrolment->deadline = now + ANSWER_MS;
+    struct enrolment *enrolment = &entry->enrolment;
+    struct subscription *answers = entry->component->answers;
+    if (entry->component->starting)
+        return;
+    for (enum enrolment_step step; (step = enrolment_next(enrolment, &registration->reach, now)) != STEP_NONE;) {
+        switch (step) {
+        case STEP_LISTEN:
             consumer_want(registration->consumer, answers, true);
-            if (atomic_load(&answers->up))
-                send_register(registration, enrolment);
-        }
-        break;
-    case LISTENING: /* registration_subscribed() goes on */
-        if (now >= enrolment->deadline)
-            step_out(registration, enrolment, 1000);
-        break;
-    case ASKED:
-        if (now >= enrolment->deadline)
-            no_answer(registration, enrolment);
-        break;
-    case REGISTERED:
-        if (possible && enrolment->doubtful && !enrolment->asking)
-            ask_whether(registration, enrolment);
-        if (now >= enrolment->sweep_at && possible && enrolment->state == REGISTERED) {
-            enrolment->sweep_at = now + SWEEP_MS;
+            enrolment_subscribed(enrolment, atomic_load(&answers->up));
+            break;
+        case STEP_END_LISTENING:
+            consumer_want(registration->consumer, answers, false);
+            break;
+        case STEP_SWEEP:
             consumer_sweep(registration->consumer, answers);
+            break;
+        case STEP_REQUEST:
+            keep_legacy(registration); /* killed from here on, the next run knows that an answer may come */
+            send_register(registration, entry);
+            break;
+        case STEP_PUZZLE:
+            queries_cancel(registration->queries, &entry->look);
+            ask(entry, &entry->look, LOOK_MS, on_looked);
+            break;
+        case STEP_CHECK:
+            ask(entry, &entry->check, enrolment_patience(enrolment), on_checked);
+            break;
+        case STEP_NONE:
+            break;
         }
-        break;
     }
+    if (entry->outstanding != enrolment->outstanding)
+        keep_legacy(registration);
 }
+
+/* ---- notifications ---- */
 
 /* The id of a notification for this component, or NULL with the reason. */
-static char *read_id(struct registration *registration, const struct enrolment *enrolment,
-                     const struct delivery *delivery, struct fault *fault)
+static char *read_id(struct registration *registration, const struct entry *entry, const struct delivery *delivery,
+                     struct fault *fault)
 {
     char *id = NULL;
     struct json_object *content = NULL, *value = NULL;
@@ -288,15 +344,15 @@ static char *read_id(struct registration *registration, const struct enrolment *
         fault_set(fault, "it has no id of %d hexadecimal digits", COMPONENT_ID_LEN);
         goto out;
     }
-    /* The MOV says the name of every component that it registers: what has another one, or none, is not its answer to
-     * us. */
+    /* The MOV names every component that it registers: a notification with another name, or none, is no answer to us.
+     */
     struct json_object *name = NULL;
     if (!json_object_object_get_ex(content, "name", &name) || !json_object_is_type(name, json_type_string)) {
         fault_set(fault, "it has no name");
         goto out;
     }
     size_t len = (size_t)json_object_get_string_len(name);
-    if (len != strlen(name_of(enrolment)) || memcmp(json_object_get_string(name), name_of(enrolment), len) != 0) {
+    if (len != strlen(name_of(entry)) || memcmp(json_object_get_string(name), name_of(entry), len) != 0) {
         fault_set(fault, "it is for %s", json_object_get_string(name));
         goto out;
     }
@@ -306,127 +362,140 @@ out:
     return id;
 }
 
-static struct enrolment *enrolment_of(struct registration *registration, const struct component *component)
+static struct entry *entry_of(struct registration *registration, const struct component *component)
 {
     for (size_t i = 0; i < registration->count; i++)
-        if (registration->enrolments[i].component == component)
-            return &registration->enrolments[i];
+        if (registration->entries[i].component == component)
+            return &registration->entries[i];
     return NULL;
+}
+
+/* Acknowledges an answer when the ledger tells its id: until then the broker is the only one that knows it. A host that
+ * leaves does not wait for the disk: it is about to unregister the id. */
+static void settle_kept(struct registration *registration)
+{
+    if (registration->taken.head != NULL &&
+        (registration->reach.leaving || health_is_kept(registration->health, registration->taken_kept)))
+        consumer_settle(registration->consumer, &registration->taken);
 }
 
 static void settle(struct registration *registration, struct delivery *delivery, enum settlement settlement)
 {
-    struct list one = {0};
     delivery->settlement = settlement;
-    list_put(&one, &delivery->node);
-    consumer_settle(registration->consumer, &one);
+    registration->taken_kept = keep_legacy(registration);
+    list_put(&registration->taken, &delivery->node);
+    settle_kept(registration);
 }
 
-static void take_answer(struct registration *registration, struct enrolment *enrolment, struct delivery *delivery,
+static void take_answer(struct registration *registration, struct entry *entry, const struct delivery *delivery,
                         char *id)
 {
-    enrolment->id = id;
-    free(enrolment->notification);
-    enrolment->notification = memory_format("%.*s", (int)delivery->len, delivery->body);
-    enrolment->state = REGISTERED;
-    enrolment->asked = 0;
-    enrolment->sweep_at = clock_ms() + SWEEP_FIRST_MS;
-    backoff_reset(&enrolment->backoff);
-    services_set_id(enrolment->component->services, id);
-    keep_ids(registration); /* before the acknowledgement: from here on nobody else knows the id */
-    consumer_want(registration->consumer, enrolment->component->answers, false); /* the next one is another's */
-    settle(registration, delivery, SETTLE_ACKNOWLEDGE);
-    log_info(registration->log, name_of(enrolment), "registered as %s", id);
+    entry->id = id;
+    free(entry->notification);
+    entry->notification = memory_format("%.*s", (int)delivery->len, delivery->body);
+    entry->reported = 0;
+    queries_cancel(registration->queries, &entry->look);
+    services_set_id(entry->component->services, id);
+    log_info(registration->log, name_of(entry), "registered as %s", id);
 }
 
 void registration_notified(struct registration *registration, struct component *component, struct delivery *delivery)
 {
-    struct enrolment *enrolment = enrolment_of(registration, component);
+    struct entry *entry = entry_of(registration, component);
     struct fault fault;
-    char *id = read_id(registration, enrolment, delivery, &fault);
-    if (id == NULL) {
-        log_error(registration->log, name_of(enrolment), "dropped a notification on %s: %s: %.*s",
-                  delivery->from->topic, fault.text, delivery->len > 200 ? 200 : (int)delivery->len, delivery->body);
-        settle(registration, delivery, SETTLE_REJECT);
-        return;
-    }
-    if (enrolment->state == ASKED && !registration->leaving && !delivery->leftover && !delivery->redelivered &&
-        !delivery_is_stale(delivery)) {
-        take_answer(registration, enrolment, delivery, id);
-        return;
-    }
+    int64_t now = clock_ms();
     if (delivery_is_stale(delivery)) { /* it comes again */
-        free(id);
         free(delivery);
         return;
     }
-    /* Nobody waited for it: it lay there, or whoever had it is gone. If its owner is alive after all, the owner finds
-     * itself without an answer and asks again. */
-    bool ours = enrolment->id != NULL && strcmp(enrolment->id, id) == 0;
-    if (ours) {
+    char *id = read_id(registration, entry, delivery, &fault);
+    if (id == NULL) {
+        log_error(registration->log, name_of(entry), "dropped a notification on %s: %s: %.*s", delivery->from->topic,
+                  fault.text, delivery->len > 200 ? 200 : (int)delivery->len, delivery->body);
+        settle(registration, delivery, SETTLE_REJECT);
+        return;
+    }
+    if (entry->id != NULL && strcmp(entry->id, id) == 0) { /* its acknowledgement was lost with a connection */
         free(id);
+    } else if (enrolment_notified(&entry->enrolment, !delivery->leftover && !delivery->redelivered,
+                                  registration->reach.leaving, now)) {
+        take_answer(registration, entry, delivery, id);
     } else {
-        log_info(registration->log, name_of(enrolment), "dropped a stale notification of %s; unregistering it", id);
+        /* It lay there, or its receiver is gone, or it answers one request too many. If its owner is alive after all,
+         * the owner finds itself without an answer and asks again. */
+        log_info(registration->log, name_of(entry), "dropped a stale notification of %s; unregistering it", id);
         owe(registration, id);
     }
+    react(registration, entry, now); /* ends to listen before the acknowledgement: the next one is another's */
     settle(registration, delivery, SETTLE_ACKNOWLEDGE);
 }
 
 /* ---- what happened ---- */
 
+static void react_all(struct registration *registration)
+{
+    int64_t now = clock_ms();
+    for (size_t i = 0; i < registration->count; i++)
+        react(registration, &registration->entries[i], now);
+}
+
 void registration_connected(struct registration *registration, bool receiving, bool publishing)
 {
-    registration->receiving = receiving;
-    registration->publishing = publishing;
+    registration->reach.receiving = receiving;
+    registration->reach.publishing = publishing;
     if (receiving)
         return;
-    registration->mov = false; /* until we hear of it again */
+    registration->reach.mov = registration->watched = false; /* until we hear of it again */
     for (size_t i = 0; i < registration->count; i++) {
-        struct enrolment *enrolment = &registration->enrolments[i];
-        if (enrolment->state == LISTENING || enrolment->state == ASKED)
-            step_out(registration, enrolment, 0);
-        end_doubt(registration, enrolment); /* an answer to an earlier one would say nothing of now */
-        enrolment->doubtful = enrolment->state == REGISTERED;
+        queries_cancel(registration->queries, &registration->entries[i].check); /* would say nothing of later */
+        enrolment_disconnected(&registration->entries[i].enrolment);
     }
+    react_all(registration);
 }
 
 void registration_mov(struct registration *registration, unsigned consumers)
 {
-    if (consumers > 0 && !registration->mov)
+    bool went = registration->reach.mov && consumers == 0;
+    registration->reach.mov = consumers > 0;
+    if (consumers > 0) {
         log_debug(registration->log, "host", "the MOV is there");
-    registration->mov = consumers > 0;
-    if (consumers > 0)
+        registration->missing = false;
         return;
-    log_warning(registration->log, "host", "no MOV: nobody consumes %s; waiting for it", REGISTER_TOPIC);
-    for (size_t i = 0; i < registration->count; i++) {
-        struct enrolment *enrolment = &registration->enrolments[i];
-        if (enrolment->state == REGISTERED)
-            forget_registration(registration, enrolment); /* as the MOV does */
-        else if (enrolment->state != OUT)
-            step_out(registration, enrolment, 0);
     }
+    if (!registration->missing)
+        log_warning(registration->log, "host",
+                    "MOV not found: queue %s has no consumer; waiting for it. Check that the MOV runs and uses this "
+                    "broker and virtual host",
+                    REGISTER_TOPIC);
+    registration->missing = true;
+    /* Only a MOV that was seen to go has forgotten us. After our own reconnect it may come back to the broker later
+     * than we do, and knows us still. */
+    for (size_t i = 0; went && i < registration->count; i++)
+        if (registration->entries[i].enrolment.state == ENROLMENT_REGISTERED)
+            give_up_id(registration, &registration->entries[i]);
+    react_all(registration);
 }
 
 void registration_subscribed(struct registration *registration, struct component *component, bool up)
 {
-    struct enrolment *enrolment = enrolment_of(registration, component);
-    if (up && enrolment->state == LISTENING)
-        send_register(registration, enrolment);
-    else if (!up && (enrolment->state == ASKED || enrolment->state == LISTENING))
-        step_out(registration, enrolment, 1000);
+    struct entry *entry = entry_of(registration, component);
+    enrolment_subscribed(&entry->enrolment, up);
+    react(registration, entry, clock_ms());
 }
 
 void registration_settled(struct registration *registration, struct publication *publication)
 {
     if (publication->kind == KIND_UNREGISTER) {
         debt_paid(registration, publication);
-    } else if (publication->kind == KIND_REGISTER && publication->outcome != OUTCOME_CONFIRMED) {
-        struct enrolment *enrolment = publication->owner;
-        if (enrolment->state == ASKED) {
-            log_warning(registration->log, name_of(enrolment),
-                        "cannot register: there is no queue %s; is the MOV running?", REGISTER_TOPIC);
-            step_out(registration, enrolment, backoff_next(&enrolment->backoff));
-        }
+    } else if (publication->outcome != OUTCOME_CONFIRMED) {
+        struct entry *entry = publication->owner;
+        enrolment_refused(&entry->enrolment, clock_ms());
+        if (report(entry, CAUSE_NO_QUEUE) && entry->id == NULL)
+            log_warning(registration->log, name_of(entry),
+                        "cannot register: there is no queue %s. Check that the MOV runs, and uses this broker and "
+                        "virtual host",
+                        REGISTER_TOPIC);
+        react(registration, entry, clock_ms());
     }
     free(publication);
 }
@@ -434,38 +503,35 @@ void registration_settled(struct registration *registration, struct publication 
 int64_t registration_tend(struct registration *registration, int64_t now)
 {
     int64_t next = now + 1000;
-    bool reachable = registration->publishing && (registration->mov || registration->leaving);
+    bool reachable = registration->reach.publishing && (registration->reach.mov || registration->reach.leaving);
+    settle_kept(registration);
     for (size_t i = 0; reachable && i < registration->debt_count; i++)
         if (!registration->debts[i].sent)
             send_unregister(registration, &registration->debts[i]);
     for (size_t i = 0; i < registration->count; i++) {
-        struct enrolment *enrolment = &registration->enrolments[i];
-        if (enrolment->component->starting)
-            continue;
-        enrolment_tend(registration, enrolment, now);
-        int64_t due = enrolment->state == OUT ? enrolment->retry_at : enrolment->deadline;
-        if (due > now && due < next)
-            next = due;
+        react(registration, &registration->entries[i], now);
+        int64_t due = enrolment_due(&registration->entries[i].enrolment, now);
+        next = due < next ? due : next;
     }
     return next;
 }
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(name_of(*(struct enrolment *const *)a), name_of(*(struct enrolment *const *)b));
+    return strcmp(name_of(*(struct entry *const *)a), name_of(*(struct entry *const *)b));
 }
 
 char *registration_text(const struct registration *registration)
 {
-    struct enrolment *sorted[registration->count];
+    struct entry *sorted[registration->count];
     for (size_t i = 0; i < registration->count; i++) {
-        sorted[i] = &registration->enrolments[i];
-        if (sorted[i]->state != REGISTERED || sorted[i]->doubtful)
+        sorted[i] = &registration->entries[i];
+        if (sorted[i]->enrolment.state != ENROLMENT_REGISTERED || sorted[i]->enrolment.doubtful)
             return NULL;
     }
     if (registration->count == 1)
         return memory_text(sorted[0]->notification);
-    qsort(sorted, registration->count, sizeof(struct enrolment *), by_name);
+    qsort(sorted, registration->count, sizeof(struct entry *), by_name);
     struct text text = {0};
     for (size_t i = 0; i < registration->count; i++)
         text_printf(&text, "%s%s", i == 0 ? "[" : ",", sorted[i]->notification);
@@ -475,15 +541,29 @@ char *registration_text(const struct registration *registration)
 
 void registration_leave(struct registration *registration)
 {
-    registration->leaving = true;
+    registration->reach.leaving = true;
     for (size_t i = 0; i < registration->count; i++)
-        if (registration->enrolments[i].state == REGISTERED)
-            forget_registration(registration, &registration->enrolments[i]);
+        if (registration->entries[i].enrolment.state == ENROLMENT_REGISTERED)
+            give_up_id(registration, &registration->entries[i]);
+    react_all(registration);
 }
 
 bool registration_left(const struct registration *registration)
 {
-    return registration->debt_count == 0;
+    int64_t now = clock_ms();
+    bool left = registration->debt_count == 0;
+    for (size_t i = 0; left && i < registration->count; i++)
+        left = enrolment_may_end(&registration->entries[i].enrolment, now);
+    return left;
+}
+
+/* How many registrations of that component earlier runs left without an answer. */
+static unsigned pending_of(const struct legacy *legacy, const char *name)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < legacy->pending_count; i++)
+        count += strcmp(legacy->pending[i], name) == 0;
+    return count;
 }
 
 struct registration *registration_new(struct component *const *components, size_t count, struct publisher *publisher,
@@ -494,20 +574,24 @@ struct registration *registration_new(struct component *const *components, size_
     registration->health = health;
     registration->log = log;
     registration->reader = json_reader_new();
-    registration->enrolments = memory_new((count + 1) * sizeof *registration->enrolments);
+    registration->entries = memory_new((count + 1) * sizeof *registration->entries);
     registration->count = count;
+    registration->reach.clear = true;
+    struct legacy left = health_left_behind(health);
     for (size_t i = 0; i < count; i++) {
-        struct enrolment *enrolment = &registration->enrolments[i];
-        enrolment->component = components[i];
-        enrolment->backoff = (struct backoff){.first_ms = 2000, .last_ms = 60000};
+        struct entry *entry = &registration->entries[i];
+        entry->component = components[i];
+        entry->registration = registration;
+        entry->outstanding = pending_of(&left, name_of(entry));
+        enrolment_init(&entry->enrolment, entry->outstanding, clock_ms());
+        if (entry->outstanding > 0)
+            log_info(log, name_of(entry), "an earlier run ended before the MOV answered its registration");
     }
-    size_t left = 0;
-    char **ids = health_left_behind(health, &left);
-    for (size_t i = 0; i < left; i++) {
-        log_info(log, "host", "an earlier run left %s registered; unregistering it", ids[i]);
-        owe(registration, ids[i]);
+    for (size_t i = 0; i < left.id_count; i++) {
+        log_info(log, "host", "an earlier run left %s registered; unregistering it", left.ids[i]);
+        owe(registration, memory_text(left.ids[i]));
     }
-    free(ids);
+    legacy_free(&left);
     return registration;
 }
 
@@ -522,15 +606,19 @@ void registration_free(struct registration *registration)
     if (registration == NULL)
         return;
     for (size_t i = 0; i < registration->count; i++) {
-        if (registration->queries != NULL)
-            end_doubt(registration, &registration->enrolments[i]);
-        free(registration->enrolments[i].id);
-        free(registration->enrolments[i].notification);
+        struct entry *entry = &registration->entries[i];
+        if (registration->queries != NULL) {
+            queries_cancel(registration->queries, &entry->check);
+            queries_cancel(registration->queries, &entry->look);
+        }
+        free(entry->id);
+        free(entry->notification);
     }
     for (size_t i = 0; i < registration->debt_count; i++)
         free(registration->debts[i].id);
+    list_free(&registration->taken);
     free(registration->debts);
-    free(registration->enrolments);
+    free(registration->entries);
     json_tokener_free(registration->reader);
     free(registration);
 }

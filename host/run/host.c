@@ -53,6 +53,8 @@ struct event {
 
 #define START_MS 500          /* the wait for all plugins before the host connects; those that take longer join later */
 #define PLUGIN_QUERY_MS 10000 /* the MOV's time to answer the query of a plugin */
+#define DISK_MS 500           /* for the health file and the ledger at the end, at least */
+#define PAGES_PREFETCH 1000   /* answers to others that may lie before ours */
 
 struct host {
     const struct settings *settings;
@@ -517,6 +519,7 @@ static void make_parts(struct host *host, const struct plugins *plugins)
     pages[QUERY_CONNECTIONS]->topic = "valawai/topology/page";
     for (int i = 0; i < 2; i++) {
         pages[i]->kind = SUBSCRIBE_SHARED;
+        pages[i]->prefetch = PAGES_PREFETCH;
         pages[i]->delivered = on_paged;
         pages[i]->changed = on_page_listening;
         subscribe(host, &count, pages[i]);
@@ -541,6 +544,12 @@ static void make_parts(struct host *host, const struct plugins *plugins)
     host->queries = queries_new(host->publisher);
     queries_use(host->queries, host->consumer, pages);
     registration_use(host->registration, host->consumer, host->queries);
+}
+
+/* [health's thread] */
+static void on_written(void *context)
+{
+    queue_wake(&((struct host *)context)->events);
 }
 
 /* ---- the steps of a stop; run/shutdown.c has their order ---- */
@@ -658,12 +667,16 @@ bool host_run(const struct settings *settings, const struct plugins *plugins, st
 
     bool ended = true;
     if (await_starts(&host)) {
+        health_start(host.health, on_written, &host);
         consumer_start(host.consumer);
         while (!host.gave_up && host.started != START_FAILED && !asked_to_stop(&host))
             turn(&host, INT64_MAX);
         host.stopping = true;
         signals_hurry();
+        int64_t deadline = clock_ms() + settings->host.grace_seconds * 1000;
         ended = shutdown_run(&shutdown_steps, &host, settings->host.grace_seconds * 1000);
+        int64_t least = clock_ms() + DISK_MS;
+        ended = health_stop(host.health, deadline > least ? deadline : least) && ended;
     } else {
         if (host.started != START_FAILED) /* the first signal came meanwhile */
             signals_hurry();

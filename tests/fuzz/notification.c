@@ -194,22 +194,20 @@ static bool is_known(const char *id)
 /* Killed: the next run has to find every id that was acknowledged. */
 static void killed(void)
 {
-    size_t count = 0, found = 0;
+    size_t found = 0;
     end();
     take_back();
     char *files[2] = {fuzz_read(health_path), fuzz_read(ledger_path)};
     struct health *next = health_new(fuzz_directory(), "id.json", logs);
-    char **ids = health_left_behind(next, &count);
-    for (size_t i = 0; i < count; i++)
-        EXPECT(is_id(ids[i]), "left behind: %s", ids[i]);
+    struct legacy left = health_left_behind(next);
+    for (size_t i = 0; i < left.id_count; i++)
+        EXPECT(is_id(left.ids[i]), "left behind: %s", left.ids[i]);
     for (size_t k = 0; k < known_count; k++) {
-        for (found = 0; found < count && strcmp(ids[found], known[k]) != 0;)
+        for (found = 0; found < left.id_count && strcmp(left.ids[found], known[k]) != 0;)
             found++;
-        EXPECT(found < count, "%s is lost; health file %s, ledger %s", known[k], files[0], files[1]);
+        EXPECT(found < left.id_count, "%s is lost; health file %s, ledger %s", known[k], files[0], files[1]);
     }
-    for (size_t i = 0; i < count; i++)
-        free(ids[i]);
-    free(ids);
+    legacy_free(&left);
     free(files[0]);
     free(files[1]);
     health_free(next);

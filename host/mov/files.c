@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "mov/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/memory.h"
+#include "base/text.h"
+
+#define FILE_MAX (16u << 20) /* of what an earlier run left */
+
+struct files {
+    struct log *log;
+    char *path, *ledger, *lock;
+    int lock_fd;
+    char *shown;                /* NULL: no file */
+    struct legacy shown_legacy; /* that the next run finds in it */
+    struct legacy legacy;       /* that the next run has to find */
+    char *kept;                 /* the ledger's text; NULL: no ledger */
+    const char *failed;         /* the path that could not be written: said, and not again until it can */
+};
+
+/* ---- what is left with the MOV ---- */
+
+static void add(char ***texts, size_t *count, const char *text)
+{
+    *texts = memory_resize(*texts, (*count + 1) * sizeof **texts);
+    (*texts)[(*count)++] = memory_text(text);
+}
+
+void legacy_add_id(struct legacy *legacy, const char *id)
+{
+    for (size_t i = 0; i < legacy->id_count; i++)
+        if (strcmp(legacy->ids[i], id) == 0)
+            return;
+    add(&legacy->ids, &legacy->id_count, id);
+}
+
+void legacy_add_pending(struct legacy *legacy, const char *name)
+{
+    add(&legacy->pending, &legacy->pending_count, name);
+}
+
+void legacy_free(struct legacy *legacy)
+{
+    for (size_t i = 0; i < legacy->id_count; i++)
+        free(legacy->ids[i]);
+    for (size_t i = 0; i < legacy->pending_count; i++)
+        free(legacy->pending[i]);
+    free(legacy->ids);
+    free(legacy->pending);
+    *legacy = (struct legacy){0};
+}
+
+/* ---- the files ---- */
+
+struct files *files_new(const char *directory, const char *file_name, struct log *log)
+{
+    struct files *files = memory_new(sizeof *files);
+    files->log = log;
+    files->path = file_name[0] == '/' ? memory_text(file_name) : memory_format("%s/%s", directory, file_name);
+    files->ledger = memory_format("%s.ids", files->path);
+    files->lock = memory_format("%s.lock", files->path);
+    files->lock_fd = -1;
+    return files;
+}
+
+/* A process that ends removes its lock file, so the one that was opened may have lost its name meanwhile. */
+static bool is_still_there(int fd, const char *path)
+{
+    struct stat ours, theirs;
+    return fstat(fd, &ours) == 0 && stat(path, &theirs) == 0 && ours.st_dev == theirs.st_dev &&
+           ours.st_ino == theirs.st_ino;
+}
+
+bool files_lock(struct files *files, struct fault *fault)
+{
+    for (;;) {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        int fd = open(files->lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+        if (fd < 0)
+            return true; /* a disk that is full or read-only: reported when the files themselves cannot be written */
+        bool locked = fcntl(fd, F_SETLK, &lock) == 0;
+        if (!locked && (errno == EACCES || errno == EAGAIN)) {
+            bool known = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid > 0;
+            char who[32] = "";
+            if (known)
+                snprintf(who, sizeof who, " (process %d)", (int)lock.l_pid);
+            close(fd);
+            return fault_set(fault, "%s: another valawai-host%s has its health file there; give each its own LOG_DIR",
+                             files->path, who);
+        }
+        if (!locked || is_still_there(fd, files->lock)) {
+            files->lock_fd = fd;
+            return true;
+        }
+        close(fd);
+    }
+}
+
+bool is_component_id(const char *text, size_t len)
+{
+    return len == COMPONENT_ID_LEN && strspn(text, "0123456789abcdefABCDEF") == len;
+}
+
+/* After a power cut a renamed file may be gone, or worse, be there and empty, unless it and its directory were written
+ * to the disk. */
+static bool reach_disk(int fd)
+{
+    return fsync(fd) == 0 || errno == EINVAL || errno == EROFS; /* not every file system can */
+}
+
+static void directory_reaches_disk(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *directory = memory_format("%.*s", slash == NULL ? 0 : (int)(slash - path + 1), path);
+    int fd = open(directory[0] == '\0' ? "." : directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    free(directory);
+}
+
+/* The directory of that file, and those above it. */
+static bool make_directory(const char *path)
+{
+    char *copy = memory_text(path);
+    bool made = true;
+    for (char *at = strchr(copy + 1, '/'); made && at != NULL; at = strchr(at + 1, '/')) {
+        *at = '\0';
+        made = mkdir(copy, 0777) == 0 || errno == EEXIST;
+        *at = '/';
+    }
+    free(copy);
+    return made;
+}
+
+static bool write_beside(const char *path, const char *text)
+{
+    char *beside = memory_format("%s.new", path);
+    size_t len = strlen(text), written = 0;
+    bool done = false;
+    unlink(beside); /* a link that was put there is not followed */
+    int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0 && errno == ENOENT && make_directory(path)) /* removed while the host runs */
+        fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0)
+        goto out;
+    fchmod(fd, 0644); /* whatever the umask: the health check may run as another user */
+    while (written < len) {
+        ssize_t some = write(fd, text + written, len - written);
+        if (some < 0 && errno == EINTR)
+            continue;
+        if (some <= 0)
+            break;
+        written += (size_t)some;
+    }
+    done = written == len && reach_disk(fd);
+    int error = errno;
+    if (close(fd) != 0 && done) {
+        error = errno;
+        done = false;
+    }
+    if (done && rename(beside, path) != 0) {
+        error = errno;
+        done = false;
+    }
+    if (done) {
+        directory_reaches_disk(path);
+    } else {
+        unlink(beside);
+        errno = error;
+    }
+out:
+    free(beside);
+    return done;
+}
+
+/* True if the file holds the text, or is gone (NULL). */
+static bool put(struct files *files, const char *path, const char *text)
+{
+    bool absent = text == NULL && (unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR);
+    bool done = absent || (text != NULL && write_beside(path, text));
+    if (!done && files->failed == NULL) {
+        log_error(files->log, "host", "%s: cannot %s it: %s; going on without", path, text == NULL ? "remove" : "write",
+                  strerror(errno));
+        files->failed = path;
+    } else if (done && text != NULL && files->failed == path) {
+        files->failed = NULL;
+    }
+    return done;
+}
+
+static char *file_text(const char *path)
+{
+    struct text text = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return NULL;
+    char block[4096];
+    ssize_t got;
+    while ((got = read(fd, block, sizeof block)) > 0 && text.len < FILE_MAX)
+        text_put(&text, block, (size_t)got);
+    close(fd);
+    return text.at;
+}
+
+/* A notification, an id, or a registration that may still be answered. Anything else is not ours. */
+static void take_item(struct json_object *item, struct legacy *legacy)
+{
+    struct json_object *id = item, *pending = NULL;
+    if (json_object_is_type(item, json_type_object) && !json_object_object_get_ex(item, "id", &id)) {
+        if (json_object_object_get_ex(item, "pending", &pending) && json_object_is_type(pending, json_type_string))
+            legacy_add_pending(legacy, json_object_get_string(pending));
+        return;
+    }
+    if (json_object_is_type(id, json_type_string) &&
+        is_component_id(json_object_get_string(id), (size_t)json_object_get_string_len(id)))
+        legacy_add_id(legacy, json_object_get_string(id));
+}
+
+/* One notification, or an array of items. text may be NULL. */
+static void take_items(const char *text, struct legacy *legacy)
+{
+    struct json_tokener *reader = json_reader_new();
+    bool readable = text != NULL && json_is_value(text, strlen(text), NULL);
+    struct json_object *content = readable ? json_read(reader, text, strlen(text)) : NULL;
+    if (json_object_is_type(content, json_type_array)) {
+        for (size_t i = 0; i < json_object_array_length(content); i++)
+            take_item(json_object_array_get_idx(content, i), legacy);
+    } else if (json_object_is_type(content, json_type_object)) {
+        take_item(content, legacy);
+    }
+    json_object_put(content);
+    json_tokener_free(reader);
+}
+
+static void take_items_of_file(const char *path, struct legacy *legacy)
+{
+    char *text = file_text(path);
+    take_items(text, legacy);
+    free(text);
+}
+
+static struct legacy legacy_copy(const struct legacy *legacy)
+{
+    struct legacy copy = {0};
+    for (size_t i = 0; i < legacy->id_count; i++)
+        legacy_add_id(&copy, legacy->ids[i]);
+    for (size_t i = 0; i < legacy->pending_count; i++)
+        legacy_add_pending(&copy, legacy->pending[i]);
+    return copy;
+}
+
+struct legacy files_left_behind(struct files *files)
+{
+    struct legacy left = {0};
+    take_items_of_file(files->ledger, &left);
+    bool in_ledger = left.id_count > 0;
+    take_items_of_file(files->path, &left);
+    files->kept = memory_text(""); /* whatever the ledger holds, it is to be written anew, or removed */
+    files_keep(files, legacy_copy(&left));
+    /* Where there is no room for a ledger, the health file becomes it, unless that would cost what the ledger has. */
+    bool kept = left.id_count == 0 || files->kept == NULL || files->kept[0] != '\0' || in_ledger;
+    if (kept || rename(files->path, files->ledger) != 0)
+        put(files, files->path, NULL);
+    return left;
+}
+
+/* True if the next run would find the id in the health file. */
+static bool is_shown(const struct files *files, const char *id)
+{
+    for (size_t i = 0; i < files->shown_legacy.id_count; i++)
+        if (strcmp(files->shown_legacy.ids[i], id) == 0)
+            return true;
+    return false;
+}
+
+/* The ledger as it has to be; NULL: there need be none. */
+static char *ledger_text(const struct files *files)
+{
+    const struct legacy *legacy = &files->legacy;
+    struct text text = {0};
+    bool needed = legacy->pending_count > 0;
+    const char *comma = "";
+    text_puts(&text, "[");
+    for (size_t i = 0; i < legacy->id_count; i++, comma = ",") {
+        needed = needed || !is_shown(files, legacy->ids[i]);
+        text_puts(&text, comma);
+        text_put_json(&text, legacy->ids[i], strlen(legacy->ids[i]));
+    }
+    for (size_t i = 0; i < legacy->pending_count; i++, comma = ",") {
+        text_printf(&text, "%s{\"pending\":", comma);
+        text_put_json(&text, legacy->pending[i], strlen(legacy->pending[i]));
+        text_puts(&text, "}");
+    }
+    text_puts(&text, "]\n");
+    if (needed)
+        return text.at;
+    text_free(&text);
+    return NULL;
+}
+
+static bool same(const char *one, const char *other)
+{
+    return one == NULL || other == NULL ? one == other : strcmp(one, other) == 0;
+}
+
+static void update_ledger(struct files *files)
+{
+    char *wanted = ledger_text(files);
+    if (!same(wanted, files->kept) && put(files, files->ledger, wanted)) {
+        free(files->kept);
+        files->kept = wanted;
+        wanted = NULL;
+    }
+    free(wanted);
+}
+
+static void set_shown(struct files *files, const char *text)
+{
+    char *old = files->shown;
+    files->shown = memory_text(text);
+    free(old);
+    legacy_free(&files->shown_legacy);
+    take_items(files->shown, &files->shown_legacy);
+}
+
+/* The health file tells every id when there is no ledger: then it can be the ledger by another name. That takes no time
+ * and no room, however slow or full the disk is. */
+static bool become_ledger(struct files *files)
+{
+    if (files->kept != NULL || files->legacy.id_count == 0 || rename(files->path, files->ledger) != 0)
+        return false;
+    files->kept = memory_text(files->shown);
+    return true;
+}
+
+void files_show(struct files *files, const char *text)
+{
+    if (same(text, files->shown))
+        return;
+    if (text == NULL) { /* the ledger comes first: at no time is an id in neither */
+        bool done = become_ledger(files);
+        set_shown(files, NULL);
+        if (!done) {
+            update_ledger(files);
+            put(files, files->path, NULL);
+        }
+    } else if (put(files, files->path, text)) {
+        set_shown(files, text);
+        update_ledger(files);
+    }
+}
+
+void files_keep(struct files *files, struct legacy legacy)
+{
+    legacy_free(&files->legacy);
+    files->legacy = legacy;
+    update_ledger(files);
+}
+
+static void restore(struct files *files, const char *path, const char *text)
+{
+    if (text != NULL && access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR) && put(files, path, text))
+        log_warning(files->log, "host", "%s: was removed, and is written again", path);
+}
+
+void files_restore(struct files *files)
+{
+    restore(files, files->path, files->shown);
+    restore(files, files->ledger, files->kept);
+}
+
+void files_remove(const struct files *files)
+{
+    unlink(files->path);
+    unlink(files->ledger);
+}
+
+void files_free(struct files *files)
+{
+    if (files == NULL)
+        return;
+    legacy_free(&files->legacy);
+    legacy_free(&files->shown_legacy);
+    if (files->lock_fd >= 0) {
+        unlink(files->lock);
+        close(files->lock_fd);
+    }
+    free(files->path);
+    free(files->ledger);
+    free(files->lock);
+    free(files->shown);
+    free(files->kept);
+    free(files);
+}
