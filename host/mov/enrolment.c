@@ -203,6 +203,8 @@ enum enrolment_verdict enrolment_checked(struct enrolment *enrolment, enum enrol
     enrolment->unanswered = 0;
     if (check == CHECK_FORGOTTEN)
         return VERDICT_FORGOTTEN;
+    if (enrolment->checks == 0) /* after a reconnect: the broker may have handed out again what the MOV had taken */
+        enrolment->sweep_at = now + SWEEP_FIRST_MS;
     if (enrolment->checks < CHECK_COUNT - 1)
         enrolment->checks++;
     enrolment->check_at = now + check_after[enrolment->checks];

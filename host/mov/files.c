@@ -382,8 +382,14 @@ void files_restore(struct files *files)
 
 void files_remove(const struct files *files)
 {
-    unlink(files->path);
-    unlink(files->ledger);
+    const char *const paths[] = {files->path, files->ledger};
+    unlink(files->lock);
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        char *beside = memory_format("%s.new", paths[i]);
+        unlink(paths[i]);
+        unlink(beside);
+        free(beside);
+    }
 }
 
 void files_free(struct files *files)

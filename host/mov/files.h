@@ -52,7 +52,7 @@ void files_keep(struct files *files, struct legacy legacy);
 /* Writes again what was removed from outside, or says once why it cannot. */
 void files_restore(struct files *files);
 
-/* Removes whatever is there of the two files, without asking the disk for more than that. */
+/* Removes whatever is there of the two files, also half written, and the lock; without asking the disk for more. */
 void files_remove(const struct files *files);
 
 #endif

@@ -22,7 +22,8 @@ struct health {
     pthread_cond_t changed; /* by the monotonic clock */
     bool ending;
     uint64_t said, done;  /* how often something was said, and up to which of those it is in the files */
-    char *text;           /* what was said last */
+    char *text;           /* what was said last … */
+    uint64_t text_said;   /* … as that */
     struct legacy legacy; /* the same, until the thread takes it */
     bool legacy_said;
     bool legacy_empty;
@@ -128,7 +129,16 @@ void health_show(struct health *health, const char *text)
     }
     free(health->text);
     health->text = memory_text(text);
+    health->text_said = health->said + 1;
     say(health);
+}
+
+bool health_is_shown(struct health *health)
+{
+    pthread_mutex_lock(&health->lock);
+    bool shown = health->text != NULL && health->done >= health->text_said;
+    pthread_mutex_unlock(&health->lock);
+    return shown;
 }
 
 uint64_t health_keep(struct health *health, struct legacy legacy)

@@ -25,6 +25,9 @@ void health_start(struct health *health, void (*written)(void *context), void *c
 /* Shows the text, or removes the health file (NULL). */
 void health_show(struct health *health, const char *text);
 
+/* True if a text is shown: the file has it, or cannot be written. */
+bool health_is_shown(struct health *health);
+
 /* What the next run has to find: takes the legacy over. The number is for health_is_kept(). */
 uint64_t health_keep(struct health *health, struct legacy legacy);
 

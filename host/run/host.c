@@ -339,7 +339,7 @@ static void show_health(struct host *host)
     bool at_work = host->receiving && host->publishing && host->routes_up == host->ring->route_count && !host->stopping;
     char *text = at_work ? registration_text(host->registration) : NULL;
     health_show(host->health, text);
-    show_status(host, text != NULL);
+    show_status(host, health_is_shown(host->health));
     free(text);
 }
 

@@ -31,6 +31,7 @@ from broker import Broker, Unavailable  # noqa: E402
 from faults import FAULTS, Clock  # noqa: E402
 import returns  # noqa: E402, F401 - these take their place in the list
 import letters  # noqa: E402, F401
+import mov_faults  # noqa: E402, F401
 import mix  # noqa: E402, F401
 from host import BINARY  # noqa: E402
 import release as releases  # noqa: E402

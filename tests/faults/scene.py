@@ -65,8 +65,10 @@ class Scene:
 
     consoles = []  # what the hosts of the last one said
 
-    def __init__(self, broker, rate=200, brokers=None, component="echo"):
+    def __init__(self, broker, rate=200, brokers=None, component="echo", mov=None):
+        """mov: the switches of the stand-in."""
         self.broker = broker
+        self._switches = mov or {}
         self.brokers = brokers or (lambda: [broker])
         self.rate = rate
         self.component = component
@@ -76,7 +78,7 @@ class Scene:
     def __enter__(self):
         self.client = Client(self.broker)
         self.client.delete_all()
-        self.mov = MovStandIn(self.broker)
+        self.mov = MovStandIn(self.broker, **self._switches)
         self.mov.logs = collections.deque(maxlen=1000)  # an hour of them would not fit into the memory
         try:
             self.mov.start()

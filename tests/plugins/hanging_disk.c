@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * No plugin: a library for LD_PRELOAD. write() to a file that has the name HANGING_FILE in it takes until no file
- * HANGING_WHILE is there, as on a network disk without its server. */
+ * No plugin: a library for LD_PRELOAD. write() to a file that has the name HANGING_FILE in it, and fsync() of one that
+ * has the name HANGING_SYNC in it, take until no file HANGING_WHILE is there, as on a network disk without its server.
+ */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,9 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
-static int hangs(int fd)
+static int hangs(int fd, const char *variable)
 {
-    const char *name = getenv("HANGING_FILE"), *as_long_as = getenv("HANGING_WHILE");
+    const char *name = getenv(variable), *as_long_as = getenv("HANGING_WHILE");
     char link[32], path[PATH_MAX];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t len = readlink(link, path, sizeof path - 1);
@@ -25,7 +26,15 @@ static int hangs(int fd)
 __attribute__((visibility("default"))) ssize_t write(int fd, const void *bytes, size_t len)
 {
     const struct timespec moment = {.tv_nsec = 10000000};
-    while (fd > STDERR_FILENO && hangs(fd))
+    while (fd > STDERR_FILENO && hangs(fd, "HANGING_FILE"))
         nanosleep(&moment, NULL);
     return syscall(SYS_write, fd, bytes, len);
+}
+
+__attribute__((visibility("default"))) int fsync(int fd)
+{
+    const struct timespec moment = {.tv_nsec = 10000000};
+    while (hangs(fd, "HANGING_SYNC"))
+        nanosleep(&moment, NULL);
+    return (int)syscall(SYS_fsync, fd);
 }

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from broker import scaled, wait_until
+from conftest import plain_build
 from host import ECHO, plugin, published, received, registered
 from mov import MovStandIn
 
@@ -153,13 +154,151 @@ def test_stop(new_host, broker, mov, client, number):
     assert not mov.unknown and not mov.active()
 
 
-def test_a_stop_before_the_answer_leaves_no_component(new_host, broker, mov, client):
-    """The notification may come while the host is leaving, or never; it must not hang, and not claim to be healthy."""
+def test_a_stop_before_the_answer(new_host, broker, mov, client):
+    """It waits for it, and unregisters the component that it names."""
+    mov.answers_after = 2
+    host = new_host(broker, conf=f"host {{ grace_seconds = {scaled(10):g} }}\n").start()
+    host.wait_record("registering at the MOV")
+    assert host.stop(timeout=30) == 0
+    assert not left_files(host)
+    mov.wait_for(lambda mov: mov.unregistered == mov.registered != [])
+    assert client.depth(registered()) == 0
+
+
+@pytest.mark.parametrize("how", ["stop", "kill9"])
+def test_no_time_to_wait_for_the_answer(new_host, broker, mov, client, how):
+    """The next run knows that an answer comes yet, and takes care of it."""
+    mov.answers_after = scaled(3)
+    host = new_host(broker, conf="host { grace_seconds = 1 }\n").start()
+    host.wait_record("registering at the MOV")
+    wait_until(lambda: host.read(HEALTH + ".ids"), 10, "the ledger")
+    getattr(host, how)()
+    assert json.loads(host.read(HEALTH + ".ids")) == [{"pending": "c1_echo"}]
+    assert not os.path.exists(host.path(HEALTH))
+    host.start()
+    host.wait_record("an earlier run ended before the MOV answered its registration")
+    host.wait_healthy(30)
+    mov.wait_for(lambda mov: len(mov.registered) == 2 and len(mov.active()) == 1, 30)
+    assert host.health()["id"] == mov.active()[0]["id"]
+    host.wait(lambda: not host.read(HEALTH + ".ids"), 10, "the end of the ledger")
+
+
+def test_a_mov_that_never_answers_does_not_hold_up_a_stop(new_host, broker, mov, client):
     mov.answer = False
-    host = new_host(broker).start()
+    host = new_host(broker, conf="host { grace_seconds = 2 }\n").start()
     mov.wait_for(lambda mov: mov.registered)
     assert host.stop() == 0
     assert not os.path.exists(host.path(HEALTH))
+
+
+# --- a MOV that forgets, or seems to ------------------------------------------------------------------------------------
+
+
+def test_what_the_mov_finishes_after_it_listens_is_registered_again(new_host, broker, client):
+    """tests/faults has the long form of this and of what follows."""
+    with MovStandIn(broker, finishes_after=2) as mov:
+        host = new_host(broker).start()
+        first = host.wait_healthy()["id"]
+        mov.wait_for(lambda mov: not mov.active(), 10)
+        host.wait_record("does not know", 15)
+        wait_until(lambda: host.health() and host.health()["id"] != first, 15, "another registration")
+        assert [component["id"] for component in mov.active()] == [host.health()["id"]]
+        assert host.stop() == 0
+
+
+def test_what_something_else_unregisters_is_registered_again(new_host, broker, mov, client):
+    host = new_host(broker).start()
+    first = host.wait_healthy()["id"]
+    client.publish("valawai/component/unregister", {"component_id": first})
+    wait_until(lambda: host.health() and host.health()["id"] != first, 20, "another registration")
+    assert [component["id"] for component in mov.active()] == [host.health()["id"]]
+
+
+def test_a_broker_restart_is_no_mov_restart(new_host, broker, mov, client):
+    mov.reconnects_after = 3
+    host = new_host(broker).start()
+    known = host.wait_healthy()
+    broker.stop()
+    client.close()
+    wait_until(lambda: not host.health(), 10, "the health file goes")
+    broker.start()
+    assert host.wait(host.health, 30, "the health file") == known
+    host.wait_record("still registered as " + known["id"])
+    assert len(mov.registered) == 1 and not mov.unregistered and not mov.unknown
+
+
+def test_many_answers_to_others(new_host, broker, mov, client):
+    """They neither hide ours nor get lost."""
+    others = [{"query_id": f"another-{number}", "total": 0} for number in range(300)]
+    client.publish("valawai/component/page", *others)
+    host = new_host(broker).start()
+    known = host.wait_healthy()["id"]
+    broker.stop()
+    client.close()
+    broker.start()
+    host.wait_record("still registered as " + known, 40)
+    assert len(mov.registered) == 1
+    assert host.stop() == 0
+    assert [json.loads(body) for body in client.drain("valawai/component/page")] == others
+
+
+def test_why_a_registration_is_stuck(new_host, broker, client):
+    host = new_host(broker).start()
+    host.wait_record("MOV not found: queue valawai/component/register has no consumer", level="WARNING")
+    with MovStandIn(broker, answer=False) as mov:
+        host.wait_record("has registered [0-9a-f]{24}, but another instance took the answer", 20, level="WARNING")
+        assert host.console.count("MOV not found") == 1
+        assert not mov.refused
+        host.kill9()
+
+
+# --- the disk ---------------------------------------------------------------------------------------------------------
+
+
+def left_files(host):
+    return [name for name in os.listdir(host.path("logs")) if name.startswith("component_id")]
+
+
+@plain_build
+@pytest.mark.parametrize("name", ["component_id.json", "logs"])
+def test_a_stop_does_not_wait_for_the_disk(new_host, broker, mov, client, name):
+    """fsync() does not return, of the files or of their directory: messages go on, and the stop ends in the grace time."""
+    grace = scaled(3)
+    host = new_host(broker, conf=f"host {{ grace_seconds = {grace:g} }}\n",
+                    env={"LD_PRELOAD": plugin("hanging_disk"), "HANGING_SYNC": name})
+    host.env["HANGING_WHILE"] = host.write("hangs", "")
+    host.start()
+    mov.wait_for(lambda mov: mov.registered)
+    host.wait_record("registered as", name="c1_echo")
+    echo_works(client)
+    assert not host.health()  # it is not on the disk yet
+    began = time.monotonic()
+    assert host.stop(timeout=60) == 0
+    assert time.monotonic() - began < grace + scaled(3)
+    mov.wait_for(lambda mov: mov.unregistered == mov.registered)
+    assert not left_files(host)
+
+
+@plain_build
+def test_a_stop_when_the_disk_hangs_later(new_host, broker, mov, client):
+    """Removing needs no fsync, so that stop takes no time at all."""
+    host = new_host(broker, env={"LD_PRELOAD": plugin("hanging_disk"), "HANGING_SYNC": "/"})
+    host.env["HANGING_WHILE"] = host.path("hangs")
+    host.start().wait_healthy()
+    host.write("hangs", "")
+    assert host.stop() == 0
+    mov.wait_for(lambda mov: mov.unregistered == mov.registered)
+    assert not left_files(host)
+
+
+def test_files_that_are_removed_come_back(new_host, broker, mov, client):
+    host = new_host(broker).start()
+    health = host.wait_healthy()
+    os.unlink(host.path(HEALTH))
+    assert host.wait(host.health, 10, "the health file") == health
+    os.rename(host.path("logs"), host.path("gone"))
+    assert host.wait(host.health, 10, "the health file in a new directory") == health
+    assert "component_id.json: was removed, and is written again" in host.console
 
 
 # --- ghosts and old notifications ----------------------------------------------------------------------------------------

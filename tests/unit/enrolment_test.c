@@ -190,6 +190,22 @@ static void in_doubt_after_a_reconnect(void **state)
     expect_check_after(24900, 25100);
 }
 
+/* A broker that was killed may hand out the registration once more, and then the MOV has two components. */
+static void a_sweep_after_a_reconnect(void **state)
+{
+    UNUSED(state);
+    until_registered();
+    pass(6 * SECOND);
+    enrolment_checked(&enrolment, CHECK_KNOWN, now);
+    enrolment_disconnected(&enrolment);
+    expect("check sweep check");
+    enrolment_checked(&enrolment, CHECK_KNOWN, now);
+    int64_t began = now;
+    while (steps.at == NULL || strstr(steps.at, "sweep") == NULL)
+        pass(100);
+    assert_in_range(now - began, 4900, 5200);
+}
+
 static void checks_without_an_answer(void **state)
 {
     UNUSED(state);
@@ -434,6 +450,7 @@ int main(void)
         TEST(a_dead_id_looks_healthy_for_40_seconds_at_most),
         TEST(a_forgotten_component_is_registered_again),
         TEST(in_doubt_after_a_reconnect),
+        TEST(a_sweep_after_a_reconnect),
         TEST(checks_without_an_answer),
         TEST(a_mute_mov_and_a_reconnect),
         TEST(a_slow_mov_is_asked_once),

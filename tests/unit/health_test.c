@@ -154,6 +154,8 @@ static void what_is_said_meanwhile_is_written_once(void **state)
     health_start(health, on_written, &writes);
     uint64_t first = keep(ID1), last = first;
     until_it_hangs();
+    health_show(health, "shown");
+    assert_false(health_is_shown(health));
     for (int i = 0; i < 1000; i++) {
         char text[64];
         snprintf(text, sizeof text, "{\"id\":\"" ID2 "\",\"n\":%d}", i);
@@ -163,6 +165,7 @@ static void what_is_said_meanwhile_is_written_once(void **state)
     assert_false(health_is_kept(health, first));
     disk_hangs(false);
     until_written(last);
+    assert_true(health_is_shown(health));
     expect_file(path, "{\"id\":\"" ID2 "\",\"n\":999}");
     assert_true(health_stop(health, soon()));
     assert_true(syncs <= 8); /* each file and its directory, for the first and for all the others */
