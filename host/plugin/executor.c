@@ -1,163 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "plugin/executor.h"
 
-#include <pthread.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "base/backoff.h"
 #include "base/memory.h"
 #include "base/thread.h"
+#include "plugin/executor_parts.h"
 #include "plugin/guard.h"
-
-/* The messages of one topic. While one of them waits for another try, those behind it wait too: the order is kept. */
-struct lane {
-    const struct valawai_topic *topic;
-    const struct contract_topic *declared;
-    struct list waiting;
-    int64_t until; /* nothing of it is handled before; 0: not held up */
-    struct backoff backoff;
-    struct list late; /* handlings whose message the broker took back before their verdict was there */
-};
-
-/* A thread that calls handlers: the executor's own, or one of several. */
-struct worker {
-    struct executor *executor;
-    pthread_t thread;
-
-    /* For whoever looks from outside whether a call takes long: */
-    atomic_int_fast64_t busy_since;
-    _Atomic(const char *) busy_with;
-    int64_t warned_of;
-};
-
-struct executor {
-    struct executor_options options;
-    struct queue inbox;
-    struct list ready; /* taken from the inbox, in the order of arrival */
-    struct lane *lanes;
-    void *self; /* the plugin's */
-
-    pthread_t thread;
-    bool started_thread;
-    sem_t begun;             /* start has returned … */
-    atomic_int start_answer; /* … this */
-    bool known;              /* executor_started() has told so */
-    atomic_bool closing;
-    atomic_int_fast64_t close_until;
-
-    struct worker own, *workers; /* workers: of a plugin that has several threads */
-    struct handling *spare;      /* for the next message, so that most need no allocation */
-    struct handling *under_way;  /* those that other threads have, or that wait for their answer */
-    int64_t timer_at;
-    int64_t open_warned_of;
-
-    /* What the workers take from. */
-    pthread_mutex_t work_lock;
-    pthread_cond_t work_there;
-    struct list work;
-    bool work_ended;
-};
-
-static const struct plugin *plugin_of(const struct executor *executor)
-{
-    return executor->options.plugin;
-}
 
 static bool is_closing(const struct executor *executor)
 {
     return atomic_load_explicit(&executor->closing, memory_order_acquire);
 }
 
-/* ---- one message ---- */
-
-static int call(struct worker *worker, struct handling *handling)
-{
-    struct delivery *delivery = handling->delivery;
-    const struct valawai_topic *topic = handling->lane->topic;
-    struct valawai_message message = {
-        .size = sizeof message,
-        .flags = delivery->redelivered ? VALAWAI_REDELIVERED : 0,
-        .topic = topic->name,
-        .body = delivery->body,
-        .len = delivery->len,
-        .attempt = ++delivery->attempt,
-    };
-    atomic_store_explicit(&worker->busy_with, topic->name, memory_order_relaxed);
-    atomic_store_explicit(&worker->busy_since, clock_ms(), memory_order_relaxed);
-    guard_enter(plugin_of(worker->executor)->file, "the handler of", topic->name);
-    services_begin(handling);
-    int verdict = topic->handle(worker->executor->self, &message);
-    services_end();
-    guard_leave();
-    atomic_store_explicit(&worker->busy_since, 0, memory_order_relaxed);
-    return verdict;
-}
-
-/* False: the message is not as the AsyncAPI document declares it, and the handler is not to see it. */
-static bool as_declared(struct executor *executor, struct handling *handling)
-{
-    const struct lane *lane = handling->lane;
-    enum validate validate = services_validate(executor->options.services);
-    char reason[384];
-    if (validate == VALIDATE_OFF)
-        return true;
-    if (topic_check(lane->declared, CONTRACT_SUBSCRIBE, services_json(handling), reason, sizeof reason)) {
-        handling->fits = lane->declared;
-        return true;
-    }
-    if (validate == VALIDATE_WARN) {
-        log_warning(executor->options.log, plugin_of(executor)->name,
-                    "%s: a message is not as the AsyncAPI document declares it: %s", lane->topic->name, reason);
-        return true;
-    }
-    handling_explain(handling, "not as the AsyncAPI document declares it: %s", reason);
-    return false;
-}
-
-/* Sets the verdict. False: the plugin will settle it later, and it may be somebody else's by now. */
-static bool judge(struct worker *worker, struct handling *handling)
-{
-    struct fault fault;
-    struct verdict_name name;
-    struct delivery *delivery = handling->delivery;
-    handling->verdict = VALAWAI_WRONG;
-    if (delivery->at_limit) {
-        delivery->reason = REASON_DELIVERY_LIMIT;
-        handling_explain(handling,
-                         "it was returned to its queue %u times, and the broker may drop it at the next "
-                         "return (broker.delivery_limit)",
-                         delivery->returns);
-        return true;
-    }
-    delivery->reason = REASON_INVALID; /* until a handler sees it */
-    if (delivery->refused > 0) {
-        handling_explain(handling, "%llu bytes are more than message_max_bytes allows",
-                         (unsigned long long)delivery->refused);
-        return true;
-    }
-    if (!services_read(handling, &fault)) {
-        handling_explain(handling, "%s", fault.text);
-        return true;
-    }
-    if (!as_declared(worker->executor, handling))
-        return true;
-    delivery->reason = REASON_NONE;
-    int verdict = call(worker, handling);
-    if (verdict == VALAWAI_LATER)
-        return !services_leave(handling);
-    if (handling->shared)
-        services_revoke(handling);
-    if (handling->answered)
-        return true;
-    handling->verdict = is_verdict(verdict) ? verdict : VALAWAI_FAILED;
-    if (!is_verdict(verdict))
-        handling_explain(handling, "the handler returned %s", verdict_name(verdict, &name));
-    return true;
-}
+/* ---- what becomes of a message ---- */
 
 static enum reason reason_of(const struct handling *handling)
 {
@@ -194,19 +53,6 @@ static void reject(struct executor *executor, struct delivery *delivery, const c
     delivery->settlement = SETTLE_REJECT;
     if (events->rejected != NULL)
         events->rejected(executor->options.context, delivery, detail, publications);
-}
-
-/* To its place in the order of the topic. What is stale is not handled any more, wherever it stands. */
-static void lane_put_back(struct lane *lane, struct delivery *delivery)
-{
-    struct list others = {0};
-    struct node *node;
-    while ((node = lane->waiting.head) != NULL &&
-           (delivery_is_stale((struct delivery *)node) || ((struct delivery *)node)->tag < delivery->tag))
-        list_put(&others, list_take(&lane->waiting));
-    list_put(&others, &delivery->node);
-    list_join(&others, &lane->waiting);
-    lane->waiting = others;
 }
 
 /* True if the message waits for another try. */
@@ -252,73 +98,26 @@ static void conclude(struct executor *executor, struct handling *handling)
     executor->options.events->handled(executor->options.context, delivery, &publications);
 }
 
-static void handling_drop(struct handling *handling)
-{
-    if (handling == NULL)
-        return;
-    free(handling->again);
-    free(handling->delivery);
-    handling_free(handling);
-}
-
 /* ---- messages that the broker took back ----
  *
  * A connection that is lost, or a consumer that took longer than the broker's consumer_timeout: the broker hands the
  * message out again. Handled again it would be done twice, take as long again, and be taken back again. So what the
  * plugin has in hand already is not given to it a second time, and what it said of it the first time counts. */
 
-static bool is_same(const struct delivery *one, const struct delivery *other)
-{
-    return one->len == other->len && memcmp(one->body, other->body, one->len) == 0;
-}
-
-static void drop_late(struct lane *lane)
-{
-    for (struct node *node; (node = list_take(&lane->late)) != NULL;)
-        handling_drop((struct handling *)node);
-}
-
-/* The verdict that came too late for the same message, taken out of the list; NULL: none. */
-static struct handling *take_late(struct lane *lane, const struct delivery *delivery)
-{
-    struct handling *found = NULL;
-    struct list others = {0};
-    for (struct node *node; (node = list_take(&lane->late)) != NULL;) {
-        struct handling *late = (struct handling *)node;
-        if (found == NULL && is_same(late->delivery, delivery))
-            found = late;
-        else
-            list_put(&others, node);
-    }
-    lane->late = others;
-    return found;
-}
-
-static struct handling *find_under_way(struct executor *executor, const struct lane *lane,
-                                       const struct delivery *delivery)
-{
-    for (struct handling *handling = executor->under_way; handling != NULL; handling = handling->next) {
-        const struct delivery *known = handling->again != NULL ? handling->again : handling->delivery;
-        if (handling->lane == lane && delivery_is_stale(known) && is_same(handling->delivery, delivery))
-            return handling;
-    }
-    return NULL;
-}
-
 /* True if the message needs no call: it had one, which has a verdict or is to have it. */
 static bool was_called(struct executor *executor, struct lane *lane, struct delivery *delivery)
 {
     if (!delivery->redelivered) {
-        drop_late(lane); /* redelivered messages come first: the others went elsewhere */
+        lane_drop_late(lane); /* redelivered messages come first: the others went elsewhere */
         return false;
     }
-    struct handling *handling = find_under_way(executor, lane, delivery);
+    struct handling *handling = lane_find(executor->under_way, lane, delivery);
     if (handling != NULL) {
         free(handling->again);
         handling->again = delivery;
         return true;
     }
-    handling = take_late(lane, delivery);
+    handling = lane_take_late(lane, delivery);
     if (handling == NULL)
         return false;
     delivery->attempt = handling->delivery->attempt;
@@ -698,7 +497,7 @@ void executor_free(struct executor *executor)
     list_free(&executor->ready);
     for (size_t i = 0; i < plugin_of(executor)->topic_count; i++) {
         list_free(&executor->lanes[i].waiting);
-        drop_late(&executor->lanes[i]);
+        lane_drop_late(&executor->lanes[i]);
     }
     for (struct handling *handling = executor->under_way, *next; handling != NULL; handling = next) {
         next = handling->next;

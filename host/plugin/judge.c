@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * judge: one message is checked against the document, and its handler is called. */
+#include "base/backoff.h"
+#include "plugin/executor_parts.h"
+#include "plugin/guard.h"
+
+static int call(struct worker *worker, struct handling *handling)
+{
+    struct delivery *delivery = handling->delivery;
+    const struct valawai_topic *topic = handling->lane->topic;
+    struct valawai_message message = {
+        .size = sizeof message,
+        .flags = delivery->redelivered ? VALAWAI_REDELIVERED : 0,
+        .topic = topic->name,
+        .body = delivery->body,
+        .len = delivery->len,
+        .attempt = ++delivery->attempt,
+    };
+    atomic_store_explicit(&worker->busy_with, topic->name, memory_order_relaxed);
+    atomic_store_explicit(&worker->busy_since, clock_ms(), memory_order_relaxed);
+    guard_enter(plugin_of(worker->executor)->file, "the handler of", topic->name);
+    services_begin(handling);
+    int verdict = topic->handle(worker->executor->self, &message);
+    services_end();
+    guard_leave();
+    atomic_store_explicit(&worker->busy_since, 0, memory_order_relaxed);
+    return verdict;
+}
+
+/* False: the message is not as the AsyncAPI document declares it, and the handler is not to see it. */
+static bool as_declared(struct executor *executor, struct handling *handling)
+{
+    const struct lane *lane = handling->lane;
+    enum validate validate = services_validate(executor->options.services);
+    char reason[384];
+    if (validate == VALIDATE_OFF)
+        return true;
+    if (topic_check(lane->declared, CONTRACT_SUBSCRIBE, services_json(handling), reason, sizeof reason)) {
+        handling->fits = lane->declared;
+        return true;
+    }
+    if (validate == VALIDATE_WARN) {
+        log_warning(executor->options.log, plugin_of(executor)->name,
+                    "%s: a message is not as the AsyncAPI document declares it: %s", lane->topic->name, reason);
+        return true;
+    }
+    handling_explain(handling, "not as the AsyncAPI document declares it: %s", reason);
+    return false;
+}
+
+bool judge(struct worker *worker, struct handling *handling)
+{
+    struct fault fault;
+    struct verdict_name name;
+    struct delivery *delivery = handling->delivery;
+    handling->verdict = VALAWAI_WRONG;
+    if (delivery->at_limit) {
+        delivery->reason = REASON_DELIVERY_LIMIT;
+        handling_explain(handling,
+                         "it was returned to its queue %u times, and the broker may drop it at the next "
+                         "return (broker.delivery_limit)",
+                         delivery->returns);
+        return true;
+    }
+    delivery->reason = REASON_INVALID; /* until a handler sees it */
+    if (delivery->refused > 0) {
+        handling_explain(handling, "%llu bytes are more than message_max_bytes allows",
+                         (unsigned long long)delivery->refused);
+        return true;
+    }
+    if (!services_read(handling, &fault)) {
+        handling_explain(handling, "%s", fault.text);
+        return true;
+    }
+    if (!as_declared(worker->executor, handling))
+        return true;
+    delivery->reason = REASON_NONE;
+    int verdict = call(worker, handling);
+    if (verdict == VALAWAI_LATER)
+        return !services_leave(handling);
+    if (handling->shared)
+        services_revoke(handling);
+    if (handling->answered)
+        return true;
+    handling->verdict = is_verdict(verdict) ? verdict : VALAWAI_FAILED;
+    if (!is_verdict(verdict))
+        handling_explain(handling, "the handler returned %s", verdict_name(verdict, &name));
+    return true;
+}
