@@ -192,8 +192,9 @@ def mov_sigterm(broker, times, long, result):
                     at_once[0] += 1
                     wait_until(lambda: scene.client.depth("valawai/component/register") == 0, 10, "the MOV took it")
                     at_once[1] += not scene.mov.active() and not left_in(directory)
-                again = scene.host(conf="host { grace_seconds = 10 }\n", directory=directory)
-                wait_until(lambda: one(scene, again), 30, "one registration after the next start")
+                left = host.health()  # of one that was killed when it was registered
+                again = scene.host(conf="host { grace_seconds = 10 }\n", directory=directory, wait=False)
+                wait_until(lambda: one(scene, again) and again.health() != left, 30, "one registration after the next start")
                 status = again.stop(signal.SIGTERM, 30)
                 result.check(status == 0, f"exit status {status} of the next run")
                 wait_until(lambda: not scene.mov.active(), 10, "nothing registered after the next run")
