@@ -292,7 +292,7 @@ static uint32_t number_of(const amqp_field_value_t *value)
     int64_t number = 0;
     switch (value->kind) {
     case AMQP_FIELD_KIND_I8:
-        number = value->value.i8;
+        number = (int64_t)value->value.i8; /* NOLINT(bugprone-signed-char-misuse): it is a number */
         break;
     case AMQP_FIELD_KIND_U8:
         number = value->value.u8;
