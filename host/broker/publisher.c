@@ -99,7 +99,7 @@ static void report(struct publisher *publisher)
         count++;
     }
     pthread_mutex_unlock(&publisher->lock);
-    publisher->options.events->confirmed(publisher->options.context, &publisher->confirmed);
+    publications_report(&publisher->confirmed);
     pthread_mutex_lock(&publisher->lock);
     publisher->held -= count; /* after the report: publisher_drain() promises that */
     pthread_cond_broadcast(&publisher->room);

@@ -14,7 +14,6 @@
 
 struct publisher_events {
     void (*connected)(void *context, bool up);
-    void (*confirmed)(void *context, struct list *publications); /* their outcome is known; empties the list */
 };
 
 struct publisher_options {

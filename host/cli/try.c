@@ -96,7 +96,7 @@ static bool trial_send(void *context, struct list *publications)
         fflush(out);
     trial->lost = !stdout_works();
     pthread_mutex_unlock(&trial->lock);
-    ring_confirmed(trial->ring, publications);
+    publications_report(publications);
     return true;
 }
 

@@ -51,6 +51,24 @@ struct publication *publication_new(const char *topic, const char *body, size_t 
     return publication_with(topic, body, len, (struct properties){0});
 }
 
+void publications_report(struct list *publications)
+{
+    const struct sender *sender = NULL;
+    struct list batch = {0}; /* neighbours of one sender are handed over at once */
+    for (struct node *node; (node = list_take(publications)) != NULL;) {
+        const struct publication *publication = (const struct publication *)node;
+        if (publication->sender != sender && batch.head != NULL)
+            sender->confirmed(sender->context, &batch);
+        sender = publication->sender;
+        if (sender == NULL)
+            free(node);
+        else
+            list_put(&batch, node);
+    }
+    if (batch.head != NULL)
+        sender->confirmed(sender->context, &batch);
+}
+
 struct publication *publication_trace(struct publication *publication, struct properties cause)
 {
     if (!properties_want_trace(publication->properties, cause))
@@ -67,9 +85,7 @@ struct publication *publication_trace(struct publication *publication, struct pr
         traced->cause = publication->cause;
         traced->persistent = publication->persistent;
         traced->waits = publication->waits;
-        traced->report = publication->report;
-        traced->kind = publication->kind;
-        traced->owner = publication->owner;
+        traced->sender = publication->sender;
         free(publication);
     }
     text_free(&list);

@@ -99,6 +99,13 @@ enum outcome {
     OUTCOME_UNDECLARED, /* of a dead letter: its queue cannot be declared */
 };
 
+/* Learns the outcome of publications. */
+struct sender {
+    /* [publisher's thread] The publications are the sender's from now on. Empties the list. Must not block. */
+    void (*confirmed)(void *context, struct list *publications);
+    void *context;
+};
+
 /* What one plugin has in the publisher's outbox. Starts zeroed, and belongs to the publisher. */
 struct account {
     size_t held, bytes;                /* publications without an outcome, under the publisher's lock */
@@ -109,16 +116,14 @@ struct account {
 
 struct publication {
     struct node node;
-    struct account *account; /* NULL: the host's own */
-    struct delivery *cause;  /* waits for this one's confirmation; NULL: nobody does */
+    struct account *account;     /* NULL: the host's own */
+    const struct sender *sender; /* NULL: nothing depends on the outcome */
+    struct delivery *cause;      /* waits for this one's confirmation; NULL: nobody does */
     uint32_t most; /* a dead letter: its queue is declared first, and may hold so many messages; 0: no dead letter */
     bool persistent;
-    bool waits;    /* unroutable: its queue is declared and it is published again until it arrives */
-    bool report;   /* tell the outcome (of those without a cause) */
-    bool returned; /* basic.return: its confirmation is still to come */
-    bool refused;  /* basic.nack: it is to be published again */
-    int kind;      /* the reporter's */
-    void *owner;
+    bool waits;         /* unroutable: its queue is declared and it is published again until it arrives */
+    bool returned;      /* basic.return: its confirmation is still to come */
+    bool refused;       /* basic.nack: it is to be published again */
     bool waited;        /* the publisher's, of a dead letter: for the answer about its queue */
     int64_t give_up_at; /* the publisher's, of a dead letter that the broker could not keep; 0: not yet */
     int64_t retry_at;   /* the publisher's */
@@ -138,6 +143,9 @@ struct delivery *delivery_new(size_t len);
 struct delivery *delivery_with(size_t len, struct properties properties);
 struct publication *publication_new(const char *topic, const char *body, size_t len);
 struct publication *publication_with(const char *topic, const char *body, size_t len, struct properties properties);
+
+/* Gives publications whose outcome is known to their senders, and frees those that have none. Empties the list. */
+void publications_report(struct list *publications);
 
 /* The publication, or another in its place (the first is freed then), with the trace of its cause: traceparent and
  * tracestate, unless it has a traceparent. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * transport: what the ring asks of whatever carries its messages. RabbitMQ is one (consumer and publisher); memory is
- * another, where a plugin runs without a broker (`valawai-host try`). Deliveries come in by ring_deliver(), and what
- * became of publications by ring_confirmed(). */
+ * another, where a plugin runs without a broker (`valawai-host try`). Deliveries come in by ring_deliver(), and the
+ * outcome of publications by publications_report(). */
 #ifndef MESSAGE_TRANSPORT_H
 #define MESSAGE_TRANSPORT_H
 

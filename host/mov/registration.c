@@ -16,8 +16,6 @@
 #define LOOK_MS 5000     /* the MOV's time to tell why it does not answer a registration */
 #define CLOCKS_APART_S 5 /* the clocks of the MOV and of this machine may be, and a registration is still ours */
 
-enum kind { KIND_REGISTER, KIND_UNREGISTER };
-
 /* Why a registration is stuck: each cause is reported once, until the component is registered. */
 enum cause {
     CAUSE_NO_QUEUE = 1 << 0,
@@ -30,6 +28,7 @@ enum cause {
 /* One component. */
 struct entry {
     struct component *component;
+    struct sender sender; /* each has its own: a publication tells by it which component it registers */
     struct registration *registration;
     struct enrolment enrolment;
     unsigned outstanding;   /* that the ledger tells */
@@ -54,6 +53,7 @@ struct registration {
     struct publisher *publisher;
     struct health *health;
     struct log *log;
+    struct sender sender; /* of what unregisters */
     struct json_tokener *reader;
 
     struct enrolment_reach reach;
@@ -108,8 +108,7 @@ static void send_unregister(struct registration *registration, struct debt *debt
     text_puts(&body, "}");
     struct publication *publication = publication_new(UNREGISTER_TOPIC, body.at, body.len);
     publication->persistent = true;
-    publication->report = true;
-    publication->kind = KIND_UNREGISTER;
+    publication->sender = &registration->sender;
     debt->sent = true;
     publisher_send_urgent(registration->publisher, publication);
     text_free(&body);
@@ -163,9 +162,7 @@ static void send_register(struct registration *registration, struct entry *entry
     text_puts(&body, "}");
     struct publication *publication = publication_new(REGISTER_TOPIC, body.at, body.len);
     publication->persistent = true;
-    publication->report = true;
-    publication->kind = KIND_REGISTER;
-    publication->owner = entry;
+    publication->sender = &entry->sender;
     text_free(&body);
     entry->requested_at_s = time(NULL);
     log_debug(registration->log, name_of(entry), "registering at the MOV");
@@ -370,6 +367,14 @@ static struct entry *entry_of(struct registration *registration, const struct co
     return NULL;
 }
 
+static struct entry *entry_of_sender(struct registration *registration, const struct sender *sender)
+{
+    for (size_t i = 0; i < registration->count; i++)
+        if (&registration->entries[i].sender == sender)
+            return &registration->entries[i];
+    return NULL;
+}
+
 /* Acknowledges an answer when the ledger tells its id: until then the broker is the only one that knows it. A host that
  * leaves does not wait for the disk: it is about to unregister the id. */
 static void settle_kept(struct registration *registration)
@@ -483,12 +488,12 @@ void registration_subscribed(struct registration *registration, struct component
     react(registration, entry, clock_ms());
 }
 
-void registration_settled(struct registration *registration, struct publication *publication)
+void registration_confirmed(struct registration *registration, struct publication *publication)
 {
-    if (publication->kind == KIND_UNREGISTER) {
+    struct entry *entry = entry_of_sender(registration, publication->sender);
+    if (entry == NULL) {
         debt_paid(registration, publication);
     } else if (publication->outcome != OUTCOME_CONFIRMED) {
-        struct entry *entry = publication->owner;
         enrolment_refused(&entry->enrolment, clock_ms());
         if (report(entry, CAUSE_NO_QUEUE) && entry->id == NULL)
             log_warning(registration->log, name_of(entry),
@@ -567,12 +572,13 @@ static unsigned pending_of(const struct legacy *legacy, const char *name)
 }
 
 struct registration *registration_new(struct component *const *components, size_t count, struct publisher *publisher,
-                                      struct health *health, struct log *log)
+                                      struct health *health, struct log *log, struct sender sender)
 {
     struct registration *registration = memory_new(sizeof *registration);
     registration->publisher = publisher;
     registration->health = health;
     registration->log = log;
+    registration->sender = sender;
     registration->reader = json_reader_new();
     registration->entries = memory_new((count + 1) * sizeof *registration->entries);
     registration->count = count;
@@ -581,6 +587,7 @@ struct registration *registration_new(struct component *const *components, size_
     for (size_t i = 0; i < count; i++) {
         struct entry *entry = &registration->entries[i];
         entry->component = components[i];
+        entry->sender = sender;
         entry->registration = registration;
         entry->outstanding = pending_of(&left, name_of(entry));
         enrolment_init(&entry->enrolment, entry->outstanding, clock_ms());

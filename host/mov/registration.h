@@ -27,8 +27,9 @@ struct component {
 
 struct registration;
 
+/* The sender hears of publications on the publisher's thread, and passes each to registration_confirmed(). */
 struct registration *registration_new(struct component *const *components, size_t count, struct publisher *publisher,
-                                      struct health *health, struct log *log);
+                                      struct health *health, struct log *log, struct sender sender);
 void registration_use(struct registration *registration, struct consumer *consumer, struct queries *queries);
 void registration_free(struct registration *registration);
 
@@ -37,7 +38,7 @@ void registration_connected(struct registration *registration, bool receiving, b
 void registration_mov(struct registration *registration, unsigned consumers);
 void registration_subscribed(struct registration *registration, struct component *component, bool up);
 void registration_notified(struct registration *registration, struct component *component, struct delivery *delivery);
-void registration_settled(struct registration *registration, struct publication *publication); /* frees it */
+void registration_confirmed(struct registration *registration, struct publication *publication); /* frees it */
 
 /* Does what is due; returns when there is something to do again. */
 int64_t registration_tend(struct registration *registration, int64_t now);

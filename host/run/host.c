@@ -38,7 +38,7 @@ struct event {
         MOV,
         NOTIFIED,
         PAGED,
-        SETTLED,
+        CONFIRMED,
         ASKED,
         STARTED_ONE
     } kind;
@@ -122,22 +122,14 @@ static void on_paged(struct subscription *subscription, struct list *deliveries)
     tell_deliveries(subscription, deliveries, PAGED);
 }
 
-/* [publisher's thread] */
+/* [publisher's thread] What the registration says to the MOV. */
 static void on_confirmed(void *context, struct list *publications)
 {
-    struct host *host = context;
-    struct list ours = {0};
     for (struct node *node; (node = list_take(publications)) != NULL;) {
-        struct publication *publication = (struct publication *)node;
-        if (!publication->report) {
-            list_put(&ours, node);
-            continue;
-        }
-        struct event *event = event_new(SETTLED);
-        event->publication = publication;
-        tell(host, event);
+        struct event *event = event_new(CONFIRMED);
+        event->publication = (struct publication *)node;
+        tell(context, event);
     }
-    ring_confirmed(host->ring, &ours);
 }
 
 static void carry_settle(void *context, struct list *deliveries)
@@ -233,7 +225,7 @@ static const struct consumer_events consumer_events = {
     .watched = on_watched,
 };
 
-static const struct publisher_events publisher_events = {.connected = on_publishing, .confirmed = on_confirmed};
+static const struct publisher_events publisher_events = {.connected = on_publishing};
 
 /* ---- the control thread ---- */
 
@@ -307,8 +299,8 @@ static void handle_event(struct host *host, struct event *event)
     case PAGED:
         queries_paged(host->queries, event->delivery);
         break;
-    case SETTLED:
-        registration_settled(host->registration, event->publication);
+    case CONFIRMED:
+        registration_confirmed(host->registration, event->publication);
         break;
     case ASKED:
         ask(host, event->query);
@@ -539,7 +531,8 @@ static void make_parts(struct host *host, const struct plugins *plugins)
     };
     host->consumer = consumer_new(&options, host->subscriptions, count);
     text_free(&names);
-    host->registration = registration_new(components, seats, host->publisher, host->health, host->log);
+    host->registration = registration_new(components, seats, host->publisher, host->health, host->log,
+                                          (struct sender){.confirmed = on_confirmed, .context = host});
     free(components);
     host->queries = queries_new(host->publisher);
     queries_use(host->queries, host->consumer, pages);

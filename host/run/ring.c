@@ -90,6 +90,7 @@ static void send(const struct ring *ring, struct delivery *delivery, struct list
     const struct transport *transport = &ring->options.transport;
     for (struct node *node = publications->head; node != NULL; node = node->next) {
         ((struct publication *)node)->cause = delivery;
+        ((struct publication *)node)->sender = &ring->sender;
         delivery->unconfirmed++;
     }
     if (!transport->send(transport->context, publications)) { /* closing: the delivery goes back to its queue */
@@ -154,19 +155,19 @@ static bool bury_late(const struct ring *ring, struct delivery *delivery, bool i
     return true;
 }
 
-/* confirm -> settle */
-void ring_confirmed(struct ring *ring, struct list *publications)
+/* confirm -> settle [publisher's thread] */
+static void on_confirmed(void *context, struct list *publications)
 {
+    const struct ring *ring = context;
     const struct transport *transport = &ring->options.transport;
     struct list done = {0};
     for (struct node *node; (node = list_take(publications)) != NULL;) {
         struct publication *publication = (struct publication *)node;
         struct delivery *cause = publication->cause;
         bool is_letter = publication->most > 0;
-        if (cause != NULL)
-            conclude(ring, cause, publication);
+        conclude(ring, cause, publication);
         free(publication);
-        if (cause != NULL && --cause->unconfirmed == 0 && !bury_late(ring, cause, is_letter))
+        if (--cause->unconfirmed == 0 && !bury_late(ring, cause, is_letter))
             list_put(&done, &cause->node);
     }
     if (done.head != NULL)
@@ -247,6 +248,7 @@ struct ring *ring_new(const struct ring_options *options)
     for (size_t i = 0; i < plugins->count; i++)
         topics += plugins->at[i]->topic_count;
     ring->options = *options;
+    ring->sender = (struct sender){.confirmed = on_confirmed, .context = ring};
     if (gethostname(ring->host, sizeof ring->host - 1) != 0)
         ring->host[0] = '\0';
     ring->mov = contract_of_mov();

@@ -43,6 +43,7 @@ struct ring_options {
 
 struct ring {
     struct ring_options options;
+    struct sender sender; /* of what handlers publish, and of dead letters */
     char host[256];       /* the name of the machine */
     struct contract *mov; /* the contract of the MOV's own queues */
     struct seat *seats;   /* in the order of the plugins */
@@ -63,9 +64,6 @@ enum started ring_started(struct ring *ring, int64_t until_ms, struct fault *fau
 
 /* [any thread] receive -> route: deliveries of the ring's routes. Empties the list. */
 void ring_deliver(struct ring *ring, struct list *deliveries);
-
-/* [any thread] confirm -> settle: publications whose outcome is known. Empties the list. */
-void ring_confirmed(struct ring *ring, struct list *publications);
 
 /* Warns of what takes long; to be called every second or so. */
 void ring_tend(struct ring *ring, int64_t now);

@@ -120,7 +120,7 @@ void __wrap_publisher_send_urgent(struct publisher *publisher, struct publicatio
     (void)publisher;
     struct json_object *body = fuzz_object(publication->body, publication->len);
     bool query = strcmp(publication->topic, "valawai/component/query") == 0;
-    EXPECT(publication->report == !query && !publication->waits && publication->persistent == !query,
+    EXPECT((publication->sender == NULL) == query && !publication->waits && publication->persistent == !query,
            "sent in another way");
     if (strcmp(publication->topic, UNREGISTER_TOPIC) == 0) {
         EXPECT(is_id(fuzz_member(body, "component_id")), "unregister %s", publication->body);
@@ -147,11 +147,18 @@ static void obey(void)
     atomic_store(&page.up, page.wanted);
 }
 
+static void on_confirmed(void *context, struct list *publications)
+{
+    (void)context;
+    for (struct node *node; (node = list_take(publications)) != NULL;)
+        registration_confirmed(registration, (struct publication *)node);
+}
+
 static void begin(void)
 {
     struct component *const all[] = {&components[0], &components[1]};
     health = health_new(fuzz_directory(), "id.json", logs);
-    registration = registration_new(all, 2, NULL, health, logs);
+    registration = registration_new(all, 2, NULL, health, logs, (struct sender){.confirmed = on_confirmed});
     queries = queries_new(NULL);
     queries_use(queries, NULL, (struct subscription *[]){&page, &connections});
     queries_connected(queries, true);
@@ -252,6 +259,7 @@ static void notify(int which, char how, const char *body, size_t len)
 /* The oldest publication has this outcome. */
 static void settle(enum outcome outcome)
 {
+    struct list one = {0};
     struct publication *publication = (struct publication *)list_take(&sent);
     if (publication == NULL)
         return;
@@ -259,10 +267,8 @@ static void settle(enum outcome outcome)
     for (size_t i = 0; i < known_count && strcmp(publication->topic, UNREGISTER_TOPIC) == 0; i++)
         if (strstr(publication->body, known[i]) != NULL)
             memmove(known[i], known[--known_count], sizeof *known);
-    if (publication->report)
-        registration_settled(registration, publication);
-    else
-        free(publication);
+    list_put(&one, &publication->node);
+    publications_report(&one);
 }
 
 static void connection_lost(void)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "message/message.h"
 
 static void a_delivery(void **state)
@@ -27,6 +28,46 @@ static void a_delivery(void **state)
     }
 }
 
+static struct text journal;
+
+static void on_confirmed(void *context, struct list *publications)
+{
+    text_printf(&journal, "%s:", (const char *)context);
+    for (struct node *node; (node = list_take(publications)) != NULL; free(node))
+        text_printf(&journal, " %s", ((struct publication *)node)->topic);
+    text_puts(&journal, "\n");
+}
+
+/* Publications, each called by a number; a letter names its sender, and - says that it has none. */
+static void expect_reports(const char *senders, const char *wanted)
+{
+    static char a_name[] = "a", b_name[] = "b";
+    static const struct sender a = {on_confirmed, a_name}, b = {on_confirmed, b_name};
+    struct list list = {0};
+    for (size_t i = 0; senders[i] != '\0'; i++) {
+        const char topic[] = {(char)('0' + i), '\0'};
+        struct publication *publication = publication_new(topic, "{}", 2);
+        publication->sender = senders[i] == 'a' ? &a : senders[i] == 'b' ? &b : NULL;
+        list_put(&list, &publication->node);
+    }
+    text_puts(&journal, "");
+    publications_report(&list);
+    assert_null(list.head);
+    assert_string_equal(journal.at, wanted);
+    text_free(&journal);
+}
+
+static void each_sender_hears_of_its_own_publications(void **state)
+{
+    UNUSED(state);
+    expect_reports("", "");
+    expect_reports("-", "");
+    expect_reports("aa", "a: 0 1\n");
+    expect_reports("aabba", "a: 0 1\nb: 2 3\na: 4\n");
+    expect_reports("-a-b-", "a: 1\nb: 3\n");
+    expect_reports("a--a", "a: 0\na: 3\n");
+}
+
 static void a_publication(void **state)
 {
     UNUSED(state);
@@ -40,7 +81,7 @@ static void a_publication(void **state)
     assert_null(publication->cause);
     assert_false(publication->persistent);
     assert_false(publication->waits);
-    assert_false(publication->report);
+    assert_null(publication->sender);
     free(publication);
 
     publication = publication_new("", "", 0);
@@ -82,6 +123,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_delivery),
         cmocka_unit_test(a_publication),
+        cmocka_unit_test(each_sender_hears_of_its_own_publications),
         cmocka_unit_test(stale_when_the_channel_is_another),
         cmocka_unit_test(texts_of_the_memory_room),
     };

@@ -117,8 +117,9 @@ void __wrap_publisher_send_urgent(struct publisher *publisher, struct publicatio
     struct json_tokener *reader = json_reader_new();
     assert_true(json_is_object(publication->body, publication->len, NULL));
     assert_true(publication->persistent == (strcmp(publication->topic, QUERY_TOPIC) != 0));
-    assert_true(publication->report || strcmp(publication->topic, QUERY_TOPIC) == 0);
-    assert_false(publication->waits); /* a queue of the MOV's is not ours to declare */
+    assert_int_equal(publication->sender == NULL,
+                     strcmp(publication->topic, QUERY_TOPIC) == 0); /* the page answers it */
+    assert_false(publication->waits);                               /* a queue of the MOV's is not ours to declare */
     struct json_object *body = json_read(reader, publication->body, publication->len);
     if (strcmp(publication->topic, REGISTER_TOPIC) == 0)
         text_printf(&journal, "register %s\n", member(body, "name"));
@@ -165,11 +166,18 @@ static const char *file(const char *name)
     return path;
 }
 
+static void on_confirmed(void *context, struct list *publications)
+{
+    UNUSED(context);
+    for (struct node *node; (node = list_take(publications)) != NULL;)
+        registration_confirmed(registration, (struct publication *)node);
+}
+
 static void begin(size_t count, bool reversed)
 {
     struct component *const all[] = {&components[reversed ? B : A], &components[reversed ? A : B]};
     health = health_new(directory, "id.json", logs);
-    registration = registration_new(all, count, NULL, health, logs);
+    registration = registration_new(all, count, NULL, health, logs, (struct sender){.confirmed = on_confirmed});
     page = (struct subscription){.topic = "valawai/component/page", .kind = SUBSCRIBE_SHARED};
     connections = (struct subscription){.topic = "valawai/topology/page", .kind = SUBSCRIBE_SHARED};
     atomic_store(&page.epoch, 3);
@@ -307,14 +315,12 @@ static void subscribed(int which, bool up)
 /* The oldest publication that has no outcome yet gets this one. */
 static void settled(enum outcome outcome)
 {
+    struct list one = {0};
     struct publication *publication = (struct publication *)list_take(&sent);
     assert_non_null(publication);
     publication->outcome = outcome;
-    if (!publication->report) { /* a query: nobody is told */
-        free(publication);
-        return;
-    }
-    registration_settled(registration, publication);
+    list_put(&one, &publication->node);
+    publications_report(&one);
 }
 
 enum { FRESH = 0, LEFTOVER = 1, REDELIVERED = 2, STALE = 4 };

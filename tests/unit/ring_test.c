@@ -154,7 +154,7 @@ static void answer(enum outcome outcome)
     assert_non_null(node);
     ((struct publication *)node)->outcome = outcome;
     list_put(&one, node);
-    ring_confirmed(ring, &one);
+    publications_report(&one);
     while (sem_trywait(&happened) == 0) /* what it brought about */
         continue;
 }
