@@ -28,3 +28,8 @@ int64_t clock_ms(void)
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
+
+int64_t clock_date_s(void)
+{
+    return (int64_t)time(NULL);
+}

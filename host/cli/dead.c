@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/backoff.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -114,7 +114,7 @@ static void put_age(struct text *out, int64_t since)
         int64_t seconds;
         const char *name;
     } units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
-    int64_t age = (int64_t)time(NULL) - since;
+    int64_t age = clock_date_s() - since;
     size_t i = 0;
     if (age < 0)
         age = 0;

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/backoff.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -36,7 +37,7 @@ static const char *put_word(struct text *out, const char *at, const char *name)
     static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
                                          "July",    "August",   "September", "October", "November", "December"};
     struct tm today;
-    time_t now = time(NULL);
+    time_t now = (time_t)clock_date_s();
     localtime_r(&now, &today);
     if (strncmp(at, "@TYPE@", 6) == 0) {
         text_printf(out, "C%c", name[1]);

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/backoff.h"
 #include "base/json.h"
@@ -164,7 +163,7 @@ static void send_register(struct registration *registration, struct entry *entry
     publication->persistent = true;
     publication->sender = &entry->sender;
     text_free(&body);
-    entry->requested_at_s = time(NULL);
+    entry->requested_at_s = clock_date_s();
     log_debug(registration->log, name_of(entry), "registering at the MOV");
     publisher_send_urgent(registration->publisher, publication);
 }

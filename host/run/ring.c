@@ -2,7 +2,6 @@
 #include "run/ring.h"
 
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/backoff.h"
@@ -66,7 +65,7 @@ static struct publication *bury(const struct ring *ring, const struct delivery *
         .detail = detail,
         .component = plugin_of(delivery)->name,
         .host = ring->host,
-        .time = time(NULL),
+        .time = clock_date_s(),
     };
     struct publication *letter =
         dead_letter(delivery, &death, (uint32_t)ring->options.settings->host.dead_letters_max, &fault);

@@ -37,11 +37,10 @@ static const struct valawai_topic topics[] = {
 #include <stdlib.h>
 #include <unistd.h>
 
-static volatile int *volatile nowhere;
-
 __attribute__((constructor)) static void at_load(void)
 {
 #if defined(FAULT_CONSTRUCTOR_CRASHES)
+    static volatile int *volatile nowhere;
     *nowhere = 1;
 #elif defined(FAULT_CONSTRUCTOR_EXITS)
     exit(5);
