@@ -29,11 +29,11 @@
 #include "broker/wire.h"
 
 #define FRAME_MAX 131072  /* smaller ones can leave the last frame of a body corked for 200 ms */
-#define FLUSH_BYTES 65536 /* that wait to be sent: with so many there is nothing to gain by waiting for more */
+#define FLUSH_BYTES 65536 /* written at once: a longer wait for more gains nothing */
 #define CONNECT_SECONDS 5
-#define RECONNECT_MS 1500 /* to a peer that was there: another attempt finds it sooner than TCP's own repetitions */
+#define RECONNECT_MS 1500 /* for a peer that was there: a new attempt finds it sooner than TCP's retransmissions */
 #define PATIENCE_MS 1800  /* a heartbeat: the broker sends one every half, so more than three are missing */
-#define CLOSE_SECONDS 1   /* a dead peer must not hold up the end */
+#define CLOSE_SECONDS 1   /* a dead peer does not delay the end */
 #define HELD_MS 200       /* a connection that lasted so long was of use */
 
 struct connection {
@@ -43,13 +43,13 @@ struct connection {
     size_t next; /* endpoint to try */
     char peer[300];
     bool has_been_open;
-    bool broken; /* what the peer sends makes no sense any more: no goodbye, which would read on */
+    bool broken; /* the stream cannot be parsed any more: the socket is dropped without connection.close */
     int64_t opened_at, tend_at;
     struct text out;            /* publications that wait to be sent */
     struct lookup *lookup;      /* of the host's name, when the resolver takes longer than an attempt */
     char *password;             /* the last one of the password file */
     int wake;                   /* an eventfd: readable when attempts to open are given up */
-    pthread_mutex_t break_lock; /* fd and opening: a descriptor that has become another's is not to be shut down */
+    pthread_mutex_t break_lock; /* for fd and opening: a descriptor that was closed and reused is not shut down */
     int fd;
     bool opening;
 };
@@ -81,7 +81,7 @@ struct connection *connection_new(const struct broker *broker, const char *purpo
     connection->broker = broker;
     connection->purpose = purpose;
     connection->fd = -1;
-    connection->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); /* without one, a stop waits for the deadline */
+    connection->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); /* -1: a stop waits for the deadline */
     pthread_mutex_init(&connection->break_lock, NULL);
     unsigned chance = 0;
     if (getrandom(&chance, sizeof chance, GRND_NONBLOCK) == sizeof chance)
@@ -195,7 +195,7 @@ static const char *close_text(const amqp_connection_close_t *close, char *text, 
     return text;
 }
 
-/* The last one that was known, if the file cannot be read: it may be right. */
+/* If the file cannot be read, the password that was read last: it may still be right. */
 static const char *current_password(struct connection *connection)
 {
     const struct broker *broker = connection->broker;
@@ -254,13 +254,13 @@ static enum opened log_in(struct connection *connection, struct fault *fault)
     }
 }
 
-/* Who names a certificate wants no connection in plain text. */
+/* A certificate without TLS is a mistake: the connection would be in plain text. */
 static bool is_tls_meant(const struct broker *broker, struct fault *fault)
 {
     if (broker->tls_key != NULL && broker->tls_certificate == NULL)
-        return fault_set(fault, "a key for TLS is named (RABBITMQ_TLS_KEY), and no certificate");
+        return fault_set(fault, "RABBITMQ_TLS_KEY is set, but there is no certificate: set RABBITMQ_TLS_CERTIFICATE");
     if (broker->tls_certificate != NULL && !broker->tls)
-        return fault_set(fault, "a certificate for TLS is named, but TLS is not on: set RABBITMQ_TLS=true");
+        return fault_set(fault, "RABBITMQ_TLS_CERTIFICATE is set, but TLS is not on: set RABBITMQ_TLS=true");
     return true;
 }
 
@@ -285,7 +285,7 @@ static amqp_socket_t *make_socket(struct connection *connection, struct fault *f
     amqp_ssl_socket_set_verify_hostname(socket, 1);
     amqp_ssl_socket_set_ssl_versions(socket, AMQP_TLSv1_2, AMQP_TLSvLATEST);
     if (amqp_ssl_socket_set_cacert(socket, broker->tls_ca) != AMQP_STATUS_OK) {
-        fault_set(fault, "%s: there are no certificates in it that can be used (RABBITMQ_TLS_CA)", broker->tls_ca);
+        fault_set(fault, "%s: contains no certificates that can be used (RABBITMQ_TLS_CA)", broker->tls_ca);
         return NULL;
     }
     if (key != NULL && amqp_ssl_socket_set_key(socket, broker->tls_certificate, key) != AMQP_STATUS_OK) {
@@ -295,7 +295,7 @@ static amqp_socket_t *make_socket(struct connection *connection, struct fault *f
     return socket;
 }
 
-/* The socket is made here, so that its addresses are tried in parallel and a stop does not wait for it. */
+/* Opens the socket itself, so that addresses are tried in parallel and a stop does not wait. */
 static bool connect_plain(struct connection *connection, amqp_socket_t *socket, const struct target *target,
                           struct fault *fault)
 {
@@ -305,11 +305,11 @@ static bool connect_plain(struct connection *connection, amqp_socket_t *socket, 
         return false;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    amqp_tcp_socket_set_sockfd(socket, fd); /* the library's from now on */
+    amqp_tcp_socket_set_sockfd(socket, fd); /* the library owns it from now on */
     return true;
 }
 
-/* The library connects a TLS socket by itself and takes no socket of ours: it tries one address after the other. */
+/* For TLS the library accepts no socket: it connects by itself, to one address after the other. */
 static enum opened connect_tls(struct connection *connection, amqp_socket_t *socket, const struct target *target,
                                struct fault *fault)
 {
@@ -434,7 +434,7 @@ enum frame connection_frame(struct connection *connection, amqp_frame_t *frame, 
         }
         if (frame->frame_type == AMQP_FRAME_HEARTBEAT)
             continue;
-        /* The library decodes the properties of every class, each into a structure of its own. */
+        /* The library decodes the properties of every class into a different structure. */
         if (frame->frame_type == AMQP_FRAME_HEADER && frame->payload.properties.class_id != AMQP_BASIC_CLASS) {
             connection_violated(connection, fault, "a content header of another class than basic");
             return FRAME_LOST;
@@ -452,7 +452,7 @@ enum frame connection_frame(struct connection *connection, amqp_frame_t *frame, 
 
 bool connection_has_frames(struct connection *connection)
 {
-    /* TLS may hold back what poll() does not see */
+    /* TLS may have buffered what poll() does not see */
     return connection->broker->tls || amqp_frames_enqueued(connection->state) || amqp_data_in_buffer(connection->state);
 }
 
@@ -521,15 +521,15 @@ static bool publish_by_library(struct connection *connection, amqp_channel_t cha
     return status == AMQP_STATUS_OK || lost(connection, fault, "publish", status);
 }
 
-/* The library keeps nothing back on a connection without TLS, so what is written past it comes between its own frames,
- * never into one. A TLS session is the library's alone. */
+/* Without TLS the library buffers nothing, so what is written here lies between its frames and never inside one. Only
+ * the library can write to a TLS session. */
 bool connection_publish(struct connection *connection, amqp_channel_t channel, const struct wire_message *message,
                         struct fault *fault)
 {
     const char *at = message->body;
     size_t most = (size_t)amqp_get_frame_max(connection->state) - WIRE_FRAME_COST;
     if (message->properties.len > connection_properties_max(connection))
-        return fault_set(fault, "%s: %zu bytes of properties are more than a frame holds", message->topic,
+        return fault_set(fault, "%s: %zu bytes of properties exceed a frame of this broker", message->topic,
                          message->properties.len);
     if (connection->broker->tls)
         return publish_by_library(connection, channel, message, fault);

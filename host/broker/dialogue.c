@@ -13,10 +13,10 @@
 #include "broker/connection.h"
 
 #define CHANNEL 1
-#define WINDOW 32768     /* unconfirmed publications: a broker that writes to its disk confirms in bursts */
-#define ANSWER_MS 10000  /* a broker that takes longer for a declare has forgotten us */
-#define IDLE_MS 1000     /* a heartbeat wants to be served */
-#define TRACE_MAX 100000 /* copies that wait for us: a reader that stands still is not to fill the broker */
+#define WINDOW 32768     /* unconfirmed publications; a broker that writes to its disk confirms in bursts */
+#define ANSWER_MS 10000  /* a declare that takes longer has failed */
+#define IDLE_MS 1000     /* between two looks at the heartbeat */
+#define TRACE_MAX 100000 /* copies that wait in the queue: a reader that stops does not fill the broker */
 #define TRACE_PREFETCH 1000
 #define TRACE_EXCHANGE "amq.rabbitmq.trace"
 
@@ -24,12 +24,12 @@ struct dialogue {
     struct broker broker;
     struct connection *connection;
     const char *virtual_host;
-    amqp_method_number_t awaited; /* the answer to the request in hand: there is one at a time */
+    amqp_method_number_t awaited; /* the answer to the pending request; one at a time */
     bool answered;
     int closed_by;                /* the reply code of a channel.close */
     uint32_t consumers, messages; /* of the queue that was declared last */
-    bool leaves_bodies;           /* of messages that are got */
-    bool arrived, empty;          /* what basic.get has brought about */
+    bool leaves_bodies;           /* of messages read with basic.get */
+    bool arrived, empty;          /* the result of basic.get */
     bool all_confirmed;
     bool blocked;
 
@@ -38,10 +38,10 @@ struct dialogue {
     size_t unconfirmed;
     bool confirmed[WINDOW];
 
-    const char *topic; /* what is listened to; never NULL */
+    const char *topic; /* the topic to listen to; never NULL */
     char *queue;       /* that was declared last */
     bool tracing, probed, traced;
-    bool is_copy, is_wanted; /* of what is incoming */
+    bool is_copy, is_wanted; /* of the incoming message */
     uint64_t tag, left;      /* left: bytes of the body that are still to come */
     uint64_t message_max_bytes;
     enum { CONTENT_NONE, CONTENT_ANNOUNCED, CONTENT_BODY } content;
@@ -133,7 +133,7 @@ static bool on_header(struct dialogue *dialogue, const amqp_frame_t *frame, stru
 static bool on_body(struct dialogue *dialogue, amqp_bytes_t part, struct fault *fault)
 {
     if (part.len > dialogue->left)
-        return connection_violated(dialogue->connection, fault, "a body that is longer than its header says");
+        return connection_violated(dialogue->connection, fault, "a body is longer than its header says");
     dialogue->left -= part.len;
     if (dialogue->is_wanted)
         text_put(&dialogue->body, part.bytes, part.len);
@@ -169,7 +169,7 @@ static bool on_method(struct dialogue *dialogue, const amqp_frame_t *frame, stru
         return true;
     }
     case AMQP_BASIC_NACK_METHOD:
-        return fault_set(fault, "the broker cannot keep the message: its queue is full, or has no node that works");
+        return fault_set(fault, "the broker cannot keep the message: its queue is full, or no node of it is running");
     case AMQP_BASIC_RETURN_METHOD: {
         const amqp_basic_return_t *back = decoded;
         return fault_set(fault,
@@ -228,7 +228,7 @@ static enum frame next_frame(struct dialogue *dialogue, bool *complete, struct f
     return got == FRAME_GOT && !on_frame(dialogue, &frame, complete, fault) ? FRAME_LOST : got;
 }
 
-/* What has arrived, for its receiver. */
+/* The message that has arrived. */
 static struct dialogue_message message_of(const struct dialogue *dialogue)
 {
     return (struct dialogue_message){
@@ -268,7 +268,7 @@ bool dialogue_wait(struct dialogue *dialogue, struct pollfd *fds, nfds_t count, 
 
 /* ---- questions ---- */
 
-/* Reads one frame after the other, so that what follows the answer is left for dialogue_next(). */
+/* Reads one frame at a time, so that what follows the answer is left for dialogue_next(). */
 static bool await(struct dialogue *dialogue, const bool *done, struct fault *fault)
 {
     int64_t deadline = clock_ms() + ANSWER_MS;
@@ -367,8 +367,8 @@ bool dialogue_consume(struct dialogue *dialogue, const char *topic, uint16_t pre
            ask(dialogue, AMQP_BASIC_CONSUME_METHOD, &consume, fault);
 }
 
-/* A message to our own queue: if tracing is on, its copy comes before it. Whatever else comes before it is not shown:
- * it was published before we said so. */
+/* Sends a message to its own queue. If tracing is on, a copy of that message comes first. What else comes before it is
+ * not shown: it was published before the listener was ready. */
 static bool probe(struct dialogue *dialogue, struct fault *fault)
 {
     const struct wire_message empty = {.topic = dialogue->queue, .body = "{}", .len = 2};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * dialogue: a short talk with the broker by one thread, for the verbs that send and listen: one connection, one AMQP
- * channel, no second attempt. What goes wrong ends it, with a fault that a person can read. */
+ * dialogue: a short session with the broker on one thread, for the verbs that send and listen: one connection, one AMQP
+ * channel, no second attempt. An error ends it, with a message for people. */
 #ifndef BROKER_DIALOGUE_H
 #define BROKER_DIALOGUE_H
 
@@ -16,7 +16,7 @@
 
 struct dialogue;
 
-/* Logs in. The settings have to outlive the dialogue. */
+/* Logs in. The settings must outlive the dialogue. */
 struct dialogue *dialogue_open(const struct settings *settings, const char *purpose, struct fault *fault)
     __attribute__((warn_unused_result));
 void dialogue_close(struct dialogue *dialogue); /* NULL too; what was not acknowledged goes back to its queue */
@@ -27,7 +27,7 @@ bool dialogue_find(struct dialogue *dialogue, const char *topic, uint32_t *consu
 
 /* ---- sending ---- */
 
-/* From here on the broker confirms what it gets. */
+/* From here on the broker confirms publications. */
 bool dialogue_confirm(struct dialogue *dialogue, struct fault *fault) __attribute__((warn_unused_result));
 
 /* False while too many are unconfirmed, or the broker has an alarm. */
@@ -52,8 +52,8 @@ bool dialogue_move(struct dialogue *dialogue, const char *topic, const struct di
 bool dialogue_consume(struct dialogue *dialogue, const char *topic, uint16_t prefetch, struct fault *fault)
     __attribute__((warn_unused_result));
 
-/* Looks at what is published on a topic and takes nothing: copies come from RabbitMQ's firehose into a queue of our
- * own. False, too, if tracing is off at the broker. */
+/* Copies what is published on a topic and takes no message: RabbitMQ's firehose puts the copies into a queue of the
+ * dialogue. False, too, if tracing is off at the broker. */
 bool dialogue_trace(struct dialogue *dialogue, const char *topic, struct fault *fault)
     __attribute__((warn_unused_result));
 
@@ -84,17 +84,17 @@ struct dialogue_message {
     size_t len;
     struct properties properties; /* as long; length 0: nothing beyond what every message has */
     uint64_t tag;
-    bool wanted; /* false: a copy of a message on another topic, which wants nothing but its acknowledgement */
+    bool wanted; /* false: a copy of a message on another topic, which is only acknowledged */
 };
 
 enum dialogue_event { DIALOGUE_NOTHING, DIALOGUE_MESSAGE, DIALOGUE_FAILED };
 
-/* Takes in what the broker has said. Does not wait. */
+/* Reads what the broker has sent. Does not wait. */
 enum dialogue_event dialogue_next(struct dialogue *dialogue, struct dialogue_message *message, struct fault *fault)
     __attribute__((warn_unused_result));
 
-/* Waits until the broker says something, one of the others is ready, or a heartbeat wants to be looked after. The first
- * of the descriptors is the dialogue's to fill in. */
+/* Waits until the broker sends something, another descriptor is ready, or a heartbeat is due. The dialogue fills in the
+ * first of the descriptors. */
 bool dialogue_wait(struct dialogue *dialogue, struct pollfd *fds, nfds_t count, struct fault *fault)
     __attribute__((warn_unused_result));
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/outbox.h"
 
+#include <string.h>
+
 static struct account *line_of(struct outbox *outbox, const struct publication *publication)
 {
     return publication->account != NULL ? publication->account : &outbox->own;
@@ -119,10 +121,52 @@ void outbox_landed(struct outbox *outbox, const struct publication *publication)
     line->in_flight_bytes -= publication->size;
 }
 
+void outbox_put_back(struct outbox *outbox, struct list *publications)
+{
+    for (struct node *node = publications->head; node != NULL; node = node->next)
+        outbox_landed(outbox, (struct publication *)node);
+    outbox_put_first(outbox, publications);
+}
+
+void outbox_park(struct outbox *outbox, struct publication *publication, int64_t retry_at)
+{
+    outbox_landed(outbox, publication);
+    publication->retry_at = retry_at;
+    list_put(&outbox->parked, &publication->node);
+}
+
+void outbox_unpark(struct outbox *outbox, int64_t now)
+{
+    struct list parked = outbox->parked, due = {0};
+    outbox->parked = (struct list){0};
+    for (struct node *node; (node = list_take(&parked)) != NULL;)
+        list_put(now >= ((struct publication *)node)->retry_at ? &due : &outbox->parked, node);
+    outbox_put(outbox, &due);
+}
+
+void outbox_release(struct outbox *outbox, const char *topic, int64_t now)
+{
+    for (struct node *node = outbox->parked.head; node != NULL; node = node->next) {
+        struct publication *publication = (struct publication *)node;
+        if (strcmp(publication->topic, topic) == 0)
+            publication->retry_at = now;
+    }
+}
+
+int64_t outbox_due(const struct outbox *outbox)
+{
+    int64_t due = INT64_MAX;
+    for (const struct node *node = outbox->parked.head; node != NULL; node = node->next)
+        if (((const struct publication *)node)->retry_at < due)
+            due = ((const struct publication *)node)->retry_at;
+    return due;
+}
+
 struct list outbox_empty(struct outbox *outbox)
 {
     struct list all = outbox->again;
     outbox->again = (struct list){0};
+    list_join(&all, &outbox->parked);
     while (outbox->last != NULL) {
         list_join(&all, &outbox->last->next->waiting);
         leave(outbox);

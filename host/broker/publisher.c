@@ -5,38 +5,24 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
-#include "base/backoff.h"
 #include "base/memory.h"
-#include "base/text.h"
 #include "base/thread.h"
-#include "broker/boxes.h"
 #include "broker/confirms.h"
+#include "broker/declares.h"
 #include "broker/link.h"
 #include "broker/outbox.h"
 #include "broker/records.h"
+#include "broker/room.h"
 
-#define DATA_CHANNEL 1    /* publications and their confirms */
-#define DECLARE_CHANNEL 2 /* declares: what the broker objects to closes this one only */
-#define RECORD_CHANNEL 3  /* records for the MOV, which nobody has to confirm */
+#define DATA_CHANNEL 1   /* publications and their confirms */
+#define RECORD_CHANNEL 3 /* records for the MOV, which are not confirmed; channel 2 is that of declares.h */
 #define IDLE_MS 1000
 #define DEAD_LETTER_MS 10000    /* that the broker cannot keep: tried again for so long */
 #define LOOK_EVERY 32           /* publications between two looks at what the broker says … */
 #define LOOK_EVERY_BYTES 262144 /* … or so many bytes: an alarm is to be seen before the socket is full */
 #define REFUSED_MS 200          /* until a queue that refused a publication is tried again */
 #define RECORD_TOPIC "valawai/log/add"
-
-/* A queue that components publish to. Declared when the connection is new, and again when something comes back. */
-struct outlet {
-    char *topic;
-    bool wanted; /* to be declared */
-    bool complained;
-    size_t refused; /* publications that the queue did not keep, and that are to be published again */
-    int64_t retry_at;
-    struct backoff backoff;
-};
 
 enum state {
     OFFLINE,    /* no connection */
@@ -57,120 +43,74 @@ struct publisher {
 
     struct queue inbox; /* what publisher_send() brings; its descriptor is the wake-up for everything */
     struct records records;
-
-    pthread_mutex_t lock; /* down to closed, and held and bytes of every account */
-    pthread_cond_t room;
-    size_t held; /* publications between publisher_send() and their outcome */
-    bool closed;
+    struct room room;
 
     /* The thread's own: */
     enum state state;
     struct outbox outbox;
     struct confirms confirms;
-    struct list parked;    /* unroutable or refused for now, until retry_at */
     struct list confirmed; /* outcomes to report */
     size_t suspects;       /* publications that are sent one at a time */
-
-    struct outlet *outlets;
-    size_t outlet_count;
-    struct outlet *declaring;
-    struct boxes boxes; /* for dead letters */
-    enum { DECLARE_CLOSED, DECLARE_OPEN } declare_channel;
+    struct declares declares;
 };
 
 /* ---- outcomes ---- */
-
-static struct account *account_of(struct publisher *publisher, const struct publication *publication)
-{
-    return publication->account != NULL ? publication->account : &publisher->outbox.own;
-}
 
 static void report(struct publisher *publisher)
 {
     if (publisher->confirmed.head == NULL)
         return;
-    size_t count = 0;
-    pthread_mutex_lock(&publisher->lock);
-    for (struct node *node = publisher->confirmed.head; node != NULL; node = node->next) {
-        const struct publication *publication = (struct publication *)node;
-        struct account *account = account_of(publisher, publication);
-        account->held--;
-        account->bytes -= publication->size;
-        count++;
-    }
-    pthread_mutex_unlock(&publisher->lock);
+    size_t count = room_leave(&publisher->room, &publisher->confirmed);
     publications_report(&publisher->confirmed);
-    pthread_mutex_lock(&publisher->lock);
-    publisher->held -= count; /* after the report: publisher_drain() promises that */
-    pthread_cond_broadcast(&publisher->room);
-    pthread_mutex_unlock(&publisher->lock);
+    room_left(&publisher->room, count); /* after the report: publisher_drain() promises that */
 }
 
-static struct outlet *outlet_find(struct publisher *publisher, const char *topic)
+static void note_refusal(struct publisher *publisher, struct publication *publication, bool refused)
 {
-    for (size_t i = 0; i < publisher->outlet_count; i++)
-        if (strcmp(publisher->outlets[i].topic, topic) == 0)
-            return &publisher->outlets[i];
-    return NULL;
-}
-
-/* A queue refuses publications from the first nack until none that it refused waits any more: two records. */
-static void look_refusal(struct publisher *publisher, struct publication *publication, bool refused)
-{
-    struct outlet *outlet = refused != publication->refused ? outlet_find(publisher, publication->topic) : NULL;
-    publication->refused = refused;
-    if (outlet == NULL)
-        return;
-    bool refuses = outlet->refused > 0;
-    outlet->refused += refused ? 1 : (size_t)-1;
-    if (refused && !refuses)
+    switch (outlets_note_refusal(&publisher->declares.outlets, publication, refused)) {
+    case REFUSAL_SAME:
+        break;
+    case REFUSAL_BEGINS:
         log_warning(
             publisher->options.log, "host",
             "%s: its queue refuses publications (it is full, or its node is down); they wait and are tried again",
-            outlet->topic);
-    else if (outlet->refused == 0)
-        log_info(publisher->options.log, "host", "%s: its queue accepts publications again", outlet->topic);
+            publication->topic);
+        break;
+    case REFUSAL_ENDS:
+        log_info(publisher->options.log, "host", "%s: its queue accepts publications again", publication->topic);
+        break;
+    }
 }
 
 static void finish(struct publisher *publisher, struct publication *publication, enum outcome outcome)
 {
     outbox_landed(&publisher->outbox, publication);
-    look_refusal(publisher, publication, false);
+    note_refusal(publisher, publication, false);
     publication->outcome = outcome;
     list_put(&publisher->confirmed, &publication->node);
 }
 
 /* ---- confirmations ---- */
 
-static void park(struct publisher *publisher, struct publication *publication, int64_t delay)
-{
-    outbox_landed(&publisher->outbox, publication);
-    publication->retry_at = clock_ms() + delay;
-    list_put(&publisher->parked, &publication->node);
-}
-
 static void on_unroutable(struct publisher *publisher, struct publication *publication)
 {
     if (publication->most > 0) { /* its queue was deleted */
         struct list again = {0};
-        boxes_forget(&publisher->boxes, publication->topic);
-        outbox_landed(&publisher->outbox, publication);
+        boxes_forget(&publisher->declares.boxes, publication->topic);
         list_put(&again, &publication->node);
-        outbox_put_first(&publisher->outbox, &again);
+        outbox_put_back(&publisher->outbox, &again);
         return;
     }
     if (!publication->waits) {
         finish(publisher, publication, OUTCOME_UNROUTABLE);
         return;
     }
-    struct outlet *outlet = outlet_find(publisher, publication->topic);
-    if (outlet != NULL)
-        outlet->wanted = true;
-    /* Sooner, when the queue has been declared; the MOV's own are not ours to declare. */
-    park(publisher, publication, outlet != NULL ? 30000 : 1000);
+    /* Sooner, when the queue has been declared. The host does not declare the MOV's queues. */
+    bool is_ours = outlets_want(&publisher->declares.outlets, publication->topic);
+    outbox_park(&publisher->outbox, publication, clock_ms() + (is_ours ? 30000 : 1000));
 }
 
-/* A queue that could not keep it, or is full: not for us to lose it. A dead letter holds up the message that it is, so
+/* The queue is full, or could not keep it: the publication is sent again. A dead letter delays its own message, so
  * it is given up in the end. */
 static void on_not_kept(struct publisher *publisher, struct publication *publication)
 {
@@ -181,8 +121,8 @@ static void on_not_kept(struct publisher *publisher, struct publication *publica
         finish(publisher, publication, OUTCOME_NOT_KEPT);
         return;
     }
-    look_refusal(publisher, publication, true);
-    park(publisher, publication, REFUSED_MS);
+    note_refusal(publisher, publication, true);
+    outbox_park(&publisher->outbox, publication, now + REFUSED_MS);
 }
 
 static void confirm(struct publisher *publisher, uint64_t sequence, bool multiple, bool positive)
@@ -194,7 +134,7 @@ static void confirm(struct publisher *publisher, uint64_t sequence, bool multipl
         if (publisher->suspects > 0)
             publisher->suspects--;
         if (publication->most > 0)
-            boxes_land(&publisher->boxes, publication->topic);
+            boxes_land(&publisher->declares.boxes, publication->topic);
         if (publication->outcome == OUTCOME_UNROUTABLE)
             on_unroutable(publisher, publication);
         else if (publication->outcome == OUTCOME_CONFIRMED)
@@ -206,89 +146,6 @@ static void confirm(struct publisher *publisher, uint64_t sequence, bool multipl
         publisher->state = PUBLISHING;
 }
 
-/* ---- declaring the queues ---- */
-
-static bool declare(struct publisher *publisher, const char *topic, bool passive, struct fault *fault)
-{
-    amqp_channel_open_t open = {0};
-    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(topic), .durable = 1, .passive = passive};
-    if (publisher->declare_channel == DECLARE_CLOSED &&
-        !connection_send(publisher->connection, DECLARE_CHANNEL, AMQP_CHANNEL_OPEN_METHOD, &open, fault))
-        return false;
-    publisher->declare_channel = DECLARE_OPEN;
-    return connection_send(publisher->connection, DECLARE_CHANNEL, AMQP_QUEUE_DECLARE_METHOD, &declare, fault);
-}
-
-static bool declare_next(struct publisher *publisher, struct fault *fault)
-{
-    if (publisher->declaring != NULL || publisher->boxes.asked != NULL)
-        return true;
-    int64_t now = clock_ms();
-    for (size_t i = 0; i < publisher->outlet_count; i++) {
-        struct outlet *outlet = &publisher->outlets[i];
-        if (!outlet->wanted || now < outlet->retry_at)
-            continue;
-        publisher->declaring = outlet;
-        return declare(publisher, outlet->topic, false, fault);
-    }
-    const struct box *box = boxes_ask(&publisher->boxes);
-    return box == NULL || declare(publisher, box->topic, box->passive, fault);
-}
-
-static void parked_release(struct publisher *publisher, const char *topic)
-{
-    int64_t now = clock_ms();
-    for (struct node *node = publisher->parked.head; node != NULL; node = node->next) {
-        struct publication *publication = (struct publication *)node;
-        if (strcmp(publication->topic, topic) == 0)
-            publication->retry_at = now;
-    }
-}
-
-static void on_declared(struct publisher *publisher, uint32_t messages)
-{
-    struct outlet *outlet = publisher->declaring;
-    publisher->declaring = NULL;
-    if (outlet == NULL) {
-        struct list waited = {0};
-        boxes_answer(&publisher->boxes, messages, clock_ms(), &waited);
-        outbox_put_first(&publisher->outbox, &waited);
-        return;
-    }
-    outlet->wanted = false;
-    outlet->complained = false;
-    backoff_reset(&outlet->backoff);
-    parked_release(publisher, outlet->topic);
-}
-
-static void on_box_refused(struct publisher *publisher, const char *why)
-{
-    const struct box *box = publisher->boxes.asked;
-    if (box != NULL && box->passive)
-        log_error(publisher->options.log, "host", "%s: the queue of dead letters cannot be declared: %s", box->topic,
-                  why);
-    struct list waited = {0};
-    boxes_refuse(&publisher->boxes, clock_ms(), &waited);
-    outbox_put_first(&publisher->outbox, &waited);
-}
-
-static void on_declare_refused(struct publisher *publisher, const char *why)
-{
-    struct outlet *outlet = publisher->declaring;
-    publisher->declare_channel = DECLARE_CLOSED;
-    publisher->declaring = NULL;
-    if (outlet == NULL) {
-        on_box_refused(publisher, why);
-        return;
-    }
-    outlet->retry_at = clock_ms() + backoff_next(&outlet->backoff);
-    if (!outlet->complained)
-        log_error(publisher->options.log, "host", "%s: its queue cannot be declared: %s; publications to it wait",
-                  outlet->topic, why);
-    outlet->complained = true;
-    parked_release(publisher, outlet->topic); /* the queue may be there all the same, with other arguments than ours */
-}
-
 /* ---- what the broker sends ---- */
 
 static bool on_channel_close(struct publisher *publisher, const amqp_frame_t *frame, struct fault *fault)
@@ -298,10 +155,10 @@ static bool on_channel_close(struct publisher *publisher, const amqp_frame_t *fr
     if (!connection_channel_closed(publisher->connection, frame, &code, &why))
         return fault_set(fault, "send failed");
     if (frame->channel == DECLARE_CHANNEL) {
-        on_declare_refused(publisher, why.text);
+        declares_refused(&publisher->declares, why.text);
         return true;
     }
-    if (frame->channel == RECORD_CHANNEL) { /* of no publication's doing */
+    if (frame->channel == RECORD_CHANNEL) { /* no publication is the cause */
         amqp_channel_open_t open = {0};
         log_debug(publisher->options.log, "host", "the broker refuses a record for the MOV: %s", why.text);
         return connection_send(publisher->connection, RECORD_CHANNEL, AMQP_CHANNEL_OPEN_METHOD, &open, fault);
@@ -325,7 +182,7 @@ static enum state working_state(const struct publisher *publisher)
     return publisher->suspects > 0 ? PROBING : PUBLISHING;
 }
 
-/* Only what was published comes back, and only there. */
+/* The only content that a broker sends here is a returned publication, on its channel. */
 static bool on_content(struct publisher *publisher, const amqp_frame_t *frame, struct fault *fault)
 {
     if (frame->channel != DATA_CHANNEL)
@@ -357,11 +214,12 @@ static bool on_frame(struct publisher *publisher, const amqp_frame_t *frame, str
         return confirms_return(&publisher->confirms, back->routing_key.bytes, back->routing_key.len, fault);
     }
     case AMQP_QUEUE_DECLARE_OK_METHOD:
-        on_declared(publisher, ((amqp_queue_declare_ok_t *)frame->payload.method.decoded)->message_count);
+        declares_answered(&publisher->declares,
+                          ((amqp_queue_declare_ok_t *)frame->payload.method.decoded)->message_count);
         return true;
     case AMQP_CONNECTION_BLOCKED_METHOD: {
         const amqp_connection_blocked_t *blocked = frame->payload.method.decoded;
-        if (publisher->state == PREPARING) /* an alarm holds up those only that have published */
+        if (publisher->state == PREPARING) /* an alarm blocks only connections that have published */
             return true;
         publisher->state = BLOCKED;
         log_warning(publisher->options.log, "host",
@@ -415,11 +273,6 @@ static bool send_one(struct publisher *publisher, const struct publication *publ
     return connection_publish(publisher->connection, DATA_CHANNEL, &message, fault);
 }
 
-static bool cause_is_gone(const struct publication *publication)
-{
-    return publication->cause != NULL && delivery_is_stale(publication->cause);
-}
-
 static bool may_send(const struct publisher *publisher)
 {
     return publisher->state == PUBLISHING || (publisher->state == PROBING && publisher->confirms.count == 0);
@@ -428,7 +281,7 @@ static bool may_send(const struct publisher *publisher)
 /* False: it waits for an answer about its queue, or has an outcome. */
 static bool fits_box(struct publisher *publisher, struct publication *letter)
 {
-    switch (boxes_put(&publisher->boxes, letter, clock_ms())) {
+    switch (boxes_put(&publisher->declares.boxes, letter, clock_ms())) {
     case BOXES_SEND:
         return true;
     case BOXES_WAIT:
@@ -457,8 +310,8 @@ static bool send_waiting(struct publisher *publisher, struct fault *fault)
             }
             return true;
         }
-        if (cause_is_gone(publication)) {
-            finish(publisher, publication, OUTCOME_CONFIRMED); /* nobody waits for it: the cause comes again */
+        if (publication->cause != NULL && delivery_is_stale(publication->cause)) {
+            finish(publisher, publication, OUTCOME_CONFIRMED); /* without effect: the cause comes again */
             continue;
         }
         if (publication->properties.len > connection_properties_max(publisher->connection)) {
@@ -495,29 +348,17 @@ static bool send_records(struct publisher *publisher, struct fault *fault)
         const struct wire_message record = {.topic = RECORD_TOPIC, .body = body, .len = len};
         alive = connection_publish(publisher->connection, RECORD_CHANNEL, &record, fault);
     }
-    if (some) { /* publisher_drain() waits for them */
-        pthread_mutex_lock(&publisher->lock);
-        pthread_cond_broadcast(&publisher->room);
-        pthread_mutex_unlock(&publisher->lock);
-    }
+    if (some)
+        room_look(&publisher->room); /* publisher_drain() waits for them */
     return alive;
-}
-
-static void parked_due(struct publisher *publisher, int64_t now)
-{
-    struct list parked = publisher->parked, due = {0};
-    publisher->parked = (struct list){0};
-    for (struct node *node; (node = list_take(&parked)) != NULL;)
-        list_put(now >= ((struct publication *)node)->retry_at ? &due : &publisher->parked, node);
-    outbox_put(&publisher->outbox, &due);
 }
 
 static void take_inbox(struct publisher *publisher)
 {
     struct list fresh = queue_take(&publisher->inbox);
     outbox_put(&publisher->outbox, &fresh);
-    if (publisher->parked.head != NULL)
-        parked_due(publisher, clock_ms());
+    if (publisher->outbox.parked.head != NULL)
+        outbox_unpark(&publisher->outbox, clock_ms());
 }
 
 static bool send_all(struct publisher *publisher, struct fault *fault)
@@ -526,7 +367,7 @@ static bool send_all(struct publisher *publisher, struct fault *fault)
         return true;
     atomic_store(&publisher->sending_since, clock_ms());
     bool sent = send_waiting(publisher, fault);
-    sent = sent && declare_next(publisher, fault); /* what has just begun to wait for it */
+    sent = sent && declares_next(&publisher->declares, fault); /* what has just begun to wait for it */
     if (sent && publisher->state == PUBLISHING)
         sent = send_records(publisher, fault);
     sent = sent && connection_flush(publisher->connection, fault);
@@ -556,12 +397,9 @@ static bool sleep_until(struct publisher *publisher, int64_t deadline)
 static int64_t next_deadline(const struct publisher *publisher, int64_t now, int64_t tend_at)
 {
     int64_t next = now + IDLE_MS < tend_at ? now + IDLE_MS : tend_at;
-    for (struct node *node = publisher->parked.head; node != NULL; node = node->next)
-        if (((struct publication *)node)->retry_at < next)
-            next = ((struct publication *)node)->retry_at;
-    for (size_t i = 0; i < publisher->outlet_count; i++)
-        if (publisher->outlets[i].wanted && publisher->outlets[i].retry_at < next)
-            next = publisher->outlets[i].retry_at;
+    int64_t parked = outbox_due(&publisher->outbox), declare = outlets_due(&publisher->declares.outlets);
+    next = parked < next ? parked : next;
+    next = declare < next ? declare : next;
     return next < now ? now : next;
 }
 
@@ -569,10 +407,8 @@ static int64_t next_deadline(const struct publisher *publisher, int64_t now, int
 static void unconfirmed_return(struct publisher *publisher)
 {
     struct list again = confirms_reset(&publisher->confirms);
-    for (struct node *node = again.head; node != NULL; node = node->next)
-        outbox_landed(&publisher->outbox, (struct publication *)node);
-    boxes_lose(&publisher->boxes, &again);
-    outbox_put_first(&publisher->outbox, &again);
+    declares_lose(&publisher->declares);
+    outbox_put_back(&publisher->outbox, &again);
 }
 
 static void connection_lost(struct publisher *publisher, const char *why)
@@ -583,8 +419,6 @@ static void connection_lost(struct publisher *publisher, const char *why)
     atomic_store(&publisher->sending_since, 0);
     unconfirmed_return(publisher);
     publisher->state = OFFLINE;
-    publisher->declaring = NULL;
-    publisher->declare_channel = DECLARE_CLOSED;
     publisher->options.events->connected(publisher->options.context, false);
 }
 
@@ -593,10 +427,7 @@ static bool channels_open(struct publisher *publisher, struct fault *fault)
     amqp_channel_open_t open = {0};
     amqp_confirm_select_t select = {0};
     publisher->state = PREPARING;
-    for (size_t i = 0; i < publisher->outlet_count; i++) {
-        publisher->outlets[i].wanted = true;
-        publisher->outlets[i].retry_at = 0;
-    }
+    outlets_want_all(&publisher->declares.outlets);
     return connection_send(publisher->connection, DATA_CHANNEL, AMQP_CHANNEL_OPEN_METHOD, &open, fault) &&
            connection_send(publisher->connection, DATA_CHANNEL, AMQP_CONFIRM_SELECT_METHOD, &select, fault) &&
            connection_send(publisher->connection, RECORD_CHANNEL, AMQP_CHANNEL_OPEN_METHOD, &open, fault);
@@ -605,17 +436,15 @@ static bool channels_open(struct publisher *publisher, struct fault *fault)
 /* To work as soon as every queue was declared, or could not be. */
 static void look_prepared(struct publisher *publisher)
 {
-    if (publisher->state != PREPARING || publisher->declaring != NULL)
+    if (publisher->state != PREPARING || !outlets_prepared(&publisher->declares.outlets))
         return;
-    for (size_t i = 0; i < publisher->outlet_count; i++)
-        if (publisher->outlets[i].wanted && publisher->outlets[i].retry_at == 0)
-            return;
     publisher->state = working_state(publisher);
     publisher->options.events->connected(publisher->options.context, true);
 }
 
-static void serve(struct publisher *publisher)
+static void serve(void *context)
 {
+    struct publisher *publisher = context;
     struct fault fault = {"?"};
     bool alive = channels_open(publisher, &fault), look = true;
     while (alive) {
@@ -623,10 +452,10 @@ static void serve(struct publisher *publisher)
             connection_close(publisher->connection);
             return;
         }
-        alive = declare_next(publisher, &fault);
+        alive = declares_next(&publisher->declares, &fault);
         take_inbox(publisher);
         alive = alive && send_all(publisher, &fault) && (!look || read_frames(publisher, &fault)) &&
-                declare_next(publisher, &fault);
+                declares_next(&publisher->declares, &fault);
         if (!alive)
             break;
         look = true;
@@ -643,25 +472,16 @@ static void serve(struct publisher *publisher)
 }
 
 /* Without a connection. */
-static void rest(struct publisher *publisher, int64_t until_ms)
+static void rest(void *context, int64_t until_ms)
 {
+    struct publisher *publisher = context;
     while (!atomic_load(&publisher->stopping) && clock_ms() < until_ms) {
         sleep_until(publisher, until_ms);
         take_inbox(publisher);
     }
 }
 
-static void on_serve(void *context)
-{
-    serve(context);
-}
-
-static void on_rest(void *context, int64_t until_ms)
-{
-    rest(context, until_ms);
-}
-
-static const struct link_events link_events = {.serve = on_serve, .rest = on_rest};
+static const struct link_events link_events = {.serve = serve, .rest = rest};
 
 static void *publisher_run(void *argument)
 {
@@ -687,19 +507,10 @@ struct publisher *publisher_new(const struct publisher_options *options)
     };
     queue_init(&publisher->inbox, true);
     records_init(&publisher->records);
-    pthread_mutex_init(&publisher->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&publisher->room, &attributes);
-    pthread_condattr_destroy(&attributes);
-    publisher->outlets = memory_new((options->topic_count + 1) * sizeof *publisher->outlets);
-    for (size_t i = 0; i < options->topic_count; i++) {
-        if (outlet_find(publisher, options->topics[i]) != NULL)
-            continue;
-        publisher->outlets[publisher->outlet_count++] =
-            (struct outlet){.topic = memory_text(options->topics[i]), .backoff = {.first_ms = 1000, .last_ms = 30000}};
-    }
+    room_init(&publisher->room, &publisher->outbox.own, options->outbox_max_bytes / options->shares);
+    publisher->declares =
+        (struct declares){.connection = publisher->connection, .log = options->log, .outbox = &publisher->outbox};
+    outlets_init(&publisher->declares.outlets, options->topics, options->topic_count);
     return publisher;
 }
 
@@ -708,43 +519,12 @@ void publisher_start(struct publisher *publisher)
     publisher->thread = thread_start(publisher_run, publisher);
 }
 
-/* A share is what a plugin may have in the outbox; the host itself never waits, since it sends from any thread. One
- * that has nothing there may put in whatever it has: a handler's publications can be more than the share, and leave
- * together. */
-static bool has_share(const struct publisher *publisher, const struct account *account, size_t bytes)
-{
-    size_t share = publisher->options.outbox_max_bytes / publisher->options.shares;
-    return account == &publisher->outbox.own || account->held == 0 ||
-           (bytes <= share && account->bytes <= share - bytes);
-}
-
-/* They are all of one account. */
-static bool hold(struct publisher *publisher, const struct list *publications, bool wait)
-{
-    size_t count = 0, bytes = 0;
-    struct account *account = account_of(publisher, (struct publication *)publications->head);
-    for (struct node *node = publications->head; node != NULL; node = node->next) {
-        count++;
-        bytes += ((struct publication *)node)->size;
-    }
-    pthread_mutex_lock(&publisher->lock);
-    while (wait && !publisher->closed && !has_share(publisher, account, bytes))
-        pthread_cond_wait(&publisher->room, &publisher->lock);
-    bool taken = !wait || !publisher->closed;
-    if (taken) {
-        publisher->held += count;
-        account->held += count;
-        account->bytes += bytes;
-    }
-    pthread_mutex_unlock(&publisher->lock);
-    return taken;
-}
-
 bool publisher_send(struct publisher *publisher, struct list *publications)
 {
     /* A dead letter needs no room: the prefetch bounds them, and the publisher's own thread sends some. */
-    bool letter = ((struct publication *)publications->head)->most > 0;
-    if (!hold(publisher, publications, !letter))
+    if (((struct publication *)publications->head)->most > 0)
+        room_force(&publisher->room, publications);
+    else if (!room_enter(&publisher->room, publications))
         return false;
     queue_join(&publisher->inbox, publications);
     return true;
@@ -754,8 +534,8 @@ void publisher_send_urgent(struct publisher *publisher, struct publication *publ
 {
     struct list one = {0};
     list_put(&one, &publication->node);
-    if (hold(publisher, &one, false))
-        queue_join(&publisher->inbox, &one);
+    room_force(&publisher->room, &one);
+    queue_join(&publisher->inbox, &one);
 }
 
 void publisher_send_record(struct publisher *publisher, const char *body, size_t len, bool at_once)
@@ -781,22 +561,12 @@ void publisher_tend(struct publisher *publisher, bool alive)
 
 void publisher_close(struct publisher *publisher)
 {
-    pthread_mutex_lock(&publisher->lock);
-    publisher->closed = true;
-    pthread_cond_broadcast(&publisher->room);
-    pthread_mutex_unlock(&publisher->lock);
+    room_close(&publisher->room);
 }
 
 bool publisher_drain(struct publisher *publisher, int64_t until_ms)
 {
-    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
-    pthread_mutex_lock(&publisher->lock);
-    while ((publisher->held > 0 || records_wait(&publisher->records)) &&
-           pthread_cond_timedwait(&publisher->room, &publisher->lock, &until) == 0)
-        ;
-    bool drained = publisher->held == 0; /* records are best effort */
-    pthread_mutex_unlock(&publisher->lock);
-    return drained;
+    return room_drain(&publisher->room, &publisher->records, until_ms);
 }
 
 bool publisher_stop(struct publisher *publisher, int64_t until_ms)
@@ -809,16 +579,6 @@ bool publisher_stop(struct publisher *publisher, int64_t until_ms)
     return thread_join(publisher->thread, until_ms);
 }
 
-/* With the deliveries that nobody else will settle any more. */
-static void publications_free(struct list *publications)
-{
-    for (struct node *node; (node = list_take(publications)) != NULL; free(node)) {
-        struct delivery *cause = ((struct publication *)node)->cause;
-        if (cause != NULL && --cause->unconfirmed == 0)
-            free(cause);
-    }
-}
-
 void publisher_free(struct publisher *publisher)
 {
     if (publisher == NULL)
@@ -826,19 +586,14 @@ void publisher_free(struct publisher *publisher)
     struct list inbox = queue_take(&publisher->inbox);
     unconfirmed_return(publisher);
     struct list outbox = outbox_empty(&publisher->outbox);
-    publications_free(&inbox);
-    publications_free(&outbox);
-    publications_free(&publisher->parked);
-    publications_free(&publisher->confirmed);
+    publications_drop(&inbox);
+    publications_drop(&outbox);
+    publications_drop(&publisher->confirmed);
     records_destroy(&publisher->records);
-    for (size_t i = 0; i < publisher->outlet_count; i++)
-        free(publisher->outlets[i].topic);
-    free(publisher->outlets);
-    boxes_free(&publisher->boxes);
+    declares_free(&publisher->declares);
     confirms_free(&publisher->confirms);
     connection_free(publisher->connection);
     queue_destroy(&publisher->inbox);
-    pthread_cond_destroy(&publisher->room);
-    pthread_mutex_destroy(&publisher->lock);
+    room_destroy(&publisher->room);
     free(publisher);
 }

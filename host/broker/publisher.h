@@ -37,25 +37,25 @@ void publisher_start(struct publisher *publisher);
  * account has more than its share in the outbox. False, with the list as it was, if the publisher is closing. */
 bool publisher_send(struct publisher *publisher, struct list *publications) __attribute__((warn_unused_result));
 
-/* [any thread] The same for what nobody may wait for: past outbox and bound. */
+/* [any thread] The same without a wait: past the bound of the outbox. */
 void publisher_send_urgent(struct publisher *publisher, struct publication *publication);
 
-/* [any thread] A record for the MOV: best effort, dropped rather than kept when the broker does not keep up. Not
- * at once, it leaves with the next publication, by publisher_flush_records(), or within a second. */
+/* [any thread] A record for the MOV: best effort, dropped when the broker does not keep up. Unless
+ * it is sent at once, it leaves with the next publication, by publisher_flush_records(), or within a second. */
 void publisher_send_record(struct publisher *publisher, const char *body, size_t len, bool at_once);
 void publisher_flush_records(struct publisher *publisher);
 
-/* [any thread] Lets go of a connection that is stuck in a send, when there is reason to think that it is dead: nothing
- * answers, or alive is false because the broker does not answer elsewhere either. To be called every second or so. */
+/* [any thread] Breaks a connection that is stuck in a send and seems dead: its peer does not answer, or alive is false
+ * because the broker does not answer elsewhere either. Call it about once a second. */
 void publisher_tend(struct publisher *publisher, bool alive);
 
-/* [any thread] Nothing more is taken by publisher_send(). */
+/* [any thread] From now on publisher_send() takes nothing. */
 void publisher_close(struct publisher *publisher);
 
-/* [any thread] Waits until all that was sent is settled. */
+/* [any thread] Waits until all that was sent is confirmed. */
 bool publisher_drain(struct publisher *publisher, int64_t until_ms) __attribute__((warn_unused_result));
 
-/* [any thread] Ends the thread; what is not settled is reported to nobody. */
+/* [any thread] Ends the thread. What is not confirmed is not reported. */
 bool publisher_stop(struct publisher *publisher, int64_t until_ms) __attribute__((warn_unused_result));
 void publisher_free(struct publisher *publisher);
 

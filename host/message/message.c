@@ -69,6 +69,15 @@ void publications_report(struct list *publications)
         sender->confirmed(sender->context, &batch);
 }
 
+void publications_drop(struct list *publications)
+{
+    for (struct node *node; (node = list_take(publications)) != NULL; free(node)) {
+        struct delivery *cause = ((struct publication *)node)->cause;
+        if (cause != NULL && --cause->unconfirmed == 0)
+            free(cause);
+    }
+}
+
 struct publication *publication_trace(struct publication *publication, struct properties cause)
 {
     if (!properties_want_trace(publication->properties, cause))

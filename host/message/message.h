@@ -147,6 +147,9 @@ struct publication *publication_with(const char *topic, const char *body, size_t
 /* Gives publications whose outcome is known to their senders, and frees those that have none. Empties the list. */
 void publications_report(struct list *publications);
 
+/* Frees publications, and the deliveries that only they would have settled. Empties the list. */
+void publications_drop(struct list *publications);
+
 /* The publication, or another in its place (the first is freed then), with the trace of its cause: traceparent and
  * tracestate, unless it has a traceparent. */
 struct publication *publication_trace(struct publication *publication, struct properties cause);

@@ -185,6 +185,41 @@ static void what_is_left(void **state)
     sent(9, NULL, "a3");
 }
 
+static void what_came_back_waits_until_it_is_due(void **state)
+{
+    UNUSED(state);
+    put(&a, 'a', 1, 3, 200);
+    assert_int_equal(outbox_due(&outbox), INT64_MAX);
+    outbox_park(&outbox, outbox_take(&outbox), 500);
+    outbox_park(&outbox, outbox_take(&outbox), 300);
+    assert_int_equal(a.in_flight, 0);
+    assert_int_equal(outbox_due(&outbox), 300);
+    outbox_unpark(&outbox, 299);
+    sent(9, NULL, "a3");
+    outbox_unpark(&outbox, 300);
+    assert_int_equal(outbox_due(&outbox), 500);
+    sent(9, NULL, "a2");
+    outbox_release(&outbox, "another", 400);
+    assert_int_equal(outbox_due(&outbox), 500);
+    outbox_release(&outbox, "t", 400);
+    outbox_unpark(&outbox, 400);
+    sent(9, NULL, "a1");
+}
+
+static void what_is_put_back_goes_first_and_is_not_in_flight(void **state)
+{
+    UNUSED(state);
+    struct list kept = {0};
+    put(&a, 'a', 1, 3, 200);
+    sent(2, &kept, "a1 a2");
+    assert_int_equal(a.in_flight, 2);
+    outbox_put_back(&outbox, &kept);
+    assert_null(kept.head);
+    assert_int_equal(a.in_flight, 0);
+    assert_int_equal(a.in_flight_bytes, 0);
+    sent(9, NULL, "a1 a2 a3");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -198,6 +233,8 @@ int main(void)
         TEST(the_count_in_flight_is_limited),
         TEST(the_largest),
         TEST(again_before_all_others),
+        TEST(what_came_back_waits_until_it_is_due),
+        TEST(what_is_put_back_goes_first_and_is_not_in_flight),
         TEST(what_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

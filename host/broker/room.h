@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * room: how much may be on its way through the publisher, and the waits for that. Each plugin has a share of its own;
+ * a plugin that has used up its share waits, and delays no other. */
+#ifndef BROKER_ROOM_H
+#define BROKER_ROOM_H
+
+#include <pthread.h>
+
+#include "broker/records.h"
+#include "message/message.h"
+
+struct room {
+    struct account *own; /* of publications without an account: the host's, which never wait */
+    size_t share;        /* bytes of one account */
+
+    pthread_mutex_t lock; /* for what follows, and `held` and `bytes` of every account */
+    pthread_cond_t grown;
+    size_t held; /* publications between room_enter() and room_left() */
+    bool closed;
+};
+
+void room_init(struct room *room, struct account *own, size_t share);
+void room_destroy(struct room *room);
+
+/* [any thread] Takes room for publications of one account. Waits while that account has used up its share. False: the
+ * room is closed. */
+bool room_enter(struct room *room, const struct list *publications) __attribute__((warn_unused_result));
+
+/* [any thread] The same for what may not wait, and is let in after room_close() too. */
+void room_force(struct room *room, const struct list *publications);
+
+/* Publications have an outcome, and their accounts have room again. Returns how many; room_left() follows when their
+ * outcome has been reported. */
+size_t room_leave(struct room *room, const struct list *publications);
+void room_left(struct room *room, size_t count);
+
+/* Ends the waits: room_enter() lets nothing more in. */
+void room_close(struct room *room);
+
+/* Waits until the room is empty and no records wait. False: until_ms came first, and publications are left. */
+bool room_drain(struct room *room, struct records *records, int64_t until_ms) __attribute__((warn_unused_result));
+void room_look(struct room *room); /* has room_drain() look again, at the records */
+
+#endif
