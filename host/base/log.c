@@ -118,23 +118,38 @@ static void put_number(struct text *text, unsigned number)
 /* What both formats show. said: on one line already. */
 struct record {
     enum log_level level;
-    const char *name, *file;
+    const char *name, *file; /* file: a path, of which the last part is shown */
     int line;
     const char *said;
     size_t len;
 };
 
+#define RECORD_ROOM 16 /* for a level and what stands between the parts */
+
+/* Room is looked for once: a handler writes several records for each message. */
 static void console_format(struct text *to, const struct clock *clock, const struct record *record)
 {
+    const char *level = level_name(record->level);
+    size_t name_len = strlen(record->name);
     text_clear(to);
-    put_clock(to, clock);
-    text_put(to, " [", 2);
-    text_puts(to, level_name(record->level));
-    text_put(to, "] ", 2);
-    text_puts(to, record->name);
-    text_put(to, ": ", 2);
-    text_put(to, record->said, record->len);
-    text_put(to, "\n", 1);
+    text_reserve(to, sizeof clock->text + RECORD_ROOM + name_len + record->len);
+    char *at = mempcpy(to->at, clock->text, clock->len + 4);
+    at = mempcpy(at, " [", 2);
+    while (*level != '\0')
+        *at++ = *level++;
+    at = mempcpy(at, "] ", 2);
+    at = mempcpy(at, record->name, name_len);
+    at = mempcpy(at, ": ", 2);
+    at = mempcpy(at, record->said, record->len);
+    *at++ = '\n';
+    *at = '\0';
+    to->len = (size_t)(at - to->at);
+}
+
+static const char *last_part(const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    return slash == NULL ? file : slash + 1;
 }
 
 static void file_format(struct text *to, const struct clock *clock, const struct record *record, const char *process)
@@ -146,7 +161,7 @@ static void file_format(struct text *to, const struct clock *clock, const struct
     text_put(to, " | ", 3);
     text_puts(to, level_name(record->level));
     text_put(to, " | ", 3);
-    text_puts(to, record->file);
+    text_puts(to, last_part(record->file));
     text_put(to, ":", 1);
     put_number(to, record->line > 0 ? (unsigned)record->line : 0);
     text_put(to, " | ", 3);
@@ -254,6 +269,10 @@ static void on_complaint(void *context, const char *what)
 /* Each says of the other that it is too slow, as soon as that is so: the one that is slow may say nothing for long. */
 static void put_console(struct log *log, const char *line, size_t len, bool important)
 {
+    if (!log->options.threads) { /* this thread writes: no queue, no second lock */
+        write_console(line, len);
+        return;
+    }
     if (sink_put(&log->console, line, len, important) || log->logfile == NULL)
         return;
     struct text notice = {0};
@@ -382,16 +401,10 @@ bool log_wants(const struct log *log, enum log_level level)
     return (long)level >= log->options.console_level || file_wants(log, level);
 }
 
-static const char *last_part(const char *file)
-{
-    const char *slash = strrchr(file, '/');
-    return slash == NULL ? file : slash + 1;
-}
-
 /* What log->line says, wherever it is wanted. The caller holds the lock. */
 static void write_record(struct log *log, enum log_level level, const char *name, const char *file, int line)
 {
-    struct record record = {level, name, last_part(file), line, log->line.at, log->line.len};
+    struct record record = {level, name, file, line, log->line.at, log->line.len};
     bool important = level >= LOG_ERROR;
     clock_set(&log->clock);
     if ((long)level >= log->options.console_level) {

@@ -8,14 +8,11 @@
 
 #include "base/memory.h"
 
-void text_reserve(struct text *text, size_t more)
+void text_grow(struct text *text, size_t more)
 {
     if (more >= SIZE_MAX / 2 - text->len)
         memory_got(NULL); /* there is not so much */
-    size_t need = text->len + more + 1;
-    if (need <= text->room)
-        return;
-    size_t room = text->room < 128 ? 128 : text->room;
+    size_t need = text->len + more + 1, room = text->room < 128 ? 128 : text->room;
     while (room < need)
         room *= 2;
     text->at = memory_resize(text->at, room);
@@ -75,7 +72,9 @@ size_t utf8_length(const unsigned char *bytes, size_t len)
     return need;
 }
 
-void text_put_line(struct text *text, const char *bytes, size_t len)
+/* What text_put_line() does with the rest, from the first byte on that is not plain. It has a frame of its own: most
+ * records have no such byte. */
+static __attribute__((noinline)) void put_escaped(struct text *text, const char *bytes, size_t len)
 {
     const unsigned char *at = (const unsigned char *)bytes;
     size_t plain = 0; /* where the run of bytes that stay as they are began */
@@ -110,6 +109,14 @@ void text_put_line(struct text *text, const char *bytes, size_t len)
         i += size;
     }
     text_put(text, bytes + plain, len - plain);
+}
+
+void text_put_line(struct text *text, const char *bytes, size_t len)
+{
+    size_t plain = text_plain(bytes, len, TEXT_LINE);
+    text_put(text, bytes, plain);
+    if (plain < len)
+        put_escaped(text, bytes + plain, len - plain);
 }
 
 void text_put_json(struct text *text, const char *bytes, size_t len)
@@ -159,13 +166,6 @@ size_t text_mark(const char *bytes, size_t len)
 {
     static const char mark[] = {'\xef', '\xbb', '\xbf'};
     return len >= sizeof mark && memcmp(bytes, mark, sizeof mark) == 0 ? sizeof mark : 0;
-}
-
-void text_clear(struct text *text)
-{
-    text->len = 0;
-    if (text->at != NULL)
-        text->at[0] = '\0';
 }
 
 void text_free(struct text *text)

@@ -18,12 +18,18 @@ struct text {
     size_t room;
 };
 
-void text_reserve(struct text *text, size_t more); /* room for so many bytes and a '\0' */
+void text_grow(struct text *text, size_t more); /* text_reserve()'s, where there is too little room */
+
+/* Room for so many bytes and a '\0'. */
+static inline void text_reserve(struct text *text, size_t more)
+{
+    if (text->room - text->len <= more)
+        text_grow(text, more);
+}
 
 static inline void text_put(struct text *text, const char *bytes, size_t len)
 {
-    if (text->room - text->len <= len)
-        text_reserve(text, len);
+    text_reserve(text, len);
     if (len > 0)
         memcpy(text->at + text->len, bytes, len);
     text->len += len;
@@ -44,7 +50,14 @@ void text_put_line(struct text *text, const char *bytes, size_t len);
 /* As a JSON string with its quotation marks; bytes that are not UTF-8 become U+FFFD. */
 void text_put_json(struct text *text, const char *bytes, size_t len);
 
-void text_clear(struct text *text); /* empties it, keeps the memory */
+/* Empties it, keeps the memory. */
+static inline void text_clear(struct text *text)
+{
+    text->len = 0;
+    if (text->at != NULL)
+        text->at[0] = '\0';
+}
+
 void text_free(struct text *text);
 
 /* At most `most` of len bytes, not ending inside a UTF-8 character. */
@@ -55,14 +68,30 @@ enum text_end {
     TEXT_JSON = '"',  /* a JSON string there, and before a '\\' */
 };
 
+typedef signed char text_block __attribute__((vector_size(16)));
+
+/* Which of 16 bytes are not plain. */
+static inline text_block text_ends(const signed char *at, signed char first, signed char second)
+{
+    text_block now;
+    memcpy(&now, at, sizeof now);
+    return (now < 0x20) | (now == first) | (now == second); /* less than 0x20 are those from 0x80 on, too */
+}
+
+/* Whether 32 bytes are plain. */
+static inline bool text_plain_pair(const signed char *at, signed char first, signed char second)
+{
+    text_block now = text_ends(at, first, second) | text_ends(at + 16, first, second);
+    uint64_t ends[2];
+    memcpy(ends, &now, sizeof ends);
+    return (ends[0] | ends[1]) == 0;
+}
+
 /* Where in 16 bytes the first is that is not plain; 16: nowhere. */
 static inline size_t text_plain_block(const signed char *at, signed char first, signed char second)
 {
-    typedef signed char block __attribute__((vector_size(16)));
-    block now;
+    text_block now = text_ends(at, first, second);
     uint64_t ends[2];
-    memcpy(&now, at, sizeof now);
-    now = (now < 0x20) | (now == first) | (now == second); /* less than 0x20 are those from 0x80 on, too */
     memcpy(ends, &now, sizeof ends);
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     if (ends[0] != 0)
@@ -76,11 +105,13 @@ static inline size_t text_plain_block(const signed char *at, signed char first, 
 }
 
 /* How many bytes, from the first on, are plain: ASCII, no control characters, and not `end` either. Such is most of
- * what messages are made of, so they are looked at sixteen at a time. */
-static inline size_t text_plain(const void *bytes, size_t len, enum text_end end)
+ * what messages are made of, so they are looked at many at a time. */
+static inline __attribute__((always_inline)) size_t text_plain(const void *bytes, size_t len, enum text_end end)
 {
     const signed char *at = bytes, first = (signed char)end, second = (signed char)(end == TEXT_JSON ? '\\' : end);
     size_t i = 0;
+    while (len - i >= 32 && text_plain_pair(at + i, first, second))
+        i += 32;
     for (; len - i >= 16; i += 16) {
         size_t plain = text_plain_block(at + i, first, second);
         if (plain < 16)

@@ -33,17 +33,6 @@ const char *verdict_name(int value, struct verdict_name *name)
     return name->text;
 }
 
-/* True in a handler of the plugin, on its thread. */
-bool handling_in(const struct services *services)
-{
-    return handling_current != NULL && handling_current->services == services;
-}
-
-bool handling_is_of(const struct services *services, const struct valawai_message *message)
-{
-    return handling_in(services) && message != NULL && message->body == handling_current->delivery->body;
-}
-
 void services_begin(struct handling *handling)
 {
     handling_current = handling;
@@ -68,19 +57,6 @@ struct json_object *services_json(struct handling *handling)
     if (handling->json == NULL)
         handling->json = json_parse(json_thread_reader(), handling->delivery->body, handling->delivery->len, NULL);
     return handling->json;
-}
-
-/* What a handling holds is its thread's alone until a ticket of it may be on another one. */
-void handling_lock(struct handling *handling)
-{
-    if (handling->shared)
-        pthread_mutex_lock(&handling->services->lock);
-}
-
-void handling_unlock(struct handling *handling)
-{
-    if (handling->shared)
-        pthread_mutex_unlock(&handling->services->lock);
 }
 
 void handling_set_reason(struct handling *handling, const char *format, va_list arguments)

@@ -15,18 +15,38 @@ extern _Thread_local struct handling *handling_current;
 extern const struct valawai_host services_calls; /* while the plugin runs; without an impl */
 extern const struct valawai_host services_gone;  /* when its host has ended */
 
-struct services *services_of(const struct valawai_host *host);
+static inline struct services *services_of(const struct valawai_host *host)
+{
+    return host->impl;
+}
+
 void services_give_notice(struct services *services, struct notice *notice);
 
 /* --- handling.c --- */
 
 /* True in a handler of the plugin, on its thread; and that of this message. */
-bool handling_in(const struct services *services);
-bool handling_is_of(const struct services *services, const struct valawai_message *message);
+static inline bool handling_in(const struct services *services)
+{
+    return handling_current != NULL && handling_current->services == services;
+}
+
+static inline bool handling_is_of(const struct services *services, const struct valawai_message *message)
+{
+    return handling_in(services) && message != NULL && message->body == handling_current->delivery->body;
+}
 
 /* What a handling holds is its thread's alone until a ticket of it may be on another one. */
-void handling_lock(struct handling *handling);
-void handling_unlock(struct handling *handling);
+static inline void handling_lock(struct handling *handling)
+{
+    if (handling->shared)
+        pthread_mutex_lock(&handling->services->lock);
+}
+
+static inline void handling_unlock(struct handling *handling)
+{
+    if (handling->shared)
+        pthread_mutex_unlock(&handling->services->lock);
+}
 
 void handling_set_reason(struct handling *handling, const char *format, va_list arguments);
 

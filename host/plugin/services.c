@@ -8,11 +8,6 @@
 #include "base/memory.h"
 #include "plugin/parts.h"
 
-struct services *services_of(const struct valawai_host *host)
-{
-    return host->impl;
-}
-
 void services_give_notice(struct services *services, struct notice *notice)
 {
     queue_put(&services->notices, &notice->node);
