@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Dead letters: what is rejected lies in TOPIC/dead, with its reason, and is lost in no fault."""
 
+import contextlib
 import datetime
 import json
 import socket
@@ -9,8 +10,9 @@ import time
 import pika
 import pytest
 
-from broker import scaled, wait_until
-from host import ECHO, plugin, published, received
+from broker import Broker, Unavailable, scaled, wait_until
+from host import Client, ECHO, plugin, published, received
+from mov import MovStandIn
 
 PREFIX = "valawai-dead-"
 
@@ -68,6 +70,28 @@ def test_a_rejected_message_is_kept_with_its_reason(new_host, broker, mov, clien
     assert f"rejected a message of {received(name)}" in host.wait_record("rejected", level="ERROR").message
     assert host.stop() == 0
     assert client.depth(received(name)) == client.depth(dead(name)) == 0
+
+
+@pytest.mark.parametrize("release", ["trixie", "forky"])
+def test_the_delivery_limit(new_host, release):
+    """The next return would be the message's last: the broker would drop it."""
+    try:
+        node = Broker(release=release, queue_type="quorum")
+    except Unavailable as error:
+        pytest.skip(str(error))
+    with node, contextlib.closing(Client(node)) as client, MovStandIn(node):
+        client.declare(received())
+        client.publish(received(), {"content": "x"})
+        for _ in range(20):
+            method = wait_until(lambda: client.channel.basic_get(received())[0], 10, "the message")
+            client.channel.basic_reject(method.delivery_tag, requeue=True)
+        host = start(new_host, node)
+        (properties, body), = letters(client, 1)
+        assert json.loads(body) == {"content": "x"}
+        assert properties.headers[PREFIX + "reason"] == "delivery-limit"
+        assert "x-delivery-count" not in properties.headers
+        assert host.stop() == 0
+        assert client.depth(received()) == 0 and client.depth(published()) == 0
 
 
 def test_a_message_without_properties(new_host, broker, mov, client):
