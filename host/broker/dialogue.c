@@ -28,7 +28,7 @@ struct dialogue {
     bool answered;
     int closed_by;                /* the reply code of a channel.close */
     uint32_t consumers, messages; /* of the queue that was declared last */
-    bool leaves_bodies;           /* of messages read with basic.get */
+    bool leaves_large;            /* a body over the limit is left out of what basic.get reads */
     bool arrived, empty;          /* the result of basic.get */
     bool all_confirmed;
     bool blocked;
@@ -125,6 +125,8 @@ static bool on_header(struct dialogue *dialogue, const amqp_frame_t *frame, stru
         dialogue->traced = true;
     else if (dialogue->tracing)
         dialogue->is_wanted = was_routed_to(properties, dialogue->topic);
+    else if (dialogue->leaves_large && dialogue->left > dialogue->message_max_bytes)
+        dialogue->is_wanted = false;
     return !dialogue->is_wanted || dialogue->left <= dialogue->message_max_bytes ||
            fault_set(fault, "%s: a message has %" PRIu64 " bytes, more than host.message_max_bytes, %" PRIu64,
                      dialogue->topic, dialogue->left, dialogue->message_max_bytes);
@@ -157,7 +159,7 @@ static bool on_method(struct dialogue *dialogue, const amqp_frame_t *frame, stru
         return true;
     case AMQP_BASIC_GET_OK_METHOD: {
         const amqp_basic_get_ok_t *ok = decoded;
-        on_incoming(dialogue, ok->delivery_tag, !dialogue->leaves_bodies);
+        on_incoming(dialogue, ok->delivery_tag, true);
         return true;
     }
     case AMQP_BASIC_GET_EMPTY_METHOD:
@@ -323,12 +325,12 @@ bool dialogue_look(struct dialogue *dialogue, const char *topic, bool *found, ui
     return *found || dialogue->closed_by == AMQP_NOT_FOUND || fault_prefix(fault, "%s", topic);
 }
 
-enum dialogue_event dialogue_get(struct dialogue *dialogue, const char *topic, bool with_body,
+enum dialogue_event dialogue_get(struct dialogue *dialogue, const char *topic, bool body_wanted,
                                  struct dialogue_message *message, struct fault *fault)
 {
     amqp_basic_get_t get = {.queue = amqp_cstring_bytes(topic)};
     dialogue->topic = topic;
-    dialogue->leaves_bodies = !with_body;
+    dialogue->leaves_large = !body_wanted;
     dialogue->arrived = dialogue->empty = false;
     if (!connection_send(dialogue->connection, CHANNEL, AMQP_BASIC_GET_METHOD, &get, fault) ||
         !await(dialogue, &dialogue->arrived, fault))

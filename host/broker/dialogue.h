@@ -62,8 +62,9 @@ bool dialogue_look(struct dialogue *dialogue, const char *topic, bool *found, ui
     __attribute__((warn_unused_result));
 
 /* Waits for the oldest message that is ready in a queue: DIALOGUE_MESSAGE, or DIALOGUE_NOTHING if there is none. It is
- * held until it is accepted or returned. with_body: false leaves its body out, however large it is. */
-enum dialogue_event dialogue_get(struct dialogue *dialogue, const char *topic, bool with_body,
+ * held until it is accepted or returned. A body larger than host.message_max_bytes is a fault if it is wanted, and is
+ * left out otherwise. */
+enum dialogue_event dialogue_get(struct dialogue *dialogue, const char *topic, bool body_wanted,
                                  struct dialogue_message *message, struct fault *fault)
     __attribute__((warn_unused_result));
 
@@ -84,7 +85,7 @@ struct dialogue_message {
     size_t len;
     struct properties properties; /* as long; length 0: nothing beyond what every message has */
     uint64_t tag;
-    bool wanted; /* false: a copy of a message on another topic, which is only acknowledged */
+    bool wanted; /* false: a copy of a message on another topic, which is only acknowledged; or the body is left out */
 };
 
 enum dialogue_event { DIALOGUE_NOTHING, DIALOGUE_MESSAGE, DIALOGUE_FAILED };

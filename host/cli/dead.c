@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * valawai-host dead: looks at dead letters, moves them back to their topic, or drops them. Letters are taken one at a
- * time, the oldest first. What is only looked at goes back to its place. */
+ * time, the oldest first. What is only looked at goes back to its place. A quorum queue counts that on some brokers,
+ * and drops a letter that went back too often; so a letter that is halfway there is published anew, to the end. */
 #include <errno.h>
 #include <fnmatch.h>
 #include <getopt.h>
@@ -32,7 +33,8 @@ struct job {
     unsigned long count; /* letters that are moved or dropped at most; for show, which one: 1 is the oldest */
     const char *pattern; /* of those that are meant; NULL: all */
     bool json;
-    uint32_t there; /* letters in the queue at the beginning */
+    int64_t renew_at; /* returns after which a letter is published anew; 0: never */
+    uint32_t there;   /* letters in the queue at the beginning */
     unsigned long seen, done;
 
     /* list's: */
@@ -283,6 +285,26 @@ static bool move_back(struct dialogue *dialogue, const struct job *job, const st
     return moved;
 }
 
+/* One that went back so often that it is published anew. A body that was left out cannot be. */
+static bool is_worn(const struct job *job, const struct dialogue_message *message)
+{
+    struct field returns;
+    return job->renew_at > 0 && message->wanted && properties_header(message->properties, DEAD_RETURNS, &returns) &&
+           returns.kind == FIELD_NUMBER && returns.number >= job->renew_at;
+}
+
+/* To the end of its queue, where the broker counts anew. In both places for a moment, as with move_back(). */
+static bool renew(struct dialogue *dialogue, const struct job *job, const struct dialogue_message *message,
+                  struct fault *fault)
+{
+    struct text list = {0};
+    bool renewed = dead_renew(message->properties, &list, fault) &&
+                   dialogue_move(dialogue, job->queue, message, (struct properties){list.at, list.len}, fault) &&
+                   dialogue_accept(dialogue, message->tag, fault);
+    text_free(&list);
+    return renewed;
+}
+
 /* taken: the letter is not to go back to its place. */
 static bool handle(struct dialogue *dialogue, struct job *job, const struct dialogue_message *message, bool *taken,
                    struct fault *fault)
@@ -310,6 +332,10 @@ static bool handle(struct dialogue *dialogue, struct job *job, const struct dial
         break;
     }
     letter_free(&letter);
+    if (good && !*taken && is_worn(job, message)) {
+        *taken = true;
+        good = renew(dialogue, job, message, fault);
+    }
     return good;
 }
 
@@ -345,11 +371,12 @@ static bool walk(struct dialogue *dialogue, struct job *job, struct fault *fault
 static bool work(const struct settings *settings, struct job *job, struct fault *fault)
 {
     bool found = false, good = false;
+    job->renew_at = (settings->broker.delivery_limit + 1) / 2;
     job->queue = memory_format("%s" DEAD_SUFFIX, job->topic);
     struct dialogue *dialogue = dialogue_open(settings, "valawai-host dead", fault);
     if (dialogue == NULL || !dialogue_look(dialogue, job->queue, &found, &job->there, fault))
         goto out;
-    if (found && ((job->action == RETRY && !dialogue_confirm(dialogue, fault)) || !walk(dialogue, job, fault)))
+    if (found && (!dialogue_confirm(dialogue, fault) || !walk(dialogue, job, fault)))
         goto out;
     if (job->action == SHOW && !is_over(job)) {
         fault_set(fault, "%s: %lu dead letter%s, so there is none of number %lu", job->topic, job->seen,

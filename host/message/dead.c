@@ -35,11 +35,21 @@ static bool is_of_the_host(const char *name, size_t len)
     return len >= prefix && memcmp(name, DEAD_PREFIX, prefix) == 0;
 }
 
+/* The broker's counts: they hold for the place in the queue that a message leaves. */
+static bool is_count(const char *name, size_t len)
+{
+    return is(name, len, DEAD_RETURNS) || is(name, len, "x-acquired-count");
+}
+
 /* Of an earlier death, or of the broker. */
 static bool is_void(const char *name, size_t len)
 {
-    return is_of_the_host(name, len) || is(name, len, "CC") || is(name, len, "BCC") ||
-           is(name, len, "x-delivery-count") || is(name, len, "x-acquired-count");
+    return is_of_the_host(name, len) || is_count(name, len) || is(name, len, "CC") || is(name, len, "BCC");
+}
+
+static bool is_of_a_letter(const char *name, size_t len)
+{
+    return is_of_the_host(name, len) || is_count(name, len);
 }
 
 /* A text that is too long ends early, and what is not UTF-8 is left out: better than no letter. */
@@ -101,13 +111,24 @@ struct publication *dead_letter(const struct delivery *delivery, const struct de
     return letter;
 }
 
-bool dead_revive(struct properties letter, struct text *out, struct fault *fault)
+static bool put_without(struct properties letter, bool (*is_dropped)(const char *name, size_t len), struct text *out,
+                        struct fault *fault)
 {
     struct draft draft;
     draft_begin(&draft, letter);
-    draft_drop_headers(&draft, is_of_the_host);
+    draft_drop_headers(&draft, is_dropped);
     draft_drop_empty_headers(&draft);
     bool put = draft_put(&draft, out, fault);
     draft_free(&draft);
     return put;
+}
+
+bool dead_revive(struct properties letter, struct text *out, struct fault *fault)
+{
+    return put_without(letter, is_of_a_letter, out, fault);
+}
+
+bool dead_renew(struct properties letter, struct text *out, struct fault *fault)
+{
+    return put_without(letter, is_count, out, fault);
 }

@@ -16,6 +16,7 @@
 #define DEAD_COMPONENT DEAD_PREFIX "component"
 #define DEAD_ATTEMPTS DEAD_PREFIX "attempts"
 #define DEAD_HOST DEAD_PREFIX "host"
+#define DEAD_RETURNS "x-delivery-count"          /* the broker's: how often a letter went back to its place */
 #define DEAD_EXPIRATION DEAD_PREFIX "expiration" /* the properties of these names, which a dead letter cannot have */
 #define DEAD_USER_ID DEAD_PREFIX "user-id"
 
@@ -37,7 +38,10 @@ struct publication *dead_letter(const struct delivery *delivery, const struct de
                                 struct fault *fault) __attribute__((warn_unused_result));
 
 /* Puts the properties of the message that goes back to its topic behind what is in out: those of the letter without
- * the host's headers. */
+ * the host's headers and without the broker's counts. */
 bool dead_revive(struct properties letter, struct text *out, struct fault *fault) __attribute__((warn_unused_result));
+
+/* The same for the letter that is published anew: its properties without the broker's counts. */
+bool dead_renew(struct properties letter, struct text *out, struct fault *fault) __attribute__((warn_unused_result));
 
 #endif

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """valawai-host dead: dead letters are listed, shown, moved back and dropped; a kill at any moment loses none."""
 
+import contextlib
 import json
 import os
 import random
@@ -11,8 +12,8 @@ import time
 import pika
 import pytest
 
-from broker import scaled
-from host import BINARY, ECHO, received
+from broker import Broker, Unavailable, scaled
+from host import BINARY, Client, ECHO, received
 
 DEAD = received() + "/dead"
 
@@ -170,3 +171,23 @@ def test_a_killed_retry_loses_nothing(broker, client):
     numbers = [int(body) for body in client.drain(received())]
     assert set(numbers) == set(range(count))
     assert len(numbers) - count <= kills, f"{len(numbers) - count} twice after {kills} kills"
+
+
+@pytest.mark.parametrize("release", ["trixie", "forky"])
+def test_no_number_of_looks_loses_a_letter_of_a_quorum_queue(release):
+    """The broker drops a letter that went back more than 20 times; 4.0 counts each look."""
+    try:
+        node = Broker(release=release, queue_type="quorum")
+    except Unavailable as error:
+        pytest.skip(str(error))
+    with node, contextlib.closing(Client(node)) as client:
+        put(client, b"1", b"2", b"3", message_id="m", headers={"own": "x"})
+        for number in range(50):
+            result = run(node, "list", received())
+            assert result.returncode == 0 and ": 3 dead letters\n" in result.stdout, (number, result)
+            result = run(node, "show", received())
+            assert result.returncode == 0, (number, result)
+        assert run(node, "retry", received()).stdout == f"{received()}: 3 retried, 0 left\n"
+        moved = client.collect_messages(received(), 3)
+        assert sorted(body for _, body in moved) == [b"1", b"2", b"3"]
+        assert all(properties.headers == {"own": "x"} and properties.message_id == "m" for properties, _ in moved)

@@ -124,6 +124,29 @@ static void what_would_harm_a_letter_is_moved_or_left_out(void **state)
     free(delivery);
 }
 
+/* They would count towards the limit of the queue that the message goes to. */
+static void the_counts_of_the_broker_stay_behind(void **state)
+{
+    UNUSED(state);
+    static const char bytes[] = "\x20\0" /* headers */
+                                "\0\0\0\x43"
+                                "\x10x-delivery-countb\x13"
+                                "\x10x-acquired-countb\x13"
+                                "\x13valawai-dead-reasonS\0\0\0\4odd.";
+    const struct properties letter = {bytes, sizeof bytes - 1};
+    struct text revived = {0}, renewed = {0};
+    struct field value;
+    assert_true(properties_are_sound(letter));
+    assert_true(dead_revive(letter, &revived, NULL));
+    assert_false(properties_get((struct properties){revived.at, revived.len}, PROPERTY_HEADERS, &value));
+    assert_true(dead_renew(letter, &renewed, NULL));
+    expect_header((struct properties){renewed.at, renewed.len}, DEAD_RETURNS, NULL);
+    expect_header((struct properties){renewed.at, renewed.len}, "x-acquired-count", NULL);
+    expect_header((struct properties){renewed.at, renewed.len}, DEAD_REASON, "odd.");
+    text_free(&revived);
+    text_free(&renewed);
+}
+
 static void a_second_death_takes_the_place_of_the_first(void **state)
 {
     UNUSED(state);
@@ -195,6 +218,7 @@ int main(void)
         cmocka_unit_test(a_letter_says_why_and_when_and_where),
         cmocka_unit_test(a_message_without_properties_has_none_again),
         cmocka_unit_test(what_would_harm_a_letter_is_moved_or_left_out),
+        cmocka_unit_test(the_counts_of_the_broker_stay_behind),
         cmocka_unit_test(a_second_death_takes_the_place_of_the_first),
         cmocka_unit_test(what_cannot_be_a_letter),
         cmocka_unit_test(an_explanation_fits),
