@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/locale.h"
 #include "base/memory.h"
 #include "base/text.h"
 
@@ -200,7 +201,7 @@ static struct json_object *whole_number(const char *text, size_t len)
         fits = !__builtin_mul_overflow(magnitude, UINT64_C(10), &magnitude) &&
                !__builtin_add_overflow(magnitude, (uint64_t)(text[i] - '0'), &magnitude);
     if (!fits || (negative && magnitude > (uint64_t)INT64_MAX + 1))
-        return json_object_new_double_s(strtod(text, NULL), text);
+        return json_object_new_double_s(real_read(text, NULL), text);
     if (negative)
         return json_object_new_int64(magnitude == 0 ? 0 : -(int64_t)(magnitude - 1) - 1);
     return magnitude > INT64_MAX ? json_object_new_uint64(magnitude) : json_object_new_int64((int64_t)magnitude);

@@ -5,12 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
 
 void *memory_got(void *memory)
 {
     if (memory == NULL) {
-        fputs("valawai-host: out of memory\n", stderr);
-        abort();
+        log_crash("out of memory; the host ends, and what was not acknowledged is back in its queue");
+        _exit(1); /* and not abort(): there is no fault to dump, and nothing to allocate a handler's work with */
     }
     return memory;
 }

@@ -1,19 +1,37 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/thread.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "base/backoff.h"
+#include "base/locale.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 /* Independent of `ulimit -s`, which is mostly 8 MiB: checking the deepest value against the deepest schema takes up to
  * 1 MiB, and authors of plugins expect as much as a program has. */
 #define STACK_SIZE ((size_t)8 << 20)
 
+struct beginning {
+    void *(*run)(void *argument);
+    void *argument;
+};
+
+static void *begin(void *argument)
+{
+    struct beginning beginning = *(struct beginning *)argument;
+    free(argument);
+    locale_hold();
+    return beginning.run(beginning.argument);
+}
+
 pthread_t thread_start(void *(*run)(void *argument), void *argument)
 {
+    struct beginning *beginning = memory_take(sizeof *beginning);
+    *beginning = (struct beginning){run, argument};
     pthread_t thread;
     pthread_attr_t attributes;
     size_t size = 0;
@@ -23,7 +41,7 @@ pthread_t thread_start(void *(*run)(void *argument), void *argument)
     if (error == 0 && size < STACK_SIZE)
         error = pthread_attr_setstacksize(&attributes, STACK_SIZE);
     if (error == 0)
-        error = pthread_create(&thread, &attributes, run, argument);
+        error = pthread_create(&thread, &attributes, begin, beginning);
     if (error != 0)
         log_fatal("cannot start a thread: %s; see ulimit -u, ulimit -v and the pids limit of the container",
                   strerror(error));

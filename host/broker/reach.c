@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/backoff.h"
+#include "base/locale.h"
 #include "base/memory.h"
 
 static int milliseconds_until(int64_t until_ms)
@@ -60,6 +61,7 @@ static int resolve(struct lookup *lookup, int flags)
 static void *lookup_run(void *argument)
 {
     struct lookup *lookup = argument;
+    locale_hold();
     lookup->error = resolve(lookup, AI_ADDRCONFIG);
     atomic_store(&lookup->ended, true);
     eventfd_write(lookup->done, 1);

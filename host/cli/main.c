@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/locale.h"
 #include "base/log.h"
 #include "cli/verbs.h"
 #include "plugin/inventory.h"
@@ -200,6 +201,7 @@ out:
 int main(int argc, char **argv)
 {
     signals_hold();
+    locale_hold();
     hold_descriptors();
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {

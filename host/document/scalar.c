@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/locale.h"
 #include "base/memory.h"
 
 /* Longer than any number somebody means; what is longer stays a string. */
@@ -60,7 +61,7 @@ static double real_of(const char *text)
             digits[used++] = *text;
     }
     digits[used] = '\0';
-    return strtod(digits, NULL);
+    return real_read(digits, NULL);
 }
 
 /* The integer if it fits 64 bits, signed or not, or else the float. */

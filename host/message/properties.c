@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/locale.h"
 #define NAME_MAX_LEN 255 /* of AMQP's short strings */
 #define DEPTH_MAX 32     /* of tables that are shown */
 #define PERSISTENT 2
@@ -427,14 +428,10 @@ static void put_decimal(struct span bytes, struct text *out)
         text_printf(out, "%llue-%llu", (unsigned long long)digits, (unsigned long long)scale);
 }
 
-/* A locale that a plugin has set does not matter: whatever it puts between the digits is a point. */
 static void put_real(double real, struct text *out)
 {
     char digits[64];
-    snprintf(digits, sizeof digits, "%.17g", real);
-    for (char *at = digits; *at != '\0'; at++)
-        if (strchr("0123456789+-e", *at) == NULL)
-            *at = '.';
+    real_write(digits, sizeof digits, 'g', 17, real);
     text_puts(out, isfinite(real) ? digits : "null");
 }
 

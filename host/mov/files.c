@@ -80,11 +80,19 @@ static bool is_still_there(int fd, const char *path)
            ours.st_ino == theirs.st_ino;
 }
 
+static bool is_link(const char *path)
+{
+    struct stat status;
+    return lstat(path, &status) == 0 && S_ISLNK(status.st_mode);
+}
+
 bool files_lock(struct files *files, struct fault *fault)
 {
     for (;;) {
         struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
         int fd = open(files->lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+        if (fd < 0 && errno == ELOOP && is_link(files->lock))
+            return fault_set(fault, "%s: the lock file is a symbolic link; remove it", files->lock);
         if (fd < 0)
             return true; /* a disk that is full or read-only: reported when the files themselves cannot be written */
         bool locked = fcntl(fd, F_SETLK, &lock) == 0;

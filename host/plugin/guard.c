@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/locale.h"
 #include "base/log.h"
 
 #define STACK_SIZE 16384
@@ -135,4 +136,5 @@ void guard_enter(const char *plugin, const char *doing, const char *of)
 void guard_leave(void)
 {
     inside = NULL;
+    locale_hold(); /* the callback may have called uselocale() */
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/locale.h"
 #include "schema/parts.h"
 
 /* How many bytes of a string a message shows. */
@@ -269,8 +270,8 @@ uint64_t value_hash(const struct value *value, size_t *budget)
 static void shortest(double number, char *digits, size_t size)
 {
     for (int precision = 14; precision <= 16; precision++) {
-        snprintf(digits, size, "%.*e", precision, number);
-        if (strtod(digits, NULL) == number)
+        real_write(digits, size, 'e', precision, number);
+        if (real_read(digits, NULL) == number)
             return;
     }
 }
@@ -339,8 +340,8 @@ static void show_number(struct text *text, const struct number *number, bool is_
         return;
     }
     for (int precision = 15; precision <= 17; precision++) {
-        snprintf(digits, sizeof digits, "%.*g", precision, number->real);
-        if (strtod(digits, NULL) == number->real)
+        real_write(digits, sizeof digits, 'g', precision, number->real);
+        if (real_read(digits, NULL) == number->real)
             break;
     }
     text_puts(text, digits);

@@ -162,6 +162,21 @@ static void links_are_not_followed(void **state)
     free(victim);
 }
 
+/* The lock would be taken on a file elsewhere, or not at all, and a second host would start. */
+static void a_lock_file_that_is_a_link_is_an_error(void **state)
+{
+    UNUSED(state);
+    struct fault fault = {""};
+    char *lock = NULL;
+    assert_true(asprintf(&lock, "%s.lock", path) > 0);
+    assert_int_equal(symlink("/nonexistent", lock), 0);
+    assert_false(files_lock(files, &fault));
+    assert_non_null(strstr(fault.text, "id.json.lock: the lock file is a symbolic link; remove it"));
+    assert_int_equal(unlink(lock), 0);
+    assert_true(files_lock(files, &fault));
+    free(lock);
+}
+
 /* ---- what a look at any time sees ---- */
 
 static atomic_bool watched_enough;
@@ -604,6 +619,7 @@ int main(void)
         TEST(everybody_may_read_it),
         TEST(an_absolute_name),
         TEST(links_are_not_followed),
+        TEST(a_lock_file_that_is_a_link_is_an_error),
         TEST(nobody_sees_half_a_file),
         TEST(the_ledger_holds_what_the_file_does_not_tell),
         TEST(an_id_is_always_somewhere),
