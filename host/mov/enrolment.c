@@ -13,7 +13,7 @@
  * So the first checks follow soon. Later ones come as often as it takes for a dead id to look healthy for no more than
  * 40 s: one is found by the next check, or is in doubt when that one is not answered. */
 #define CHECK_MS 28000
-#define PATIENCE_MS 10000
+#define PATIENCE_MS INT64_C(10000)
 static const int64_t check_after[] = {0, 5000, 25000, CHECK_MS};
 #define CHECK_COUNT (sizeof check_after / sizeof check_after[0])
 
