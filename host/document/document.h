@@ -45,7 +45,7 @@ struct place document_place(const struct document *document, const struct json_o
 struct place document_place_of_key(const struct document *document, const struct json_object *object, const char *key);
 
 /* Whether a key is text for every reader of YAML 1.1. A plain `on`, `no` or `1` is not: SnakeYAML makes a boolean or a
- * number of it, where this reader takes every key for text. */
+ * number of it; this reader takes every key for text. */
 bool document_key_is_text(const struct document *document, const struct json_object *object, const char *key);
 
 /* The node at a JSON pointer (RFC 6901: "" is the whole, "/a~1b/0" …), in or below `from`. False if there is none. */
