@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Writes OUTPUT, a C file with all files of the directory INPUT: struct new_file new_files[].
+# Writes OUTPUT, a C file with all files of the directory INPUT: struct new_file NAME[].
 file(GLOB_RECURSE files RELATIVE ${INPUT} ${INPUT}/*)
 list(SORT files)
 set(arrays "")
@@ -12,4 +12,4 @@ foreach(file IN LISTS files)
   string(APPEND table "    {\"${file}\", file_${number}},\n")
   math(EXPR number "${number} + 1")
 endforeach()
-file(WRITE ${OUTPUT} "#include \"cli/component_files.h\"\n\n${arrays}\nconst struct new_file new_files[] = {\n${table}    {0},\n};\n")
+file(WRITE ${OUTPUT} "#include \"cli/component_files.h\"\n\n${arrays}\nconst struct new_file ${NAME}[] = {\n${table}    {0},\n};\n")

@@ -1,16 +1,50 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * new: the files of templates/component, which the build puts into the program: a component that builds, for
- * `valawai-host new`.
- */
+ * new: the files of templates/, which the build puts into the program, and the words in them that `valawai-host new`
+ * replaces. */
 #ifndef CLI_COMPONENT_FILES_H
 #define CLI_COMPONENT_FILES_H
+
+#include "base/text.h"
+
+struct contract;
 
 struct new_file {
     const char *path;
     const char *text;
 };
 
-extern const struct new_file new_files[]; /* ends with a path that is NULL */
+/* Each ends with a path that is NULL. */
+extern const struct new_file component_files[]; /* a component that builds */
+extern const struct new_file document_files[];  /* those that are others for a component with a document of its own */
+
+/* What stands between two @ in the files. */
+enum new_word {
+    WORD_TYPE,
+    WORD_DATE,
+    WORD_YEAR,
+    WORD_VERSION,
+    WORD_VERSION_ARGUMENT,
+    WORD_DESCRIPTION,
+    WORD_DOCUMENT,
+    WORD_MESSAGES,
+    WORD_HANDLERS,
+    WORD_TOPICS,
+    WORD_PUBLISHED,
+    WORD_COUNT
+};
+
+/* Starts zeroed; what is not written stays as it is in the files. */
+struct new_words {
+    struct text at[WORD_COUNT];
+    struct text missing; /* the topics, a line each, for which no message was found */
+};
+
+void new_words_of_name(struct new_words *words, const char *name);
+void new_words_of_document(struct new_words *words, const struct contract *contract, const struct text *document);
+void new_words_free(struct new_words *words);
+
+/* Appends what a word of the files stands for, which begins here; returns what follows it, or NULL: it is none. */
+const char *new_words_put(const struct new_words *words, const char *at, struct text *out);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * valawai-host new: writes the repository of a component, which builds and passes its own tests. The files are those of
- * templates/component with another name, and today's date. */
+ * templates/component with another name and today's date. With a document to start from, those of templates/document
+ * replace their namesakes. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -9,16 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/backoff.h"
 #include "base/fault.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "cli/component_files.h"
 #include "cli/verbs.h"
+#include "contract/contract.h"
 
 #define TEMPLATE "c1_my_component"
 #define NAME_MAX_BYTES 200 /* a topic has at most 255, and the name is not all of it */
@@ -31,28 +32,8 @@ static bool is_component(const char *name)
            name[3 + strspn(name + 3, word)] == '\0';
 }
 
-/* Writes what a word between two @ stands for; returns what follows it, or NULL if there is no such word here. */
-static const char *put_word(struct text *out, const char *at, const char *name)
-{
-    static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
-                                         "July",    "August",   "September", "October", "November", "December"};
-    struct tm today;
-    time_t now = (time_t)clock_date_s();
-    localtime_r(&now, &today);
-    if (strncmp(at, "@TYPE@", 6) == 0) {
-        text_printf(out, "C%c", name[1]);
-    } else if (strncmp(at, "@DATE@", 6) == 0) {
-        text_printf(out, "%s %d, %d", months[today.tm_mon], today.tm_mday, today.tm_year + 1900);
-    } else if (strncmp(at, "@YEAR@", 6) == 0) {
-        text_printf(out, "%d", today.tm_year + 1900);
-    } else {
-        return NULL;
-    }
-    return at + 6;
-}
-
 /* The template's name becomes the component's: c1_my_component, c1/my_component, and without the type. */
-static void put_renamed(struct text *out, const char *text, const char *name)
+static void put_renamed(struct text *out, const char *text, const char *name, const struct new_words *words)
 {
     const char *bare = &TEMPLATE[3], *after = NULL;
     for (const char *at = text; *at != '\0';) {
@@ -62,7 +43,7 @@ static void put_renamed(struct text *out, const char *text, const char *name)
         } else if (strncmp(at, bare, strlen(bare)) == 0) {
             text_puts(out, name + 3);
             at += strlen(bare);
-        } else if ((after = put_word(out, at, name)) != NULL) {
+        } else if ((after = new_words_put(words, at, out)) != NULL) {
             at = after;
         } else {
             text_put(out, at++, 1);
@@ -79,36 +60,87 @@ static bool write_file(const char *path, const struct text *text, struct fault *
     return written || fault_set(fault, "%s: %s", path, strerror(errno));
 }
 
-static bool write_project(const char *directory, const char *name, struct fault *fault)
+static bool write_one(const char *directory, const char *name, const struct new_file *file,
+                      const struct new_words *words, struct fault *fault)
+{
+    struct text path = {0}, text = {0};
+    bool written = true;
+    text_printf(&path, "%s/", directory);
+    put_renamed(&path, file->path, name, words);
+    put_renamed(&text, file->text, name, words);
+    char *slash = strrchr(path.at, '/');
+    *slash = '\0';
+    if (mkdir(path.at, 0777) != 0 && errno != EEXIST)
+        written = fault_set(fault, "%s: %s", path.at, strerror(errno));
+    *slash = '/';
+    written = written && write_file(path.at, &text, fault);
+    text_free(&path);
+    text_free(&text);
+    return written;
+}
+
+/* The file with the path; what is no C before its words are replaced has .in behind its name. */
+static const struct new_file *find_file(const struct new_file *files, const char *path)
+{
+    size_t length = strlen(path);
+    for (; files->path != NULL; files++) {
+        const char *end = strncmp(files->path, path, length) == 0 ? files->path + length : "?";
+        if (end[0] == '\0' || strcmp(end, ".in") == 0)
+            return files;
+    }
+    return NULL;
+}
+
+static bool write_project(const char *directory, const char *name, const struct new_words *words, bool has_document,
+                          struct fault *fault)
 {
     bool written = true;
-    for (const struct new_file *file = new_files; written && file->path != NULL; file++) {
-        struct text path = {0}, text = {0};
-        text_printf(&path, "%s/", directory);
-        put_renamed(&path, file->path, name);
-        put_renamed(&text, file->text, name);
-        char *slash = strrchr(path.at, '/');
-        *slash = '\0';
-        if (mkdir(path.at, 0777) != 0 && errno != EEXIST)
-            written = fault_set(fault, "%s: %s", path.at, strerror(errno));
-        *slash = '/';
-        written = written && write_file(path.at, &text, fault);
-        text_free(&path);
-        text_free(&text);
+    for (const struct new_file *file = component_files; written && file->path != NULL; file++) {
+        const struct new_file *other = has_document ? find_file(document_files, file->path) : NULL;
+        struct new_file one = {.path = file->path, .text = other == NULL ? file->text : other->text};
+        if (!has_document || strcmp(file->path, "test/handler_test.c") != 0) /* that knows the template's behaviour */
+            written = write_one(directory, name, &one, words, fault);
     }
     return written;
 }
 
+/* Reads the document to start from, whose component has to be the one of the name. */
+static bool read_document(const char *path, const char *name, struct new_words *words, struct fault *fault)
+{
+    struct text text = {0};
+    struct contract *contract = NULL;
+    bool ok = file_read_text(path, DOCUMENT_TEXT_MAX, &text, fault);
+    if (!ok)
+        goto out;
+    contract = contract_read(text.at, text.len);
+    if (contract_errors(contract) > 0)
+        ok = fault_set(fault, "%s: the document has errors; `valawai-host check %s` shows them", path, path);
+    else if (strcmp(contract_name(contract), name) != 0)
+        ok = fault_set(fault, "%s: the document is that of %s, not of %s", path, contract_name(contract), name);
+    else
+        new_words_of_document(words, contract, &text);
+out:
+    contract_free(contract);
+    text_free(&text);
+    return ok;
+}
+
 int verb_new(int argc, char **argv)
 {
-    static const struct option options[] = {{"dir", required_argument, NULL, 'd'}, {0}};
-    const char *directory = NULL;
+    static const struct option options[] = {
+        {"dir", required_argument, NULL, 'd'}, {"from", required_argument, NULL, LONG_ONLY}, {0}};
+    const char *directory = NULL, *document = NULL;
+    struct new_words words = {0};
+    int status = STATUS_FAILED;
     struct fault fault = {""};
     opterr = 0;
     for (int option; (option = getopt_long(argc, argv, ":d:", options, NULL)) != -1;) {
-        if (option != 'd')
+        if (option == 'd')
+            directory = optarg;
+        else if (option == LONG_ONLY)
+            document = optarg;
+        else
             return usage_option("new", option, options, argv);
-        directory = optarg;
     }
     if (argc - optind != 1)
         return usage("new: expects the name of one component, such as", TEMPLATE);
@@ -125,17 +157,28 @@ int verb_new(int argc, char **argv)
     if (strlen(name) > NAME_MAX_BYTES)
         return usage("new: the name is too long: its topics would be longer than 255 bytes", NULL);
 
+    new_words_of_name(&words, name);
+    if (document != NULL && !read_document(document, name, &words, &fault))
+        goto out;
     if (directory == NULL)
         directory = name;
-    if (mkdir(directory, 0777) != 0) /* an existing directory is left as it is */
+    if (mkdir(directory, 0777) != 0) { /* an existing directory is left as it is */
         fault_set(&fault, "new: cannot make the directory %s: %s", directory, strerror(errno));
-    else if (write_project(directory, name, &fault)) {
-        printf("%s is in %s, and README.md there has the next steps. First, in that directory:\n"
-               "\n"
-               "    cmake -B build && cmake --build build && ctest --test-dir build\n",
-               name, directory);
-        return finish(true);
+        goto out;
     }
-    log_last_words(NULL, fault.text);
-    return STATUS_FAILED;
+    if (!write_project(directory, name, &words, document != NULL, &fault))
+        goto out;
+    printf("%s is in %s, and README.md there has the next steps. First, in that directory:\n"
+           "\n"
+           "    cmake -B build && cmake --build build && ctest --test-dir build\n",
+           name, directory);
+    if (words.missing.len > 0)
+        printf("\nFound no message that matches the schema of these topics; add one to test/in.jsonl:\n%s",
+               words.missing.at);
+    status = finish(true);
+out:
+    if (fault.text[0] != '\0')
+        log_last_words(NULL, fault.text);
+    new_words_free(&words);
+    return status;
 }

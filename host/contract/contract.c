@@ -83,10 +83,10 @@ static void read_info(struct contract *contract, struct json_object *root)
     }
     read_version(contract, info);
     contract->title = string_member(info, "title");
-    const char *description = string_member(info, "description");
+    contract->description = string_member(info, "description");
     if (contract->title == NULL)
         findings_add_at(&contract->findings, FINDING_WARNING, info, NULL, "no title");
-    if (description == NULL || description[0] == '\0')
+    if (contract->description == NULL || contract->description[0] == '\0')
         findings_add_at(&contract->findings, FINDING_WARNING, info, NULL, "no description");
 }
 
@@ -203,6 +203,11 @@ const char *contract_version(const struct contract *contract)
 const char *contract_title(const struct contract *contract)
 {
     return contract->title;
+}
+
+const char *contract_description(const struct contract *contract)
+{
+    return contract->description;
 }
 
 const char *contract_for_mov(const struct contract *contract)

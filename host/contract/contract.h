@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * contract: what a component says of itself in its AsyncAPI document: its name and version, its topics, and what the
+ * contract: what a component declares in its AsyncAPI document: its name and version, its topics, and what the
  * messages on them look like. Reading it finds everything that is wrong with the document, or unwise; everything is
  * kept in a list, so that it can be told at once. An error is what the MOV would refuse, or pass over in silence, or
  * what cannot be enforced. */
@@ -16,6 +16,7 @@
 struct contract; /* read-only once it is read: any thread may use it */
 struct contract_topic;
 struct json_object;
+struct text;
 
 /* As the document has it, seen from the component: it subscribes to what it receives. */
 enum contract_direction { CONTRACT_SUBSCRIBE, CONTRACT_PUBLISH };
@@ -29,10 +30,10 @@ struct finding {
     const char *text;   /* one line */
 };
 
-/* Reads a document, YAML or JSON. Never NULL; whether it is any good, the findings tell. */
+/* Reads a document, YAML or JSON. Never NULL; the findings tell whether it is correct. */
 struct contract *contract_read(const char *text, size_t length);
 
-/* The built-in contract of whoever publishes to the queues of the MOV (register, log/add …): its topics are theirs. */
+/* The built-in contract of the publishers to the queues of the MOV (register, log/add …), which are its topics. */
 struct contract *contract_of_mov(void);
 
 void contract_free(struct contract *contract);
@@ -50,6 +51,7 @@ const char *contract_name(const struct contract *contract);    /* "c1_echo" */
 const char *contract_type(const struct contract *contract);    /* "C1" */
 const char *contract_version(const struct contract *contract); /* "1.0.0" */
 const char *contract_title(const struct contract *contract);
+const char *contract_description(const struct contract *contract);
 const char *contract_registered(const struct contract *contract); /* the topic of the MOV's notification */
 
 /* --- the options of the plugin, as x-options declares them --- */
@@ -81,6 +83,10 @@ void topic_summary(const struct contract_topic *topic, enum contract_direction d
  * Allocates nothing for a right one. [any thread] */
 bool topic_check(const struct contract_topic *topic, enum contract_direction direction, struct json_object *message,
                  char *reason, size_t size) __attribute__((warn_unused_result));
+
+/* Appends a body that matches what the topic declares for a direction, made of its schema. False: none was found. */
+bool topic_example(const struct contract_topic *topic, enum contract_direction direction, struct text *body)
+    __attribute__((warn_unused_result));
 
 /* Whether the MOV can parse a body that is valid JSON: it has a limit for numbers and for names. [any thread] */
 bool contract_body_for_mov(const char *body, size_t len, struct fault *fault) __attribute__((warn_unused_result));

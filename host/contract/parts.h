@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "base/ptrmap.h"
+#include "base/text.h"
 #include "contract/contract.h"
 #include "contract/findings.h"
 #include "schema/schema.h"
@@ -36,6 +37,7 @@ struct contract {
     char type[4]; /* "" if unknown */
     const char *version;
     const char *title;
+    const char *description;
     const char *registered;
     struct json_object *options;         /* the properties of x-options; NULL: there is none */
     const struct schema *options_schema; /* of all options together */
@@ -124,6 +126,12 @@ void contract_check_schemas(struct contract *contract);
 
 /* Warns of connections that the MOV would make and should not, and of notifications that it never sends. */
 void contract_check_connections(struct contract *contract);
+
+/* --- sample.c --- */
+
+/* Replaces the text by one that the regular expression probably matches. repeat: how often a part is there that may be
+ * repeated at will. False: it has no sample. */
+bool pattern_sample(const char *pattern, unsigned repeat, struct text *out);
 
 /* --- lint.c --- */
 

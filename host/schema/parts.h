@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What the files of the room `schema` share, and nobody else includes. A compiled schema is a list of rules, in the
+ * What the files of the room `schema` share, and no other file includes. A compiled schema is a list of rules, in the
  * order in which they are checked; most keywords make one rule, a few make one together (properties, patternProperties
  * and additionalProperties, for example). */
 #ifndef SCHEMA_PARTS_H
@@ -18,7 +18,7 @@ struct json_object;
 struct pattern;
 struct patterns;
 
-/* --- values (schema_value.c) --- */
+/* --- values (value.c) --- */
 
 /* What a value is. An integer is a number too. */
 enum type {
@@ -88,7 +88,7 @@ struct decimal {
 struct decimal decimal_of(const struct number *number); /* finite */
 bool decimal_is_multiple(struct decimal number, struct decimal of);
 
-/* --- patterns (schema_pattern.c) --- */
+/* --- patterns (pattern.c) --- */
 
 /* All patterns of a set, with what they may use together. */
 struct patterns *patterns_new(void);
@@ -118,7 +118,7 @@ enum pattern_answer pattern_match(const struct pattern *pattern, const char *tex
 
 void pattern_room_clear(struct pattern_room *room);
 
-/* --- formats (schema_format.c) --- */
+/* --- formats (format.c) --- */
 
 struct format {
     const char *name;
@@ -144,7 +144,7 @@ bool format_is_known(const char *name, const char **nearest);
 bool schema_check_within(const struct schema *schema, struct json_object *value, char *reason, size_t size,
                          size_t *budget) __attribute__((warn_unused_result));
 
-/* --- references (schema_ref.c) --- */
+/* --- references (ref.c) --- */
 
 /* The identifiers ($id) of a document, and under which of them each relative $ref stands. */
 struct identifiers;
@@ -163,7 +163,7 @@ bool identifiers_resolve(const struct identifiers *identifiers, const struct jso
 bool identifiers_learn(struct identifiers *identifiers, const struct json_object *at, const char *ref,
                        struct json_object **target, struct fault *fault);
 
-/* --- the compiled form (schema_compile.c) --- */
+/* --- the compiled form (compile.c) --- */
 
 enum rule_kind {
     RULE_BROKEN, /* the schema could not be read: nothing passes */

@@ -482,7 +482,99 @@ def test_new_writes_over_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("args, thing", [((), "name"), (("c1_a", "c1_b"), "name"), (("--frob", "c1_a"), "--frob"),
-                                         (("c1_a", "--dir"), "--dir"), (("c1_" + "x" * 198,), "255")])
+                                         (("c1_a", "--dir"), "--dir"), (("c1_a", "--from"), "--from"), (("c1_" + "x" * 198,), "255")])
 def test_new_wrong_usage(tmp_path, args, thing):
     assert thing in run(BINARY, "new", *args, cwd=tmp_path, status=2)
     assert os.listdir(tmp_path) == []
+
+
+# --- new --from -------------------------------------------------------------------------------------------------------
+
+GOOD = os.path.join(ROOT, "tests", "corpus", "good")
+
+
+def component_of(path):
+    level, name = re.search(r"valawai/(c[012])/(\w+)/control/registered", open(path).read().replace("\\/", "/")).groups()
+    return f"{level}_{name}"
+
+
+def new_from(path, directory, host=BINARY):
+    return run(host, "new", component_of(path), "--from", str(path), "--dir", str(directory))
+
+
+@pytest.mark.parametrize("file", sorted(os.listdir(GOOD)))
+def test_new_from_a_document_has_a_message_for_each_channel(tmp_path, file):
+    output = new_from(os.path.join(GOOD, file), tmp_path / "project")
+    assert "in.jsonl" not in output
+    document = (tmp_path / "project" / "asyncapi.yaml").read_bytes()
+    assert open(os.path.join(GOOD, file), "rb").read().removeprefix(b"\xef\xbb\xbf") == document
+    lines = [json.loads(line) for line in (tmp_path / "project" / "test" / "in.jsonl").read_text().splitlines()]
+    subscribed = [line.split()[1] for line in run(BINARY, "check", str(tmp_path / "project" / "asyncapi.yaml")).splitlines()
+                  if line.split()[0] == "receives" and not line.split()[1].endswith("/control/registered")]
+    assert [line["topic"] for line in lines] == subscribed
+    for line in lines:
+        verdict = run(BINARY, "validate", str(tmp_path / "project" / "asyncapi.yaml"), line["topic"],
+                      stdin=json.dumps(line["body"]).encode())
+        assert verdict == "1: valid\n"
+
+
+@pytest.mark.parametrize("file", ["c0_flow.yaml", "c0_lamp_actuator.yaml", "c1_json_line.json", "c1_keywords.yaml",
+                                  "c1_serviced.yaml", "c1_unquoted.yaml", "c2_treatment_valuator.yaml"])
+def test_new_from_a_document_builds_and_passes_its_test(kit, tmp_path, file):
+    project = tmp_path / "project"
+    new_from(os.path.join(GOOD, file), project, kit.host)
+    kit.configure(project, "-DCMAKE_C_FLAGS=-Wall -Wextra -Wshadow -Wmissing-prototypes -Werror")
+    kit.build(project)
+    assert "100% tests passed, 0 tests failed out of 1" in run("ctest", "--test-dir", "build", cwd=project)
+    assert not re.search(r"@[A-Z_]+@|my_component", "".join(text.decode() for text in files(project).values()
+                                                           if b"\0" not in text))
+    with open(project / "test" / "out.jsonl", "a") as out:
+        out.write("{}\n")
+    run("ctest", "--test-dir", "build", cwd=project, status=8)
+
+
+def a_document(channels):
+    """Of c1_odd, with a payload for each channel that it subscribes to."""
+    properties = {name: {"type": "string"} for name in ("id", "name", "description", "version", "api_version", "type")}
+    properties |= {"since": {"type": "integer"}, "channels": {"type": "array", "items": {"type": "object"}}}
+    registered = {"subscribe": {"message": {"payload": {"type": "object", "properties": properties}}}}
+    return json.dumps({
+        "asyncapi": "2.6.0", "info": {"title": "Odd", "version": "1.0.0", "description": "Odd, and\n  long. */"},
+        "channels": {**{f"valawai/c1/odd/{name}": {"subscribe": {"message": {"payload": payload}}}
+                        for name, payload in channels.items()},
+                     "valawai/c1/odd/control/registered": registered}}, indent=2)
+
+
+def test_new_from_a_document_makes_names_and_comments_of_c(kit, tmp_path):
+    payload = {"type": "object", "properties": {"*/ int x; /*": {"type": "string"}, "a": {"enum": ["*/", "/*", "??/"]}}}
+    (tmp_path / "asyncapi.json").write_text(a_document({"data/a.b": payload, "data/a-b": payload, "control/a_b": payload,
+                                                        "data/int": payload, "data/1/2": payload}))
+    new_from(tmp_path / "asyncapi.json", tmp_path / "project", kit.host)
+    kit.configure(tmp_path / "project", "-DCMAKE_C_FLAGS=-std=c11 -Wall -Wextra -Werror")
+    kit.build(tmp_path / "project")
+    assert "100% tests passed" in run("ctest", "--test-dir", "build", cwd=tmp_path / "project")
+    assert len(set(re.findall(r"int (on_\w+)\(", (tmp_path / "project" / "odd.c").read_text()))) == 5
+    assert "Odd, and long. */" in (tmp_path / "project" / "README.md").read_text()
+
+
+def test_new_from_a_document_names_the_channel_without_a_message(tmp_path):
+    (tmp_path / "asyncapi.json").write_text(a_document({
+        "data/plain": {"type": "object"},
+        "data/hard": {"type": "object", "required": ["a"], "properties": {"a": {"type": "string", "pattern": "^(?=b)b$"}}}}))
+    output = new_from(tmp_path / "asyncapi.json", tmp_path / "project")
+    assert "    valawai/c1/odd/data/hard\n" in output and "test/in.jsonl" in output and "data/plain" not in output
+    assert (tmp_path / "project" / "test" / "in.jsonl").read_text() == '{"topic":"valawai/c1/odd/data/plain","body":{}}\n'
+
+
+@pytest.mark.parametrize("name, text, thing", [
+    ("c1_other", a_document({}), "the document is that of c1_odd, not of c1_other"),
+    ("c1_odd", a_document({"data/x": {"type": "objekt"}}), "the document has errors; `valawai-host check "),
+    ("c1_odd", "{", "the document has errors"),
+    ("c1_odd", None, "No such file"),
+], ids=["other", "wrong", "broken", "missing"])
+def test_new_from_a_document_that_will_not_do_writes_nothing(tmp_path, name, text, thing):
+    if text is not None:
+        (tmp_path / "asyncapi.json").write_text(text)
+    output = run(BINARY, "new", name, "--from", "asyncapi.json", cwd=tmp_path, status=1)
+    assert thing in output and output.startswith("valawai-host: ") and output.count("\n") == 1
+    assert not (tmp_path / name).exists()

@@ -506,6 +506,115 @@ static void test_unreadable(void **state)
     contract_free(NULL);
 }
 
+/* --- messages made from a schema --- */
+
+/* The contract of a component with one channel, which has this payload. */
+static struct contract *contract_of_payload(const char *payload)
+{
+    struct text document = {0};
+    text_printf(&document,
+                "{\"asyncapi\":\"2.6.0\",\"info\":{\"title\":\"x\",\"version\":\"1.0.0\",\"description\":\"x\"},"
+                "\"channels\":{\"valawai/c1/x/data/y\":{\"subscribe\":{\"message\":{\"payload\":%s}}}},"
+                "\"components\":{\"schemas\":{"
+                "\"list\":{\"type\":\"object\",\"properties\":{\"next\":{\"$ref\":\"#/components/schemas/list\"}}},"
+                "\"endless\":{\"type\":\"object\",\"required\":[\"next\"],"
+                "\"properties\":{\"next\":{\"$ref\":\"#/components/schemas/endless\"}}}}}}",
+                payload);
+    struct contract *contract = contract_read(document.at, document.len);
+    text_free(&document);
+    return contract;
+}
+
+/* The example for a payload; the caller frees it. NULL: there is none. */
+static char *example_of(const char *payload)
+{
+    struct contract *contract = contract_of_payload(payload);
+    struct text body = {0};
+    const struct contract_topic *topic = contract_find(contract, "valawai/c1/x/data/y");
+    assert_non_null(topic);
+    if (!topic_example(topic, CONTRACT_SUBSCRIBE, &body))
+        text_free(&body);
+    contract_free(contract);
+    return body.at;
+}
+
+static void test_examples_of_payloads(void **state)
+{
+#define OBJECT(properties) "{\"type\":\"object\",\"properties\":{" properties "}}"
+#define MEMBER(schema) "{\"type\":\"object\",\"required\":[\"a\"],\"properties\":{\"a\":" schema "}}"
+    static const struct {
+        const char *payload, *body;
+    } cases[] = {
+        {OBJECT("\"a\":{\"type\":\"string\"},\"b\":{\"type\":\"integer\"}"), "{\"a\":\"text\",\"b\":1}"},
+        {MEMBER("{\"type\":\"string\",\"examples\":[5,\"first\"],\"default\":\"second\"}"), "{\"a\":\"first\"}"},
+        {MEMBER("{\"type\":\"integer\",\"example\":\"x\",\"default\":7}"), "{\"a\":7}"},
+        {MEMBER("{\"const\":null}"), "{\"a\":null}"},
+        {MEMBER("{\"enum\":[\"RED\",\"BLUE\"]}"), "{\"a\":\"RED\"}"},
+        {MEMBER("{\"type\":[\"null\",\"boolean\"]}"), "{\"a\":true}"},
+        {MEMBER("{\"type\":\"integer\",\"minimum\":10,\"maximum\":20,\"multipleOf\":7}"), "{\"a\":14}"},
+        {MEMBER("{\"type\":\"integer\",\"exclusiveMaximum\":-5}"), "{\"a\":-6}"},
+        {MEMBER("{\"type\":\"number\",\"exclusiveMinimum\":0,\"exclusiveMaximum\":1}"), "{\"a\":0.5}"},
+        {MEMBER("{\"type\":\"number\",\"minimum\":0.25,\"maximum\":0.3,\"multipleOf\":0.1}"), "{\"a\":0.3}"},
+        {MEMBER("{\"type\":\"string\",\"minLength\":6}"), "{\"a\":\"textxx\"}"},
+        {MEMBER("{\"type\":\"string\",\"maxLength\":2}"), "{\"a\":\"te\"}"},
+        {MEMBER("{\"type\":\"string\",\"format\":\"ipv4\"}"), "{\"a\":\"192.0.2.1\"}"},
+        {MEMBER("{\"type\":\"string\",\"pattern\":\"^[A-Z]{2}-\\\\d{3}(a|b)?$\"}"), "{\"a\":\"AA-111a\"}"},
+        {MEMBER("{\"type\":\"string\",\"pattern\":\"^(?:ab|cd)+[^a-x]\\\\.$\"}"), "{\"a\":\"ab_.\"}"},
+        {MEMBER("{\"type\":\"string\",\"pattern\":\"^[0-9]*$\",\"minLength\":4}"), "{\"a\":\"0000\"}"},
+        {MEMBER("{\"type\":\"array\",\"items\":{\"type\":\"integer\"},\"minItems\":3,\"uniqueItems\":true}"),
+         "{\"a\":[1,2,3]}"},
+        {MEMBER("{\"type\":\"array\",\"maxItems\":0}"), "{\"a\":[]}"},
+        {MEMBER("{\"type\":\"array\",\"items\":[{\"type\":\"integer\"},{\"type\":\"boolean\"}]}"), "{\"a\":[1,false]}"},
+        {MEMBER("{\"oneOf\":[false,{\"type\":\"integer\"}]}"), "{\"a\":1}"},
+        {MEMBER("{\"anyOf\":[{\"type\":\"string\",\"maxLength\":1}],\"minLength\":1}"), "{\"a\":\"t\"}"},
+        {"{\"type\":\"object\",\"allOf\":[" OBJECT("\"a\":{\"type\":\"integer\"}") "," OBJECT(
+             "\"a\":{\"minimum\":5}") "]}",
+         "{\"a\":5}"},
+        {"{\"type\":\"object\",\"minProperties\":1,\"additionalProperties\":{\"type\":\"integer\"}}",
+         "{\"member_1\":1}"},
+        {"{\"type\":\"object\",\"maxProperties\":1,\"required\":[\"b\"],\"properties\":{\"a\":{\"type\":\"null\"},"
+         "\"b\":{\"type\":\"null\"}}}",
+         "{\"b\":null}"},
+        {"{\"$ref\":\"#/components/schemas/list\"}", "{\"next\":{\"next\":{\"next\":{\"next\":{}}}}}"},
+        {"{\"$ref\":\"#/components/schemas/endless\"}", NULL},
+        {MEMBER("{\"type\":\"integer\",\"minimum\":2,\"maximum\":1}"), NULL},
+        {MEMBER("{\"type\":\"string\",\"pattern\":\"^(?=b)b$\"}"), NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *body = example_of(cases[i].payload);
+        if (body == NULL || cases[i].body == NULL || strcmp(body, cases[i].body) != 0)
+            print_message("%s: %s\n", cases[i].payload, body == NULL ? "none" : body);
+        if (cases[i].body == NULL)
+            assert_null(body);
+        else
+            assert_string_equal(body, cases[i].body);
+        free(body);
+    }
+#undef OBJECT
+#undef MEMBER
+}
+
+/* A schema that has 8 to the power of 24 alternatives costs no more than another. */
+static void test_example_ends(void **state)
+{
+    char choices[1024] = "";
+    struct text payload = {0};
+    (void)state;
+    for (int i = 0; i < 8; i++)
+        snprintf(choices + strlen(choices), sizeof choices - strlen(choices),
+                 "%s{\"minProperties\":%d,\"required\":[\"a\"],\"properties\":{\"a\":{\"$ref\":\"#/channels/"
+                 "valawai~1c1~1x~1data~1y/subscribe/message/payload\"}}}",
+                 i == 0 ? "" : ",", i);
+    text_printf(&payload, "{\"type\":\"object\",\"anyOf\":[%s]}", choices);
+    clock_t begin = clock();
+    char *body = example_of(payload.at);
+    assert_null(body);
+    assert_true((double)(clock() - begin) / CLOCKS_PER_SEC < 5);
+    free(body);
+    text_free(&payload);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -522,6 +631,8 @@ int main(void)
         cmocka_unit_test(test_hostile_documents),
         cmocka_unit_test(test_short_summaries),
         cmocka_unit_test(test_bodies_for_the_mov),
+        cmocka_unit_test(test_examples_of_payloads),
+        cmocka_unit_test(test_example_ends),
         cmocka_unit_test(test_broken_schema),
         cmocka_unit_test(test_unreadable),
     };
