@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -82,17 +83,23 @@ static const struct valawai_host *host; /* what the plugin was given */
 static pthread_t started_on;
 static unsigned started, stopped;
 static int start_answer, publish_in_start, publish_in_stop;
-static bool other_thread; /* a call came on another thread than start */
+static bool other_thread;    /* a call came on another thread than start */
+static bool several_threads; /* as the handlers of this test may */
 
 /* What the test wants the next calls to do. */
 static int (*act)(const struct valawai_message *message);
 
 static struct text calls; /* "topic body#attempt " for each */
 
+#define FENCE "{\"fence\":1}" /* see fence() */
+
 static int handle(void *self, const struct valawai_message *message)
 {
-    other_thread = other_thread || self != (void *)&started || !pthread_equal(pthread_self(), started_on);
+    if (strcmp(message->body, FENCE) == 0)
+        return VALAWAI_DONE;
     pthread_mutex_lock(&lock);
+    other_thread =
+        other_thread || self != (void *)&started || (!several_threads && !pthread_equal(pthread_self(), started_on));
     text_printf(&calls, "%s %.*s#%u\n", strrchr(message->topic, '/') + 1, (int)message->len, message->body,
                 message->attempt);
     pthread_mutex_unlock(&lock);
@@ -116,14 +123,15 @@ static void stop(void *self)
     stopped++;
 }
 
-/* Payloads of any kind: what the schemas allow is the contract's test. */
+/* Payloads of almost any kind: what the schemas allow is the contract's test. */
 static const char document[] = "asyncapi: 2.6.0\n"
                                "info: {title: c1_unit, version: 1.0.0}\n"
                                "channels:\n"
                                "  valawai/c1/unit/control/registered: {subscribe: {message: {payload: {type: object,\n"
                                "    properties: {id: {}, name: {}, description: {}, version: {}, api_version: {},\n"
                                "      type: {}, since: {}, channels: {}}}}}}\n"
-                               "  " FIRST ": {subscribe: {message: {payload: {type: object}}}}\n"
+                               "  " FIRST ": {subscribe: {message: {payload: {type: object, properties: "
+                               "{count: {type: integer}}}}}}\n"
                                "  " SECOND ": {subscribe: {message: {payload: {type: object}}}}\n"
                                "  " OUT ": {publish: {message: {payload: {type: object}}}}\n"
                                "  " STRICT ": {publish: {message: {payload: {type: object, required: [n], properties: "
@@ -147,6 +155,7 @@ struct outcome_seen {
     struct node node;
     char body[64];
     enum settlement settlement;
+    enum reason reason;
     struct list publications;
 };
 static struct queue outcomes;
@@ -158,6 +167,7 @@ static void on_handled(void *context, struct delivery *delivery, struct list *pu
         abort();
     snprintf(seen->body, sizeof seen->body, "%s", delivery->body);
     seen->settlement = delivery->settlement;
+    seen->reason = delivery->reason;
     list_join(&seen->publications, publications);
     free(delivery);
     queue_put(&outcomes, &seen->node);
@@ -201,6 +211,28 @@ static void expect_outcome(const char *body, enum settlement settlement, size_t 
     free(seen);
 }
 
+/* A rejected message, with the reason why. */
+static void expect_rejected(enum reason reason)
+{
+    struct outcome_seen *seen = next_outcome();
+    enum settlement settlement = seen->settlement;
+    enum reason why = seen->reason;
+    bool published_something = seen->publications.head != NULL;
+    list_free(&seen->publications);
+    free(seen);
+    assert_int_equal(settlement, SETTLE_REJECT);
+    assert_int_equal(why, reason);
+    assert_false(published_something);
+}
+
+/* False: it was not posted in time. */
+static bool came(sem_t *semaphore)
+{
+    int64_t until_ms = clock_ms() + (int64_t)(1000 * stretched(10));
+    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    return sem_clockwait(semaphore, CLOCK_MONOTONIC, &until) == 0;
+}
+
 static bool is_nothing_there(void)
 {
     if (seen_list.head == NULL)
@@ -218,6 +250,8 @@ static struct services *make_services(void)
                                                    .ask = keep_query});
 }
 
+static unsigned handler_threads;
+
 static void make(uint32_t attempts)
 {
     struct executor_options made = {.plugin = &plugin,
@@ -225,6 +259,7 @@ static void make(uint32_t attempts)
                                     .log = logs,
                                     .attempts = attempts,
                                     .slow_ms = 60000,
+                                    .threads = handler_threads,
                                     .events = &events,
                                     .context = &outcomes};
     executor = executor_new(&made);
@@ -270,7 +305,8 @@ static int enter(void **state)
     queue_init(&outcomes, false);
     started = stopped = 0;
     start_answer = 0;
-    other_thread = publisher_closed = false;
+    handler_threads = 1;
+    other_thread = several_threads = publisher_closed = false;
     return 0;
 }
 
@@ -312,6 +348,13 @@ static void put_bytes(int which, const char *body, size_t len, bool redelivered)
 static void put(int which, const char *body)
 {
     put_bytes(which, body, strlen(body), false);
+}
+
+/* Returns when the plugin has seen everything that was put before. No outcome may be due. */
+static void fence(void)
+{
+    put(1, FENCE);
+    expect_outcome(FENCE, SETTLE_ACKNOWLEDGE, 0);
 }
 
 static void expect_calls(const char *expected)
@@ -514,6 +557,77 @@ static void bodies_that_no_handler_sees(void **state)
     expect_outcome("{}", SETTLE_ACKNOWLEDGE, 2);
 }
 
+static void validate_as(enum validate validate)
+{
+    static struct plugin_section strictness;
+    strictness = (struct plugin_section){.validate = validate};
+    plugin.section = &strictness;
+    services_free(services);
+    services = make_services();
+}
+
+static void a_message_that_the_document_does_not_allow(void **state)
+{
+    UNUSED(state);
+    begin(3);
+    act = say_done;
+    put(0, "{\"count\":\"many\"}");
+    expect_rejected(REASON_INVALID);
+    struct json_object *record = next_record();
+    expect_in(member(record, "message"),
+              REJECTED ": the message is wrong: not as the AsyncAPI document declares it: /count");
+    json_object_put(record);
+    expect_calls("");
+    put(0, "{\"count\":2}");
+    expect_outcome("{\"count\":2}", SETTLE_ACKNOWLEDGE, 2);
+}
+
+static void the_document_can_be_a_matter_of_warnings(void **state)
+{
+    UNUSED(state);
+    validate_as(VALIDATE_WARN);
+    begin(3);
+    act = say_done;
+    put(0, "{\"count\":\"many\"}");
+    expect_outcome("{\"count\":\"many\"}", SETTLE_ACKNOWLEDGE, 2);
+    assert_int_equal(count_in_log("| WARNING |"), 1);
+    expect_log(FIRST ": a message is not as the AsyncAPI document declares it: /count");
+}
+
+static void the_document_can_be_ignored(void **state)
+{
+    UNUSED(state);
+    validate_as(VALIDATE_OFF);
+    begin(3);
+    act = say_done;
+    put(0, "{\"count\":\"many\"}");
+    expect_outcome("{\"count\":\"many\"}", SETTLE_ACKNOWLEDGE, 2);
+    assert_int_equal(count_in_log("| WARNING |"), 0);
+}
+
+/* One more return and the broker may drop it: it becomes a dead letter, and its handler is not called. */
+static void a_message_at_its_delivery_limit(void **state)
+{
+    UNUSED(state);
+    struct list list = {0};
+    struct delivery *delivery = delivery_new(2);
+    memcpy(delivery->body, "{}", 2);
+    delivery->tag = ++last_tag;
+    delivery->from = &subscriptions[0];
+    delivery->epoch = (uint32_t)atomic_load(&subscriptions[0].epoch);
+    delivery->redelivered = delivery->at_limit = true;
+    delivery->returns = 19;
+    list_put(&list, &delivery->node);
+    begin(3);
+    act = say_done;
+    executor_put(executor, &list);
+    expect_rejected(REASON_DELIVERY_LIMIT);
+    struct json_object *record = next_record();
+    expect_in(member(record, "message"), REJECTED ": the delivery limit is reached: it was returned to its queue 19 ");
+    json_object_put(record);
+    expect_calls("");
+}
+
 static struct valawai_message looked_at;
 static bool ends_in_nul;
 
@@ -693,11 +807,27 @@ static void stale_deliveries_are_not_handled(void **state)
     expect_calls("first {\"m\":\"again\"}#1\nsecond {\"m\":3}#1\nfirst {\"m\":\"again\"}#1\nfirst {\"m\":2}#1\n");
 }
 
+static sem_t entered, released;
+
+static void semaphores_begin(void)
+{
+    sem_init(&entered, 0, 0);
+    sem_init(&released, 0, 0);
+}
+
+static void semaphores_end(void)
+{
+    sem_destroy(&entered);
+    sem_destroy(&released);
+}
+
 static int take_back(const struct valawai_message *message)
 {
     (void)host->publish(host, OUT, message->body, message->len);
-    if (strstr(message->body, "taken") != NULL)
+    if (strstr(message->body, "taken") != NULL) {
         atomic_fetch_add(&subscriptions[0].epoch, 1);
+        sem_post(&entered);
+    }
     return VALAWAI_DONE;
 }
 
@@ -706,28 +836,60 @@ static void a_late_verdict_is_kept(void **state)
 {
     UNUSED(state);
     begin(10);
+    semaphores_begin();
     act = take_back;
     put(0, "{\"m\":\"taken\"}");
-    while (atomic_load(&subscriptions[0].epoch) == 0)
-        usleep(1000);
+    assert_true(came(&entered));
     put_bytes(0, "{\"m\":\"taken\"}", 13, true);
     expect_outcome("{\"m\":\"taken\"}", SETTLE_ACKNOWLEDGE, 1);
     expect_calls("first {\"m\":\"taken\"}#1\n");
+    finish();
+    semaphores_end();
+}
+
+static uint64_t taken; /* a ticket */
+
+static int take_ticket(const struct valawai_message *message)
+{
+    taken = host->later(host, message);
+    return VALAWAI_LATER;
+}
+
+/* Taken back while its ticket is open, and delivered again before the answer: the plugin has it in hand already. */
+static void a_message_that_comes_again_waits_for_its_ticket(void **state)
+{
+    UNUSED(state);
+    begin(10);
+    act = take_ticket;
+    put(0, "{\"m\":1}");
+    fence();
+    atomic_fetch_add(&subscriptions[0].epoch, 1);
+    put_bytes(0, "{\"m\":1}", 7, true);
+    fence();
+    expect_calls("first {\"m\":1}#1\n");
+    assert_int_equal(host->publish_for(host, taken, OUT, "{}", 2), VALAWAI_OK);
+    assert_int_equal(host->answer(host, taken, VALAWAI_DONE, NULL), VALAWAI_OK);
+    expect_outcome("{\"m\":1}", SETTLE_ACKNOWLEDGE, 1);
+    finish();
+    assert_true(is_nothing_there());
+    expect_calls("");
 }
 
 static void a_late_verdict_is_for_its_message_only(void **state)
 {
     UNUSED(state);
     begin(10);
+    semaphores_begin();
     act = take_back;
     put(0, "{\"m\":\"taken\"}");
-    while (atomic_load(&subscriptions[0].epoch) == 0)
-        usleep(1000);
+    assert_true(came(&entered));
     put_bytes(0, "{\"m\":\"other\"}", 13, true);
     expect_outcome("{\"m\":\"other\"}", SETTLE_ACKNOWLEDGE, 1);
     put_bytes(0, "{\"m\":2}", 7, false);
     expect_outcome("{\"m\":2}", SETTLE_ACKNOWLEDGE, 1);
     expect_calls("first {\"m\":\"taken\"}#1\nfirst {\"m\":\"other\"}#1\nfirst {\"m\":2}#1\n");
+    finish();
+    semaphores_end();
 }
 
 /* ---- publish ---- */
@@ -805,8 +967,6 @@ static void publications_that_are_refused(void **state)
     free(too_large);
 }
 
-static sem_t entered, released;
-
 static int block(const struct valawai_message *message)
 {
     UNUSED(message);
@@ -819,12 +979,11 @@ static int block(const struct valawai_message *message)
 static void publications_of_another_thread(void **state)
 {
     UNUSED(state);
-    sem_init(&entered, 0, 0);
-    sem_init(&released, 0, 0);
+    semaphores_begin();
     begin(1);
     act = block;
     put(0, "{}");
-    sem_wait(&entered);
+    assert_true(came(&entered));
     assert_int_equal(host->publish(host, OUT, "{\"own\":1}", 9), VALAWAI_OK);
     struct publication *publication = (struct publication *)list_take(&published);
     assert_non_null(publication);
@@ -841,8 +1000,31 @@ static void publications_of_another_thread(void **state)
     expect_outcome("{}", SETTLE_ACKNOWLEDGE, 0);
     finish();
     assert_int_equal(host->publish(host, OUT, "{}", 2), VALAWAI_E_STATE);
-    sem_destroy(&entered);
-    sem_destroy(&released);
+    semaphores_end();
+}
+
+/* Two handlers at work at the same time, neither of which returns before both were called. */
+static void handlers_on_several_threads(void **state)
+{
+    UNUSED(state);
+    semaphores_begin();
+    handler_threads = 2;
+    several_threads = true;
+    begin(1);
+    act = block;
+    put(0, "{\"m\":1}");
+    put(0, "{\"m\":2}");
+    bool both = came(&entered) && came(&entered);
+    sem_post(&released);
+    sem_post(&released);
+    for (int i = 0; i < 2; i++) {
+        struct outcome_seen *seen = next_outcome();
+        assert_int_equal(seen->settlement, SETTLE_ACKNOWLEDGE);
+        free(seen);
+    }
+    finish();
+    semaphores_end();
+    assert_true(both);
 }
 
 #ifndef HOST_ABORT_ON_MISUSE
@@ -1095,7 +1277,13 @@ static void payloads_that_are_too_long(void **state)
     payload[len] = '\0';
     begin(1);
     host->log(host, VALAWAI_INFO, "f.c", 1, payload, "long");
-    json_object_put(next_record());
+    struct json_object *record = next_record();
+    const char *inner = member(record, "payload"); /* JSON still: the beginning as a string */
+    assert_non_null(inner);
+    assert_true(json_is_value(inner, strlen(inner), NULL));
+    assert_uint_in_range(strlen(inner), 65000, 66000);
+    expect_in(inner + 65000, "\xc3\xa9… (3145728 bytes)\"");
+    json_object_put(record);
     expect_log("\xc3\xa9… (3145728 bytes)\n");
     assert_int_equal(count_in_log("\\x"), 0); /* no half character */
     free(payload);
@@ -1143,14 +1331,13 @@ static void records_of_several_threads(void **state)
 static void a_close_drops_what_is_not_begun(void **state)
 {
     UNUSED(state);
-    sem_init(&entered, 0, 0);
-    sem_init(&released, 0, 0);
+    semaphores_begin();
     begin(1);
     act = block;
     put(0, "{\"m\":1}");
     put(0, "{\"m\":2}");
     put(1, "{\"m\":3}");
-    sem_wait(&entered);
+    assert_true(came(&entered));
     executor_close(executor, clock_ms() + 10000);
     put(1, "{\"m\":4}");
     assert_false(executor_join(executor, clock_ms() + 50)); /* the call in hand goes on */
@@ -1163,8 +1350,7 @@ static void a_close_drops_what_is_not_begun(void **state)
     assert_int_equal(stopped, 1);
     executor_free(executor);
     executor = NULL;
-    sem_destroy(&entered);
-    sem_destroy(&released);
+    semaphores_end();
 }
 
 static void a_start_that_fails(void **state)
@@ -1211,13 +1397,29 @@ static void a_start_that_takes_long(void **state)
     sem_destroy(&may_start);
 }
 
-static uint64_t taken; /* a ticket */
-
-static int take_ticket(const struct valawai_message *message)
+#ifndef HOST_ABORT_ON_MISUSE
+/* The place of a ticket in the host's table is used again; its number is not. */
+static void an_old_ticket_does_not_answer_a_new_message(void **state)
 {
-    taken = host->later(host, message);
-    return VALAWAI_LATER;
+    UNUSED(state);
+    begin(3);
+    act = take_ticket;
+    put(0, "{\"a\":1}");
+    fence();
+    uint64_t old = taken;
+    assert_int_equal(host->answer(host, old, VALAWAI_DONE, NULL), VALAWAI_OK);
+    expect_outcome("{\"a\":1}", SETTLE_ACKNOWLEDGE, 0);
+    put(0, "{\"a\":2}");
+    fence();
+    assert_true(taken != old);
+    assert_int_equal(host->publish_for(host, old, OUT, "{}", 2), VALAWAI_E_STATE);
+    assert_int_equal(host->answer(host, old, VALAWAI_FAILED, "too late"), VALAWAI_E_STATE);
+    expect_log("answer() with a ticket that later() did not return, or that is already answered");
+    assert_int_equal(host->answer(host, taken, VALAWAI_DONE, NULL), VALAWAI_OK);
+    expect_outcome("{\"a\":2}", SETTLE_ACKNOWLEDGE, 0);
+    finish();
 }
+#endif
 
 /* The second message finds the first one waiting, answers that, and then itself, both before it returns. */
 static int answer_both(const struct valawai_message *message)
@@ -1269,8 +1471,8 @@ static void retries_of_tickets_keep_the_order_and_come_soon(void **state)
         snprintf(body, sizeof body, "{\"m\":%zu}", i);
         put(0, body);
     }
-    for (int64_t until = clock_ms() + 20000; services_open(services, &(int64_t){0}, &(const char *){NULL}) < count;)
-        assert_true(clock_ms() < until);
+    fence();
+    assert_int_equal(services_open(services, &(int64_t){0}, &(const char *){NULL}), count);
     int64_t began = clock_ms();
     for (size_t i = 0; i < count; i++)
         assert_int_equal(host->answer(host, tickets[i], VALAWAI_RETRY, NULL), VALAWAI_OK);
@@ -1282,25 +1484,60 @@ static void retries_of_tickets_keep_the_order_and_come_soon(void **state)
     finish();
 }
 
+static sem_t rung;
+static bool rung_elsewhere;
+
+static void ring(void *self, void *context)
+{
+    rung_elsewhere = self != (void *)&started || context != &rung || !pthread_equal(pthread_self(), started_on);
+    sem_post(&rung);
+}
+
+static void timers_ring_on_the_plugins_thread(void **state)
+{
+    UNUSED(state);
+    sem_init(&rung, 0, 0);
+    begin(3);
+    act = look;
+    assert_true(host->timer(host, 0, 0, ring, &rung) != 0);
+    assert_true(came(&rung));
+    assert_false(rung_elsewhere);
+    uint64_t timer = host->timer(host, 1, 1, ring, &rung);
+    assert_true(came(&rung) && came(&rung) && came(&rung));
+    assert_int_equal(host->cancel(host, timer), VALAWAI_OK);
+    assert_int_equal(host->cancel(host, timer), VALAWAI_E_ARGUMENT);
+    fence(); /* if it was due when it was cancelled, it has rung by now */
+    while (sem_trywait(&rung) == 0) {
+    }
+    fence();
+    assert_int_equal(sem_trywait(&rung), -1);
+    finish();
+    sem_destroy(&rung);
+}
+
+/* Does not return before the timer, whose period is a millisecond, is due again. */
 static void ring_for_long(void *self, void *context)
 {
     UNUSED(self);
-    UNUSED(context);
-    usleep(15000);
+    for (int64_t until = clock_ms() + 2; clock_ms() < until;) {
+    }
+    sem_post(context);
 }
 
 /* It is due again whenever it comes back. */
 static void a_timer_that_is_always_due_leaves_room_for_messages(void **state)
 {
     UNUSED(state);
+    sem_init(&rung, 0, 0);
     begin(3);
     act = look;
-    uint64_t timer = host->timer(host, 0, 10, ring_for_long, NULL);
-    usleep(50000);
+    uint64_t timer = host->timer(host, 0, 1, ring_for_long, &rung);
+    assert_true(came(&rung) && came(&rung));
     put(0, "{\"a\":1}");
     expect_outcome("{\"a\":1}", SETTLE_ACKNOWLEDGE, 0);
     assert_int_equal(host->cancel(host, timer), VALAWAI_OK);
     finish();
+    sem_destroy(&rung);
 }
 
 static int answer_in_words(const struct valawai_message *message)
@@ -1326,8 +1563,7 @@ static void a_ticket_that_outlives_its_plugin(void **state)
     begin(3);
     act = take_ticket;
     put(0, "{\"a\":1}");
-    for (int64_t until = clock_ms() + 20000; services_open(services, &(int64_t){0}, &(const char *){NULL}) == 0;)
-        assert_true(clock_ms() < until);
+    fence();
     executor_close(executor, clock_ms() + 100); /* so long is its answer waited for */
     assert_true(executor_join(executor, clock_ms() + 20000));
     executor_free(executor);
@@ -1337,6 +1573,51 @@ static void a_ticket_that_outlives_its_plugin(void **state)
     assert_int_equal(host->publish_with(host, taken, OUT, "{}", 2, NULL), VALAWAI_E_STATE);
     assert_int_equal(host->answer(host, taken, VALAWAI_DONE, NULL), VALAWAI_E_STATE);
     assert_true(is_nothing_there());
+}
+
+static sem_t told;
+static char ids[100]; /* that the plugin was told, in order; "-": unregistered */
+
+static void note_id(const char *id)
+{
+    pthread_mutex_lock(&lock);
+    other_thread = other_thread || !pthread_equal(pthread_self(), started_on);
+    strncat(ids, id, sizeof ids - strlen(ids) - 1);
+    pthread_mutex_unlock(&lock);
+    sem_post(&told);
+}
+
+static void on_registered(void *self, const char *id)
+{
+    UNUSED(self);
+    note_id(id);
+}
+
+static void on_unregistered(void *self)
+{
+    UNUSED(self);
+    note_id("-");
+}
+
+static void the_plugin_is_told_its_id(void **state)
+{
+    UNUSED(state);
+    sem_init(&told, 0, 0);
+    ids[0] = '\0';
+    plugin.entry.registered = on_registered;
+    plugin.entry.unregistered = on_unregistered;
+    begin(1);
+    services_set_id(services, "abc");
+    assert_true(came(&told));
+    services_set_id(services, "abc"); /* no news */
+    services_set_id(services, "def");
+    assert_true(came(&told));
+    services_set_id(services, NULL);
+    assert_true(came(&told));
+    services_set_id(services, NULL);
+    finish();
+    assert_string_equal(ids, "abcdef-");
+    sem_destroy(&told);
 }
 
 static void neither_start_nor_stop(void **state)
@@ -1368,14 +1649,13 @@ static void never_started(void **state)
 static void a_slow_handler_is_named_once(void **state)
 {
     UNUSED(state);
-    sem_init(&entered, 0, 0);
-    sem_init(&released, 0, 0);
+    semaphores_begin();
     begin(1);
     act = block;
     executor_tend(executor, clock_ms() + 1000000); /* idle: not slow */
     for (int i = 1; i <= 2; i++) {
         put(0, "{}");
-        sem_wait(&entered);
+        assert_true(came(&entered));
         executor_tend(executor, clock_ms() + 59000);
         executor_tend(executor, clock_ms());
         assert_int_equal(count_in_log("| WARNING |"), i - 1);
@@ -1385,12 +1665,12 @@ static void a_slow_handler_is_named_once(void **state)
         assert_int_equal(count_in_log("| WARNING |"), i);
         sem_post(&released);
         expect_outcome("{}", SETTLE_ACKNOWLEDGE, 0);
-        usleep(2000); /* two calls in one millisecond would look like one */
+        for (int64_t now = clock_ms(); clock_ms() == now;) { /* two calls in one millisecond would look like one */
+        }
     }
     expect_log(FIRST ": a handler has been busy with one message for 6");
     finish();
-    sem_destroy(&entered);
-    sem_destroy(&released);
+    semaphores_end();
 }
 
 static void many_messages_in_order(void **state)
@@ -1418,6 +1698,10 @@ int main(void)
         TEST(done),
         TEST(not_done),
         TEST(bodies_that_no_handler_sees),
+        TEST(a_message_that_the_document_does_not_allow),
+        TEST(the_document_can_be_a_matter_of_warnings),
+        TEST(the_document_can_be_ignored),
+        TEST(a_message_at_its_delivery_limit),
         TEST(what_a_handler_sees),
         TEST(options_of_the_section),
         TEST(a_retry_holds_up_its_topic_only),
@@ -1426,9 +1710,11 @@ int main(void)
         TEST(a_retry_does_not_outlive_the_close),
         TEST(stale_deliveries_are_not_handled),
         TEST(a_late_verdict_is_kept),
+        TEST(a_message_that_comes_again_waits_for_its_ticket),
         TEST(a_late_verdict_is_for_its_message_only),
         TEST(publications_that_are_refused),
         TEST(publications_of_another_thread),
+        TEST(handlers_on_several_threads),
 #ifndef HOST_ABORT_ON_MISUSE
         TEST(a_record_without_a_text),
 #endif
@@ -1443,11 +1729,16 @@ int main(void)
         TEST(a_close_drops_what_is_not_begun),
         TEST(a_start_that_fails),
         TEST(a_start_that_takes_long),
+#ifndef HOST_ABORT_ON_MISUSE
+        TEST(an_old_ticket_does_not_answer_a_new_message),
+#endif
         TEST(answers_leave_in_the_order_of_answer),
         TEST(retries_of_tickets_keep_the_order_and_come_soon),
+        TEST(timers_ring_on_the_plugins_thread),
         TEST(a_timer_that_is_always_due_leaves_room_for_messages),
         TEST(a_ticket_and_no_verdict),
         TEST(a_ticket_that_outlives_its_plugin),
+        TEST(the_plugin_is_told_its_id),
         TEST(neither_start_nor_stop),
         TEST(never_started),
         TEST(a_slow_handler_is_named_once),

@@ -157,6 +157,11 @@ static void a_failed_send_ends_it(void **state)
     tags_mark(&tags, 3, TAG_TO_ACKNOWLEDGE);
     sends_left = 1;
     assert_false(tags_acknowledge(&tags, note, NULL));
+    tags_clear(&tags);
+    put(1, 5);
+    tags_mark(&tags, 1, TAG_TO_ACKNOWLEDGE); /* the run is all that there is to send */
+    sends_left = 0;
+    assert_false(tags_acknowledge(&tags, note, NULL));
 }
 
 /* Every tag is acknowledged exactly once, and never one that is open, in any order of settlements. */
