@@ -8,9 +8,11 @@
 #include <json-c/json.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include <wchar.h>
@@ -1397,7 +1399,23 @@ static void a_start_that_takes_long(void **state)
     sem_destroy(&may_start);
 }
 
-#ifndef HOST_ABORT_ON_MISUSE
+/* In a build that ends at a misuse a child process makes the call, and has to end. */
+static int answer_too_late(uint64_t ticket)
+{
+#ifdef HOST_ABORT_ON_MISUSE
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL);
+        _exit(host->answer(host, ticket, VALAWAI_FAILED, "too late") == VALAWAI_OK ? 1 : 2);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT ? VALAWAI_E_STATE : VALAWAI_OK;
+#else
+    return host->answer(host, ticket, VALAWAI_FAILED, "too late");
+#endif
+}
+
 /* The place of a ticket in the host's table is used again; its number is not. */
 static void an_old_ticket_does_not_answer_a_new_message(void **state)
 {
@@ -1412,14 +1430,12 @@ static void an_old_ticket_does_not_answer_a_new_message(void **state)
     put(0, "{\"a\":2}");
     fence();
     assert_true(taken != old);
-    assert_int_equal(host->publish_for(host, old, OUT, "{}", 2), VALAWAI_E_STATE);
-    assert_int_equal(host->answer(host, old, VALAWAI_FAILED, "too late"), VALAWAI_E_STATE);
+    assert_int_equal(answer_too_late(old), VALAWAI_E_STATE);
     expect_log("answer() with a ticket that later() did not return, or that is already answered");
     assert_int_equal(host->answer(host, taken, VALAWAI_DONE, NULL), VALAWAI_OK);
     expect_outcome("{\"a\":2}", SETTLE_ACKNOWLEDGE, 0);
     finish();
 }
-#endif
 
 /* The second message finds the first one waiting, answers that, and then itself, both before it returns. */
 static int answer_both(const struct valawai_message *message)
@@ -1729,9 +1745,7 @@ int main(void)
         TEST(a_close_drops_what_is_not_begun),
         TEST(a_start_that_fails),
         TEST(a_start_that_takes_long),
-#ifndef HOST_ABORT_ON_MISUSE
         TEST(an_old_ticket_does_not_answer_a_new_message),
-#endif
         TEST(answers_leave_in_the_order_of_answer),
         TEST(retries_of_tickets_keep_the_order_and_come_soon),
         TEST(timers_ring_on_the_plugins_thread),
