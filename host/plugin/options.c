@@ -131,6 +131,21 @@ static const char *text_in_section(const struct plugin_section *section, const c
 
 /* ---- declared options ---- */
 
+/* In plugins.conf such a key sets the host's own setting, so no value would ever reach the option. */
+static bool check_names(const struct contract *contract, const char *file, struct fault *fault)
+{
+    json_object_object_foreach(contract_options(contract), key, schema)
+    {
+        (void)schema;
+        if (settings_has_plugin_key(key))
+            return fault_set(fault,
+                             "options of plugin %.*s: x-options declares %s, which is a setting of the host; give the "
+                             "option another name",
+                             (int)stem_length(file), file, key);
+    }
+    return true;
+}
+
 static bool check_keys(const struct contract *contract, const struct plugin_section *section, struct fault *fault)
 {
     for (size_t i = 0; section != NULL && i < section->option_count; i++) {
@@ -184,8 +199,8 @@ out:
     return read;
 }
 
-/* Where the value that is wrong comes from. A reason begins with the pointer of the value: /key… */
-static void blame(const struct contract *contract, const char *file, const struct plugin_section *section,
+/* Says where the wrong value comes from. A reason begins with the pointer of the value: /key… */
+static void name_source(const struct contract *contract, const char *file, const struct plugin_section *section,
                   const char *reason, struct fault *fault)
 {
     char key[256] = "";
@@ -212,7 +227,7 @@ static bool read_declared(struct options *options, const struct contract *contra
                           const struct plugin_section *section, struct fault *fault)
 {
     char reason[384];
-    if (!check_keys(contract, section, fault))
+    if (!check_names(contract, file, fault) || !check_keys(contract, section, fault))
         return false;
     json_object_object_foreach(contract_options(contract), key, schema)
     {
@@ -225,7 +240,7 @@ static bool read_declared(struct options *options, const struct contract *contra
     }
     if (contract_check_options(contract, options->json, reason, sizeof reason))
         return true;
-    blame(contract, file, section, reason, fault);
+    name_source(contract, file, section, reason, fault);
     return false;
 }
 

@@ -95,6 +95,9 @@ void settings_free(struct settings *settings);
 /* The section of this plugin: its path is the same file, or its name is the file name without ".so". */
 const struct plugin_section *settings_section(const struct settings *settings, const char *plugin_path);
 
+/* Whether a plugin's section has a setting of the host by this name: no option of the plugin can have it. */
+bool settings_has_plugin_key(const char *key);
+
 /* The table of --help: every setting with its environment variable and its default. */
 void settings_help(FILE *out);
 

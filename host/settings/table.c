@@ -131,6 +131,11 @@ const struct setting *plugin_setting_find(const char *key)
     return find(plugin_table, plugin_table_size, "plugin", key);
 }
 
+bool settings_has_plugin_key(const char *key)
+{
+    return plugin_setting_find(key) != NULL;
+}
+
 bool number_read(const char *value, long min, long max, long *number)
 {
     char *end = NULL;

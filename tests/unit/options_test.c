@@ -203,6 +203,23 @@ static void what_is_refused(void **state)
     expect_in(fault.text, "n");
 }
 
+static void an_option_cannot_have_the_name_of_a_setting_of_the_host(void **state)
+{
+    UNUSED(state);
+    static const char *const names[] = {"path", "enabled", "validate", "threads", "prefetch", "attempts"};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        char text[512], reason[512];
+        snprintf(text, sizeof text, HEAD "x-options: {type: object, properties: {fine: {}, %s: {type: integer}}}\n",
+                 names[i]);
+        snprintf(reason, sizeof reason,
+                 "options of plugin my-plugin: x-options declares %s, which is a setting of the host; give the option "
+                 "another name",
+                 names[i]);
+        declare(text);
+        expect_refused(NULL, reason);
+    }
+}
+
 static void variables_of_the_environment(void **state)
 {
     UNUSED(state);
@@ -253,6 +270,7 @@ int main(void)
         TEST(the_environment_overrides_the_file_and_the_file_the_default),
         TEST(an_option_that_is_called_like_a_file),
         TEST(what_is_refused),
+        TEST(an_option_cannot_have_the_name_of_a_setting_of_the_host),
         TEST(variables_of_the_environment),
         TEST(a_declaration_that_is_wrong),
     };
