@@ -19,7 +19,7 @@
 #include "base/thread.h"
 #include "cli/verbs.h"
 #include "message/dead.h"
-#include "plugin/guard.h"
+#include "plugin/blame.h"
 #include "run/ring.h"
 
 #define AHEAD 1000                    /* messages on their way; as prefetch, it bounds memory */
@@ -365,7 +365,7 @@ static void end_beside(struct log *log, int status, const struct fault *fault)
     log_warning(log, "host", PLUGIN_LEFT_THREADS);
     if (status != STATUS_OK)
         log_last_words(NULL, fault->text);
-    guard_end();
+    blame_end();
     exit(status);
 }
 

@@ -8,8 +8,8 @@
 
 #include "base/memory.h"
 #include "base/thread.h"
+#include "plugin/blame.h"
 #include "plugin/executor_parts.h"
-#include "plugin/guard.h"
 
 static bool is_closing(const struct executor *executor)
 {
@@ -182,9 +182,9 @@ static void take_notices(struct executor *executor)
             if (answered(executor, handling))
                 handling_free(handling);
         } else {
-            guard_enter(plugin_of(executor)->file, "a callback", "");
+            blame_enter(plugin_of(executor)->file, "a callback", "");
             services_notify(services, notice, executor->self);
-            guard_leave();
+            blame_leave();
         }
     }
     executor->timer_at = timers_next(services_timers(services));
@@ -242,7 +242,7 @@ static void *worker_run(void *argument)
 {
     struct worker *worker = argument;
     struct executor *executor = worker->executor;
-    guard_thread();
+    blame_thread();
     pthread_mutex_lock(&executor->work_lock);
     for (;;) {
         struct handling *handling;
@@ -297,9 +297,9 @@ static void ring_timers(struct executor *executor)
     struct timer timer;
     int64_t now = clock_ms(); /* what becomes due meanwhile waits for a message in between */
     while (!is_closing(executor) && timers_take(timers, now, &timer)) {
-        guard_enter(plugin_of(executor)->file, "a timer", "");
+        blame_enter(plugin_of(executor)->file, "a timer", "");
         timer.due(executor->self, timer.context);
-        guard_leave();
+        blame_leave();
     }
     executor->timer_at = timers_next(timers);
 }
@@ -358,10 +358,10 @@ static void finish(struct executor *executor)
     }
     services_end_running(services);
     services_end_queries(services, executor->self);
-    guard_enter(plugin_of(executor)->file, "stop", "");
+    blame_enter(plugin_of(executor)->file, "stop", "");
     if (entry->stop != NULL)
         entry->stop(executor->self);
-    guard_leave();
+    blame_leave();
     services_end_tickets(services);
     take_notices(executor); /* stop may have waited for the last of them */
     services_flush(services);
@@ -373,12 +373,12 @@ static void *executor_run(void *argument)
     const struct valawai_plugin *entry = &plugin_of(executor)->entry;
     struct services *services = executor->options.services;
 
-    guard_thread();
+    blame_thread();
     const struct valawai_host *table = services_give_table(services);
-    guard_enter(plugin_of(executor)->file, "start", "");
+    blame_enter(plugin_of(executor)->file, "start", "");
     if (entry->start != NULL)
         executor->start_answer = entry->start(table, &executor->self);
-    guard_leave();
+    blame_leave();
     if (executor->start_answer == 0)
         services_begin_running(services);
     sem_post(&executor->begun);

@@ -2,8 +2,8 @@
  *
  * judge: one message is checked against the document, and its handler is called. */
 #include "base/backoff.h"
+#include "plugin/blame.h"
 #include "plugin/executor_parts.h"
-#include "plugin/guard.h"
 
 static int call(struct worker *worker, struct handling *handling)
 {
@@ -19,11 +19,11 @@ static int call(struct worker *worker, struct handling *handling)
     };
     atomic_store_explicit(&worker->busy_with, topic->name, memory_order_relaxed);
     atomic_store_explicit(&worker->busy_since, clock_ms(), memory_order_relaxed);
-    guard_enter(plugin_of(worker->executor)->file, "the handler of", topic->name);
+    blame_enter(plugin_of(worker->executor)->file, "the handler of", topic->name);
     services_begin(handling);
     int verdict = topic->handle(worker->executor->self, &message);
     services_end();
-    guard_leave();
+    blame_leave();
     atomic_store_explicit(&worker->busy_since, 0, memory_order_relaxed);
     return verdict;
 }

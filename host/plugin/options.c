@@ -201,7 +201,7 @@ out:
 
 /* Says where the wrong value comes from. A reason begins with the pointer of the value: /key… */
 static void name_source(const struct contract *contract, const char *file, const struct plugin_section *section,
-                  const char *reason, struct fault *fault)
+                        const char *reason, struct fault *fault)
 {
     char key[256] = "";
     size_t len = reason[0] == '/' ? strcspn(reason + 1, "/:") : 0;

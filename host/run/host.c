@@ -19,7 +19,7 @@
 #include "mov/health.h"
 #include "mov/queries.h"
 #include "mov/registration.h"
-#include "plugin/guard.h"
+#include "plugin/blame.h"
 #include "run/notify.h"
 #include "run/ring.h"
 #include "run/shutdown.h"
@@ -692,6 +692,6 @@ bool host_run(const struct settings *settings, const struct plugins *plugins, st
     log_flush(log);
     if (!ended)
         _exit(as_asked ? 0 : 1);
-    guard_end();
+    blame_end();
     exit(as_asked ? 0 : 1);
 }

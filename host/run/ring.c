@@ -7,7 +7,7 @@
 #include "base/backoff.h"
 #include "base/memory.h"
 #include "message/dead.h"
-#include "plugin/guard.h"
+#include "plugin/blame.h"
 
 /* ---- the arrows ---- */
 
@@ -262,7 +262,7 @@ void ring_free(struct ring *ring)
 {
     if (ring == NULL)
         return;
-    guard_end();
+    blame_end();
     for (size_t i = 0; i < ring->seat_count; i++) {
         executor_free(ring->seats[i].executor);
         services_free(ring->seats[i].services);
@@ -275,7 +275,7 @@ void ring_free(struct ring *ring)
 
 void ring_start(struct ring *ring)
 {
-    guard_install();
+    blame_install();
     for (size_t i = 0; i < ring->seat_count; i++)
         executor_start(ring->seats[i].executor);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "plugin/guard.h"
+#include "plugin/blame.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -14,7 +14,7 @@
 
 #define STACK_SIZE 16384
 
-/* Each thread's own; read in a signal handler of the same thread. */
+/* One of each for a thread; its own signal handler reads them. */
 static _Thread_local const char *inside, *doing_what, *of_what;
 static _Thread_local char stack[STACK_SIZE];
 static _Thread_local char words[512]; /* the last line, put together without allocation */
@@ -62,7 +62,8 @@ static const char *name_of(int signal)
     }
 }
 
-/* The disposition is the default one again by now: what happens next is what would have happened without us. */
+/* SA_RESETHAND has restored the default disposition, so the raised signal ends the process as it would have ended
+ * without this handler. */
 static void on_fatal(int number)
 {
     if (inside != NULL) {
@@ -87,7 +88,7 @@ static void on_exit_of_process(void)
     _exit(1);
 }
 
-/* The thread of a callback ends within the callback. */
+/* A thread of the host ends; if it is inside a callback, the plugin called pthread_exit(). */
 static void on_end_of_thread(void *unused)
 {
     (void)unused;
@@ -97,7 +98,7 @@ static void on_end_of_thread(void *unused)
     _exit(1);
 }
 
-void guard_install(void)
+void blame_install(void)
 {
     if (atomic_exchange(&installed, true))
         return;
@@ -112,12 +113,12 @@ void guard_install(void)
     at_quick_exit(on_exit_of_process);
 }
 
-void guard_end(void)
+void blame_end(void)
 {
     atomic_store(&ending, true);
 }
 
-void guard_thread(void)
+void blame_thread(void)
 {
     stack_t ours = {.ss_sp = stack, .ss_size = sizeof stack}, old;
     if (sigaltstack(NULL, &old) == 0 && (old.ss_flags & SS_DISABLE) != 0)
@@ -126,14 +127,14 @@ void guard_thread(void)
         pthread_setspecific(thread_key, stack);
 }
 
-void guard_enter(const char *plugin, const char *doing, const char *of)
+void blame_enter(const char *plugin, const char *doing, const char *of)
 {
     doing_what = doing;
     of_what = of;
     inside = plugin;
 }
 
-void guard_leave(void)
+void blame_leave(void)
 {
     inside = NULL;
     locale_hold(); /* the callback may have called uselocale() */
