@@ -251,7 +251,7 @@ def test_every_option_is_described():
     page = {}
     for letter, word, text in re.findall(r"^\.It Fl (?:(\w) , )?(-[\w-]+)[^\n]*\n((?:(?!\.It ).*\n)*)", part, re.MULTILINE):
         page["-" + word] = (letter, re.findall(r"\w+", " ".join(re.findall(r"^(?:\.Cm )(.*)$", text, re.MULTILINE))))
-    assert page == options and len(options) == 16
+    assert page == options and len(options) == 17
     usage = help_text().split("\n\n")[0]
     assert set(re.findall(r"--[\w-]+", usage)) | {"--help", "--version"} == set(options)
     for word, (letter, verbs) in options.items():
