@@ -66,6 +66,11 @@ void log_crash(const char *words);
 /* The same, and the end of the process with status 1: for what no caller could go on without. */
 void log_fatal(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
+/* A plugin has closed descriptors that are not its own. Whatever is opened next gets their numbers, so the host cannot
+ * go on: it would write messages into other files. */
+#define DESCRIPTORS_CLOSED                                                                                             \
+    "a plugin closed the host's descriptors; the host ends, and what was not acknowledged is back in its queue"
+
 /* Reads DEBUG, INFO, WARNING (or WARN), ERROR, FATAL or CRITICAL, in upper or lower case. */
 bool log_level_read(const char *name, long *level) __attribute__((warn_unused_result));
 

@@ -98,7 +98,10 @@ static void try_open(struct logfile *file)
         return;
     }
     struct stat status;
-    file->size = fstat(file->fd, &status) == 0 ? status.st_size : 0;
+    bool known = fstat(file->fd, &status) == 0;
+    if (known && (status.st_mode & S_IRUSR) == 0 && status.st_size == 0) /* made under a umask that a plugin set */
+        fchmod(file->fd, 0644);
+    file->size = known ? status.st_size : 0;
 }
 
 static void close_it(struct logfile *file)
@@ -208,6 +211,10 @@ static size_t append(struct logfile *file, const char *lines, size_t len)
 /* True if there is a file to write to. */
 static bool is_open(struct logfile *file)
 {
+    if (file->fd >= 0 && fcntl(file->fd, F_GETFD) < 0) { /* a plugin has closed it; the reason is still to be written */
+        file->fd = -1;
+        file->reopen_at = 0;
+    }
     if (clock_ms() >= file->look_at)
         logfile_tend(file);
     if (file->fd < 0 && clock_ms() >= file->reopen_at)

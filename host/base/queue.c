@@ -75,6 +75,12 @@ void queue_destroy(struct queue *queue)
         close(queue->fd);
 }
 
+static void wake_fd(int fd)
+{
+    if (eventfd_write(fd, 1) != 0 && errno == EBADF)
+        log_fatal(DESCRIPTORS_CLOSED);
+}
+
 /* The caller holds the lock. */
 static void wake_sleeper(struct queue *queue)
 {
@@ -82,7 +88,7 @@ static void wake_sleeper(struct queue *queue)
         return;
     queue->asleep = false;
     if (queue->fd >= 0)
-        eventfd_write(queue->fd, 1);
+        wake_fd(queue->fd);
     else
         pthread_cond_signal(&queue->grown);
 }

@@ -141,15 +141,31 @@ static int check_words(int count, char **words)
     return STATUS_OK;
 }
 
-/* A plugin may change the working directory. And the directory has to be there before the lock in it can be taken; what
+static void make_absolute(char **path)
+{
+    if (*path == NULL)
+        return;
+    char *absolute = path_absolute(*path);
+    free(*path);
+    *path = absolute;
+}
+
+/* A plugin may change the working directory, and these files are read before each connection. */
+static void keep_broker_files(struct settings *settings)
+{
+    make_absolute(&settings->broker.password_file);
+    make_absolute(&settings->broker.tls_ca);
+    make_absolute(&settings->broker.tls_certificate);
+    make_absolute(&settings->broker.tls_key);
+}
+
+/* The same holds for this directory. And the directory has to be there before the lock in it can be taken; what
  * keeps it from being made is reported by the log. */
 static void keep_log_directory(struct settings *settings)
 {
-    char *absolute = path_absolute(settings->log_directory);
-    free(settings->log_directory);
-    settings->log_directory = absolute;
-    settings->log.directory = absolute;
-    (void)!directory_make(absolute);
+    make_absolute(&settings->log_directory);
+    settings->log.directory = settings->log_directory;
+    (void)!directory_make(settings->log_directory);
 }
 
 int verb_run(int argc, char **argv)
@@ -176,6 +192,7 @@ int verb_run(int argc, char **argv)
         goto out;
     if (!descriptors_suffice(&fault))
         goto out;
+    keep_broker_files(settings);
     keep_log_directory(settings);
     settings->log.threads = true;
     log = log_open(&settings->log);

@@ -21,6 +21,7 @@ static _Thread_local char words[512]; /* the last line, put together without all
 
 static atomic_bool installed, ending; /* by us */
 static pthread_key_t thread_key;
+static volatile sig_atomic_t forked; /* this process is a child that a plugin made: the host is another one */
 
 static void put(const char *text)
 {
@@ -66,6 +67,10 @@ static const char *name_of(int signal)
  * without this handler. */
 static void on_fatal(int number)
 {
+    if (forked) {
+        raise(number);
+        return;
+    }
     if (inside != NULL) {
         say(name_of(number));
     } else {
@@ -78,6 +83,8 @@ static void on_fatal(int number)
 
 static void on_exit_of_process(void)
 {
+    if (forked)
+        return;
     if (inside != NULL)
         say("called exit()");
     else if (!atomic_load(&ending))
@@ -92,10 +99,15 @@ static void on_exit_of_process(void)
 static void on_end_of_thread(void *unused)
 {
     (void)unused;
-    if (inside == NULL)
+    if (inside == NULL || forked)
         return;
     say("ended the host's thread (pthread_exit)");
     _exit(1);
+}
+
+static void note_fork(void)
+{
+    forked = true;
 }
 
 void blame_install(void)
@@ -103,6 +115,7 @@ void blame_install(void)
     if (atomic_exchange(&installed, true))
         return;
     pthread_key_create(&thread_key, on_end_of_thread);
+    pthread_atfork(NULL, NULL, note_fork);
     static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) {
         struct sigaction old, ours = {.sa_handler = on_fatal, .sa_flags = SA_RESETHAND | SA_ONSTACK | SA_NODEFER};
@@ -134,8 +147,24 @@ void blame_enter(const char *plugin, const char *doing, const char *of)
     inside = plugin;
 }
 
+/* Two processes would use the same connections. */
+static _Noreturn void end_child(void)
+{
+    put("plugin ");
+    put(inside);
+    put(": a child process that it forked returned from ");
+    put(doing_what);
+    put(" ");
+    put(of_what);
+    put("; the child ends, the host goes on");
+    log_crash(words);
+    _exit(1);
+}
+
 void blame_leave(void)
 {
+    if (forked)
+        end_child();
     inside = NULL;
     locale_hold(); /* the callback may have called uselocale() */
 }

@@ -53,6 +53,7 @@ struct event {
 
 #define START_MS 500          /* the wait for all plugins before the host connects; those that take longer join later */
 #define PLUGIN_QUERY_MS 10000 /* the MOV's time to answer the query of a plugin */
+#define KEEP_MS 2000          /* between looks at the signals, when nothing happens */
 #define DISK_MS 500           /* for the health file and the ledger at the end, at least */
 #define PAGES_PREFETCH 1000   /* answers to others that may lie before ours */
 
@@ -352,6 +353,8 @@ static void sleep_until(struct host *host, int64_t deadline)
         return;
     int64_t now = clock_ms();
     poll(fds, 2, deadline > now ? (int)(deadline - now) : 0);
+    if ((fds[0].revents & POLLNVAL) != 0 || (fds[1].revents & POLLNVAL) != 0)
+        log_fatal(DESCRIPTORS_CLOSED);
     queue_slept(&host->events);
 }
 
@@ -400,6 +403,7 @@ static void turn(struct host *host, int64_t until_ms)
     sleep_until(host, host->due < until_ms ? host->due : until_ms);
     take_events(host);
     check_starts(host);
+    signals_keep(host->signals);
     int64_t now = clock_ms();
     int64_t due = registration_tend(host->registration, now), asked = queries_tend(host->queries, now);
     host->due = due < asked ? due : asked;
@@ -657,22 +661,23 @@ bool host_run(const struct settings *settings, const struct plugins *plugins, st
     signal(SIGPIPE, SIG_IGN);
     queue_init(&host.events, true);
     make_parts(&host, plugins);
+    signals_keep(signals);
 
     bool ended = true;
     if (await_starts(&host)) {
         health_start(host.health, on_written, &host);
         consumer_start(host.consumer);
         while (!host.gave_up && host.started != START_FAILED && !asked_to_stop(&host))
-            turn(&host, INT64_MAX);
+            turn(&host, clock_ms() + KEEP_MS);
         host.stopping = true;
-        signals_hurry();
+        signals_hurry(signals);
         int64_t deadline = clock_ms() + settings->host.grace_seconds * 1000;
         ended = shutdown_run(&shutdown_steps, &host, settings->host.grace_seconds * 1000);
         int64_t least = clock_ms() + DISK_MS;
         ended = health_stop(host.health, deadline > least ? deadline : least) && ended;
     } else {
         if (host.started != START_FAILED) /* the first signal came meanwhile */
-            signals_hurry();
+            signals_hurry(signals);
         int64_t deadline = clock_ms() + settings->host.grace_seconds * 1000;
         ring_close(host.ring, deadline - SHUTDOWN_ANSWERS_MS);
         ended = ring_join(host.ring, deadline);

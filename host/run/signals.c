@@ -9,17 +9,22 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "base/backoff.h"
 #include "base/memory.h"
 #include "base/thread.h"
 
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
 struct signals {
     struct log *log;
     int fd; /* a signalfd */
     int first;
     bool logged;
+    sigset_t held; /* what the host stops on */
+    bool kept, taken_back, hurried;
 
     pthread_t watcher; /* owns fd and first while watching */
     bool watching;
@@ -44,6 +49,64 @@ void signals_hold(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+/* ---- what plugins do to signals ---- */
+
+static const int stops[] = {SIGTERM, SIGINT, SIGHUP};
+
+/* A plugin has unblocked the signal on this thread. The thread blocks it again, and the signal returns to the process,
+ * where the host reads it. */
+static void pass_on(int number, siginfo_t *info, void *context)
+{
+    int error = errno;
+    (void)info;
+    sigaddset(&((ucontext_t *)context)->uc_sigmask, number);
+    kill(getpid(), number);
+    errno = error;
+}
+
+/* At the child's begin, after fork() and before exec(). It has no part of the host that would read a signal. */
+static void restore_in_child(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < COUNT(stops); i++) {
+        struct sigaction now;
+        if (sigaction(stops[i], NULL, &now) == 0 && now.sa_sigaction == pass_on)
+            signal(stops[i], SIG_DFL);
+        sigaddset(&set, stops[i]);
+    }
+    signal(SIGPIPE, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static void install_in_children(void)
+{
+    pthread_atfork(NULL, NULL, restore_in_child);
+}
+
+static const struct sigaction passing_on = {.sa_sigaction = pass_on, .sa_flags = SA_SIGINFO | SA_RESTART};
+
+void signals_keep(struct signals *signals)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (signals->hurried)
+        return;
+    pthread_once(&once, install_in_children);
+    for (size_t i = 0; i < COUNT(stops); i++) {
+        struct sigaction now;
+        if (sigismember(&signals->held, stops[i]) != 1 || sigaction(stops[i], NULL, &now) != 0 ||
+            now.sa_sigaction == pass_on)
+            continue;
+        if (signals->kept && !signals->taken_back) {
+            log_warning(signals->log, "host", "a plugin handles or ignores SIG%s; the host takes the signal back",
+                        sigabbrev_np(stops[i]));
+            signals->taken_back = true;
+        }
+        sigaction(stops[i], &passing_on, NULL);
+    }
+    signals->kept = true;
+}
+
 void signals_release(void)
 {
     sigset_t set;
@@ -57,6 +120,7 @@ struct signals *signals_new(struct log *log, struct fault *fault)
     sigset_t set;
     stop_signals(&set);
     signals->log = log;
+    signals->held = set;
     signals->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     signals->loaded = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (signals->fd >= 0 && signals->loaded >= 0)
@@ -80,8 +144,12 @@ void signals_free(struct signals *signals)
 static void take_first(struct signals *signals)
 {
     struct signalfd_siginfo signal;
-    if (signals->first == 0 && read(signals->fd, &signal, sizeof signal) == sizeof signal)
+    if (signals->first != 0)
+        return;
+    if (read(signals->fd, &signal, sizeof signal) == sizeof signal)
         signals->first = (int)signal.ssi_signo;
+    else if (errno == EBADF)
+        log_fatal(DESCRIPTORS_CLOSED);
 }
 
 bool signals_stop(struct signals *signals)
@@ -107,8 +175,9 @@ static void at_second_signal(int signal)
     _exit(1);
 }
 
-void signals_hurry(void)
+void signals_hurry(struct signals *signals)
 {
+    signals->hurried = true;
     sigset_t set;
     struct sigaction action = {.sa_handler = at_second_signal};
     stop_signals(&set);
@@ -130,7 +199,7 @@ static void *watch(void *argument)
     }
     if (signals->first == 0)
         return NULL;
-    signals_hurry();
+    signals_hurry(signals);
     int64_t deadline = clock_ms() + signals->grace_ms, left;
     while (fds[0].revents == 0 && (left = deadline - clock_ms()) > 0)
         poll(fds, 1, (int)left);

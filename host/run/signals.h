@@ -29,6 +29,11 @@ void signals_free(struct signals *signals);
 void signals_watch(struct signals *signals, int64_t grace_ms);
 void signals_unwatch(struct signals *signals);
 
+/* A plugin may unblock the signals on its thread: they still stop the host. It may take their handlers: then the host
+ * takes them back when this is called, and says so once. Processes that fork() makes get the signals as they are in any
+ * program, unblocked and with the default disposition. */
+void signals_keep(struct signals *signals);
+
 /* True once a signal has asked the host to stop. The first call that says so logs it. [one thread] */
 bool signals_stop(struct signals *signals);
 
@@ -37,6 +42,6 @@ int signals_fd(const struct signals *signals);
 
 /* From here on the calling thread takes the signals, and each ends the process with status 1. SIGHUP does not: a
  * terminal that is closed sends it more than once, by itself and by its shell. */
-void signals_hurry(void);
+void signals_hurry(struct signals *signals);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <locale.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,10 +65,13 @@ static void close_all(const struct valawai_host *host)
     closefrom(0);
 }
 
+static bool is_child;
+
 /* The child returns from the handler, as a program does that forgets to end it. */
 static void fork_and_return(const struct valawai_host *host)
 {
     pid_t child = fork();
+    is_child = child == 0;
     if (child <= 0)
         return;
     int status = 0;
@@ -133,6 +137,8 @@ static int received(void *self, const struct valawai_message *message)
         if (strstr(message->body, content) != NULL)
             changes[i].change(host);
     }
+    if (is_child)
+        return VALAWAI_DONE;
     return host->publish(host, PUBLISHED("meddler"), message->body, message->len);
 }
 
