@@ -41,6 +41,9 @@ case $preset in release | debug | asan | tsan | coverage) ;; *) usage "unknown p
 at_exit true
 new_run_directory test
 export VALAWAI_BUILD=$root/build/$preset
+# Most tests wait for a broker most of the time, so several run beside each other, each with a broker of its own. What
+# takes long on a busy machine has twice the time.
+beside=(-n 3 --dist loadfile)
 before=()
 case $preset in
 asan | tsan)
@@ -57,6 +60,8 @@ asan | tsan)
     ;;
 esac
 
+export VALAWAI_TIMEOUT_FACTOR=${VALAWAI_TIMEOUT_FACTOR:-2}
+
 install_missing "$run/apt.txt" "${test_packages[@]}"
 build "$preset" "$run/build.txt" all
 
@@ -70,7 +75,7 @@ if [ -z "$quick" ]; then
     results+=("$run/system.xml")
     cd "$root" || exit 1
     step_signal=INT # pytest ends on it, and cleans up its fixtures
-    run_step - "${before[@]}" "$python" -m pytest -q -p no:cacheprovider --junit-xml "$run/system.xml" \
+    run_step - "${before[@]}" "$python" -m pytest -q -p no:cacheprovider "${beside[@]}" --junit-xml "$run/system.xml" \
         "${for_pytest[@]}" tests/system || status=1
 fi
 "$python" "$root/scripts/total.py" "${results[@]}" || status=1

@@ -251,7 +251,7 @@ def test_a_slow_plugin_does_not_hold_up_another(new_host, broker, mov, client):
 
 def test_a_publication_waits_through_an_alarm(new_host, broker, mov, client):
     """The broker reads nothing from connections that publish while the handler ends."""
-    seconds = 8  # raising the alarm starts a program of Erlang's, which takes its time
+    seconds = scaled(8)  # raising the alarm starts a program of Erlang's, which takes its time
     host = new_host(broker, plugins=(plugin("slow"),), conf=slow(int(seconds * 1000), 5)).start()
     host.wait_healthy()
     client.declare(published("slow"))

@@ -124,7 +124,8 @@ def test_the_document_changes(kit, echo):
     kit.build(echo)
     assert "1.2.3" in kit.check(echo / "build" / "echo.so")
     assert document.encode() + b"\0" in (echo / "build" / "echo.so").read_bytes()
-    assert "warning" not in kit.check(echo / "build" / "echo.so")  # the version is the document's, also the second time
+    warnings = [line for line in kit.check(echo / "build" / "echo.so").splitlines() if "warning" in line]
+    assert all("its schema matches" in line for line in warnings)  # the version is the document's, also the second time
 
 
 @pytest.mark.parametrize("old, new, thing", [
@@ -165,7 +166,7 @@ def in_cxx(echo, languages):
     source = source.replace("#include <valawai", "#include <map>\n#include <string>\n#include <valawai", 1)
     entry = source.index("const struct valawai_plugin valawai_plugin_entry")
     source = source[:entry] + ("const valawai_plugin valawai_plugin_entry = {VALAWAI_PLUGIN_HEAD, VALAWAI_PLUGIN_VERSION,"
-                               " valawai_asyncapi, topics, start, nullptr, 0, nullptr, nullptr};\n")
+                               " valawai_asyncapi, topics, start, nullptr, nullptr, nullptr, 0, 0};\n")
     source = source.replace("{0},\n};", "{nullptr, nullptr, {nullptr, nullptr}},\n};")
     assert "std::map" in source and "substr" in source
     (echo / "echo.cpp").write_text(source)

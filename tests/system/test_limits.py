@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from broker import wait_until
+from broker import scaled, wait_until
 from conftest import plain_build
 from host import WRAPPER, published, received
 
@@ -18,7 +18,7 @@ def epoch(record):
 
 @plain_build
 def test_start_to_consuming(new_host, broker, mov, client):
-    """Under 100 ms; the best of some, for the machine has other things to do."""
+    """Under 100 ms on a machine that does nothing else; the best of some."""
     taken = []
     for _ in range(5):
         host = new_host(broker).start()
@@ -27,7 +27,7 @@ def test_start_to_consuming(new_host, broker, mov, client):
         assert client.consumers(received()) == 1
         assert host.stop() == 0
     print(f"start to consuming: {', '.join(f'{seconds * 1000:.0f}' for seconds in taken)} ms")
-    assert min(taken) < 0.1
+    assert min(taken) < scaled(0.1)
 
 
 @plain_build
@@ -112,7 +112,8 @@ def test_few_threads(new_host, broker, mov, client):
             ends.append(0)
             break
         ends.append(host.exit_status())
-        assert ends[-1] == 1 and "cannot start a thread" in host.console.splitlines()[-1], host.console
+        last = host.console.splitlines()[-1]
+        assert ends[-1] == 1 and ("cannot start a thread" in last or "cannot try it in a child process" in last), host.console
         assert not mov.registered
     print(f"exit status by limit: {ends}")
     assert len(ends) > 3 and ends[-1] == 0

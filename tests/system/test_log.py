@@ -225,7 +225,7 @@ def test_a_removed_directory_that_cannot_be_made_again(new_host, broker, mov, cl
     host.wait(lambda: host.health("component_id.json"), what="a health file")
     os.rename(host.path("logs"), host.path("taken away"))
     host.write("logs", "in the way")
-    host.wait(lambda: "cannot" in host.console, what="a word about it")
+    host.wait(lambda: "logs/log_messages.txt: cannot" in host.console, what="a record about the log file")
     assert_said_once(host, "logs/log_messages.txt: cannot")
 
 

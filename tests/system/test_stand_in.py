@@ -289,7 +289,7 @@ def test_connections_can_be_asked_for(mov, client):
         assert page["total"] == len(page["connections"])
         return page["connections"]
 
-    assert listed()[1] == {"id": connection, "enabled": True, **ends(identifier)} and len(listed()) == 2
+    assert listed()[1] == {"id": connection, "enabled": True, "notifications": [], **ends(identifier)} and len(listed()) == 2
     client.publish(TOPOLOGY_CHANGE, {"action": "REMOVE", "connection_id": connection})
     mov.wait_for(lambda mov: not mov.connections, 5)
     assert listed()[1]["id"] == connection

@@ -316,7 +316,7 @@ def test_later(attempt):
 
 def test_each_is_settled_as_it_was_said(attempt):
     result = later(attempt, "x", "wrong", "at once", "no verdict", "undeclared", "after all")
-    assert verdicts(result) == {1: "done", 2: "rejected", 3: "done", 4: "rejected", 5: "done", 6: "done"}
+    assert verdicts(result) == {1: "done", 2: "rejected: wrong", 3: "done", 4: "rejected: failed", 5: "done", 6: "done"}
     assert sorted(contents(result)) == ["after all", "at once", "x"]
     assert "the message is wrong: we do not like it" in result.stderr
     assert "the ticket was answered with 7, which is not a verdict" in result.stderr
@@ -335,7 +335,7 @@ def test_later_and_again(attempt):
 @pytest.mark.parametrize("content, verdict, rules", [
     ("twice", "done", ("answer() with a ticket", "publish_for() with a ticket")),
     ("both", "done", ("returned a verdict other than VALAWAI_LATER",)),
-    ("no ticket", "rejected", ("without a ticket of later()",)),
+    ("no ticket", "rejected: failed", ("without a ticket of later()",)),
     ("off the thread", "done", ("json() is for the message in hand", "later() is for the message in hand")),
 ])
 def test_misuse_is_named(attempt, content, verdict, rules):
