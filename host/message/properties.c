@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * properties: the bytes of AMQP's properties, read, shown and written. More than 600 lines because the three share one
+ * table of properties and one reader of field values. */
 #include "message/properties.h"
 
 #include <math.h>
@@ -6,6 +9,7 @@
 #include <string.h>
 
 #include "base/locale.h"
+
 #define NAME_MAX_LEN 255 /* of AMQP's short strings */
 #define DEPTH_MAX 32     /* of tables that are shown */
 #define PERSISTENT 2

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * registration: does what the enrolments of the components say is to be done. More than 600 lines because requests, ids
+ * and notifications change one list of entries together. */
 #include "mov/registration.h"
 
 #include <json-c/json.h>

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * parts: how the parts of the host are made, and what their threads tell the control thread. */
+#include "run/parts.h"
+
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+
+#define PAGES_PREFETCH 1000 /* answers to others that may lie before ours */
+
+/* ---- RabbitMQ is the ring's transport ---- */
+
+static struct event *event_new(int kind)
+{
+    struct event *event = memory_new(sizeof *event);
+    event->kind = kind;
+    return event;
+}
+
+static void tell(struct host *host, struct event *event)
+{
+    queue_put(&host->events, &event->node);
+}
+
+/* [consumer's thread] Messages of a plugin's topic. */
+static void on_delivered(struct subscription *subscription, struct list *deliveries)
+{
+    ring_deliver(((struct host *)subscription->receiver)->ring, deliveries);
+}
+
+/* [consumer's thread] What the MOV says to the host. */
+static void tell_deliveries(struct subscription *subscription, struct list *deliveries, int kind)
+{
+    for (struct node *node; (node = list_take(deliveries)) != NULL;) {
+        struct event *event = event_new(kind);
+        event->delivery = (struct delivery *)node;
+        tell(subscription->receiver, event);
+    }
+}
+
+static void on_notified(struct subscription *subscription, struct list *deliveries)
+{
+    tell_deliveries(subscription, deliveries, NOTIFIED);
+}
+
+static void on_paged(struct subscription *subscription, struct list *deliveries)
+{
+    tell_deliveries(subscription, deliveries, PAGED);
+}
+
+/* [publisher's thread] What the registration says to the MOV. */
+static void on_confirmed(void *context, struct list *publications)
+{
+    for (struct node *node; (node = list_take(publications)) != NULL;) {
+        struct event *event = event_new(CONFIRMED);
+        event->publication = (struct publication *)node;
+        tell(context, event);
+    }
+}
+
+static void carry_settle(void *context, struct list *deliveries)
+{
+    consumer_settle(((struct host *)context)->consumer, deliveries);
+}
+
+static bool carry_send(void *context, struct list *publications)
+{
+    return publisher_send(((struct host *)context)->publisher, publications);
+}
+
+static void carry_record(void *context, const char *body, size_t len, bool at_once)
+{
+    publisher_send_record(((struct host *)context)->publisher, body, len, at_once);
+}
+
+static void carry_flush(void *context)
+{
+    publisher_flush_records(((struct host *)context)->publisher);
+}
+
+/* [any thread] */
+static void on_asked(void *context, struct plugin_query *query)
+{
+    struct event *event = event_new(ASKED);
+    event->query = query;
+    tell(context, event);
+}
+
+static void on_started(void *context)
+{
+    tell(context, event_new(STARTED_ONE));
+}
+
+/* ---- what the connections tell ---- */
+
+static void on_receiving(void *context, bool up)
+{
+    struct event *event = event_new(RECEIVING);
+    event->up = up;
+    tell(context, event);
+}
+
+static void on_publishing(void *context, bool up)
+{
+    struct event *event = event_new(PUBLISHING);
+    event->up = up;
+    tell(context, event);
+}
+
+static void on_gave_up(void *context, const char *why)
+{
+    struct event *event = event_new(GAVE_UP);
+    fault_set(&event->why, "%s", why);
+    tell(context, event);
+}
+
+static void on_subscribed(struct subscription *subscription, bool up, int kind)
+{
+    struct event *event = event_new(kind);
+    event->subscription = subscription;
+    event->up = up;
+    tell(subscription->receiver, event);
+}
+
+static void on_consuming(struct subscription *subscription, bool up)
+{
+    on_subscribed(subscription, up, CONSUMING);
+}
+
+static void on_listening(struct subscription *subscription, bool up)
+{
+    on_subscribed(subscription, up, LISTENING);
+}
+
+/* The queries see for themselves whether their pages are consumed; but something is to be done now. */
+static void on_page_listening(struct subscription *subscription, bool up)
+{
+    on_subscribed(subscription, up, PAGE_LISTENING);
+}
+
+static void on_watched(void *context, unsigned consumers)
+{
+    struct event *event = event_new(MOV);
+    event->consumers = consumers;
+    tell(context, event);
+}
+
+static const struct consumer_events consumer_events = {
+    .connected = on_receiving,
+    .gave_up = on_gave_up,
+    .watched = on_watched,
+};
+
+static const struct publisher_events publisher_events = {.connected = on_publishing};
+
+/* ---- making them ---- */
+
+/* For the names of the connections. The caller frees the text. */
+static struct text component_names(const struct plugins *plugins)
+{
+    struct text names = {0};
+    text_puts(&names, "");
+    for (size_t i = 0; i < plugins->count; i++)
+        text_printf(&names, "%s%s", i > 0 ? ", " : "", plugins->at[i]->name);
+    return names;
+}
+
+static struct publisher *make_publisher(struct host *host, const struct plugins *plugins)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < plugins->count; i++)
+        count += contract_topics(plugins->at[i]->contract);
+    const char **topics = memory_new((count + 1) * sizeof *topics);
+    struct text names = component_names(plugins);
+    struct publisher_options options = {
+        .broker = broker_of(host->settings),
+        .log = host->log,
+        .components = names.at,
+        .outbox_max_bytes = (size_t)host->settings->host.outbox_max_bytes,
+        .shares = plugins->count > 0 ? plugins->count : 1,
+        .topics = topics,
+        .events = &publisher_events,
+        .context = host,
+    };
+    for (size_t i = 0; i < plugins->count; i++) {
+        const struct contract *contract = plugins->at[i]->contract;
+        for (size_t t = 0; t < contract_topics(contract); t++)
+            if (topic_has(contract_topic(contract, t), CONTRACT_PUBLISH))
+                topics[options.topic_count++] = topic_name(contract_topic(contract, t));
+    }
+    struct publisher *publisher = publisher_new(&options);
+    text_free(&names);
+    free(topics);
+    return publisher;
+}
+
+static void subscribe(struct host *host, size_t *count, struct subscription *subscription)
+{
+    subscription->receiver = host;
+    host->subscriptions[(*count)++] = subscription;
+}
+
+static void make_ring(struct host *host, const struct plugins *plugins)
+{
+    const struct settings *settings = host->settings;
+    struct ring_options ring = {
+        .settings = settings,
+        .plugins = plugins,
+        .log = host->log,
+        .transport =
+            {.settle = carry_settle, .send = carry_send, .record = carry_record, .flush = carry_flush, .context = host},
+        .keeps_dead_letters = settings->host.dead_letters == DEAD_LETTERS_KEEP,
+        .ask = on_asked,
+        .started = on_started,
+        .context = host,
+    };
+    host->ring = ring_new(&ring);
+}
+
+/* A component for each seat, with the topic on which the MOV answers it. */
+static void make_components(struct host *host, struct component **components, size_t *count)
+{
+    for (size_t i = 0; i < host->ring->seat_count; i++) {
+        const struct seat *seat = &host->ring->seats[i];
+        struct component *component = components[i] = &host->components[i];
+        *component =
+            (struct component){.plugin = seat->plugin, .services = seat->services, .answers = &host->answers[i]};
+        component->answers->topic = seat->plugin->registered;
+        component->answers->kind = SUBSCRIBE_ANSWER;
+        component->answers->owner = component;
+        component->answers->component = seat->plugin->name;
+        component->answers->delivered = on_notified;
+        component->answers->changed = on_listening;
+        subscribe(host, count, component->answers);
+    }
+}
+
+static void subscribe_topics(struct host *host, size_t *count)
+{
+    for (size_t i = 0; i < host->ring->route_count; i++) {
+        struct subscription *subscription = &host->ring->routes[i].subscription;
+        subscription->delivered = on_delivered;
+        subscription->changed = on_consuming;
+        subscribe(host, count, subscription);
+    }
+}
+
+static void subscribe_pages(struct host *host, struct subscription *const pages[2], size_t *count)
+{
+    pages[QUERY_COMPONENTS]->topic = "valawai/component/page";
+    pages[QUERY_CONNECTIONS]->topic = "valawai/topology/page";
+    for (int i = 0; i < 2; i++) {
+        pages[i]->kind = SUBSCRIBE_SHARED;
+        pages[i]->prefetch = PAGES_PREFETCH;
+        pages[i]->delivered = on_paged;
+        pages[i]->changed = on_page_listening;
+        subscribe(host, count, pages[i]);
+    }
+}
+
+static void make_consumer(struct host *host, const struct plugins *plugins, size_t count)
+{
+    const struct settings *settings = host->settings;
+    struct text names = component_names(plugins);
+    struct consumer_options options = {
+        .broker = broker_of(settings),
+        .log = host->log,
+        .components = names.at,
+        .delivery_limit = (uint32_t)settings->broker.delivery_limit,
+        .prefetch = (uint16_t)settings->broker.prefetch,
+        .message_max_bytes = (uint64_t)settings->host.message_max_bytes,
+        .watched_queue = REGISTER_TOPIC,
+        .events = &consumer_events,
+        .context = host,
+    };
+    host->consumer = consumer_new(&options, host->subscriptions, count);
+    text_free(&names);
+}
+
+void host_make_parts(struct host *host, const struct plugins *plugins)
+{
+    host->notify = notify_new(host->log);
+    notify_show(host->notify, false, "starting the plugins");
+    host->publisher = make_publisher(host, plugins);
+    make_ring(host, plugins);
+
+    size_t seats = host->ring->seat_count, count = 0;
+    host->subscriptions = memory_new((seats + host->ring->route_count + 2) * sizeof(struct subscription *));
+    host->answers = memory_new((seats + 1) * sizeof *host->answers);
+    host->components = memory_new((seats + 1) * sizeof *host->components);
+    struct component **components = memory_new((seats + 1) * sizeof(struct component *));
+    struct subscription *const pages[] = {&host->pages[QUERY_COMPONENTS], &host->pages[QUERY_CONNECTIONS]};
+    make_components(host, components, &count);
+    subscribe_topics(host, &count);
+    subscribe_pages(host, pages, &count);
+    make_consumer(host, plugins, count);
+    host->registration = registration_new(components, seats, host->publisher, host->health, host->log,
+                                          (struct sender){.confirmed = on_confirmed, .context = host});
+    free(components);
+    host->queries = queries_new(host->publisher);
+    queries_use(host->queries, host->consumer, pages);
+    registration_use(host->registration, host->consumer, host->queries);
+}
+
+void host_free_parts(struct host *host)
+{
+    host_take_events(host);
+    publisher_free(host->publisher);
+    consumer_free(host->consumer);
+    registration_free(host->registration);
+    health_free(host->health);
+    notify_free(host->notify);
+    queries_free(host->queries);
+    ring_free(host->ring);
+    free(host->components);
+    free(host->answers);
+    free(host->subscriptions);
+    queue_destroy(&host->events);
+}
