@@ -192,7 +192,7 @@ static struct json_object *string_of(struct tree *tree, const unsigned char *fro
 }
 
 /* A whole number of 19 digits or more. json-c cuts what is over 64 bits to the greatest number that is not, and then a
- * check compares a number that nobody sent; the nearest double is what the reader of documents makes of it, too. */
+ * check compares a number that was not sent; the nearest double is what the reader of documents makes of it, too. */
 static struct json_object *whole_number(const char *text, size_t len)
 {
     bool negative = *text == '-', fits = true;

@@ -16,7 +16,7 @@ struct json_object;
 struct json_tokener;
 
 /* Levels of nesting that a text may have. json-c's own default, 32, refuses honest data; without any bound a small body
- * could exhaust the stack of whoever reads it. */
+ * could exhaust the stack of its reader. */
 #define JSON_DEPTH_MAX 1000
 
 /* True if text[0..len) is exactly one JSON object, without a \u0000 in a name: json-c ends a name there, so that what

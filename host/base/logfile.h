@@ -2,7 +2,7 @@
  *
  * logfile: the rotating file of the log. A file that cannot be written costs the file, and one record on the console
  * says why; it is tried again. A file or directory that was removed is made again. Symbolic links are not followed:
- * whoever may write in the directory could have the host append to any file.
+ * a user who can write in the directory could make the host append to any file.
  *
  * No locks: one thread at a time. */
 #ifndef BASE_LOGFILE_H

@@ -175,7 +175,7 @@ static bool on_method(struct dialogue *dialogue, const amqp_frame_t *frame, stru
     case AMQP_BASIC_RETURN_METHOD: {
         const amqp_basic_return_t *back = decoded;
         return fault_set(fault,
-                         "%.*s: nobody has declared this topic, so the message came back; a component declares its "
+                         "%.*s: no queue has this name, so the message came back; a component declares its "
                          "topics when it starts: does one run?",
                          (int)back->routing_key.len, (char *)back->routing_key.bytes);
     }

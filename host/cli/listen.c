@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * valawai-host listen: shows the messages of a topic, one a line. A message is acknowledged when its line was written,
- * so one that nobody saw is back in its queue. */
+ * so one that was not shown is back in its queue. */
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -25,7 +25,7 @@ struct output {
     size_t at;        /* of what is not yet written */
     bool plain_file;  /* never makes us wait */
     uint64_t tag;     /* of the last message in it; 0: all are acknowledged */
-    bool closed;      /* nobody reads any more */
+    bool closed;      /* the reader is gone */
 };
 
 /* On one line: in JSON a line break is white space, so it can be a blank; what is no JSON is shown as the log would. */
@@ -95,7 +95,7 @@ static bool talk(struct dialogue *dialogue, struct output *output, int signals, 
         }
         if (!to_write && left == 0)
             return true;
-        /* Without POLLOUT, poll() still says when nobody reads any more. */
+        /* Without POLLOUT, poll() still reports that the reader is gone. */
         struct pollfd fds[] = {
             {.fd = -1}, {.fd = signals, .events = POLLIN}, {.fd = STDOUT_FILENO, .events = to_write ? POLLOUT : 0}};
         if (!dialogue_wait(dialogue, fds, 3, fault))
@@ -169,7 +169,7 @@ int verb_listen(int argc, char **argv)
         if (option == ':' || option == '?')
             return usage_option("listen", option, options, argv);
         if (option == 'n' && !read_count(optarg, &count))
-            return usage("listen: --count wants a whole number of at least 1, not", optarg);
+            return usage("listen: --count expects a whole number of at least 1, not", optarg);
         if (option == 'c')
             config = optarg;
         trace = trace || option == LONG_ONLY;

@@ -273,7 +273,7 @@ static bool put_lines(struct trial *trial, struct fault *fault)
 
 /* ---- */
 
-/* Says once that it waits, if that takes its time: whoever forgot to settle a message wonders. */
+/* Says once that it waits: a plugin that forgets to answer a ticket would otherwise look like a hang. */
 static void wait_for_all(struct trial *trial)
 {
     int64_t say_at = clock_ms() + TEND_MS;
@@ -404,14 +404,14 @@ int verb_try(int argc, char **argv)
         case 'f':
             stay = strtol(optarg, &end, 10);
             if (*end != '\0' || stay < 1 || stay > 86400)
-                return usage("--for wants seconds, from 1 to 86400, not", optarg);
+                return usage("--for expects seconds, from 1 to 86400, not", optarg);
             break;
         default:
             return usage_option("try", option, options, argv);
         }
     }
     if (argc - optind != 1)
-        return usage("try wants one plugin", NULL);
+        return usage("try expects one plugin", NULL);
 
     pthread_mutex_init(&trial.lock, NULL);
     pthread_condattr_t attributes;

@@ -41,7 +41,7 @@ int usage_option(const char *verb, int returned, const struct option *options, c
         fault_set(&what, "%s%sunknown option", verb, verb[0] == '\0' ? "" : ": ");
         return usage(what.text, word == NULL ? letter : word);
     }
-    return usage(word == NULL ? letter : word, returned == ':' ? "wants a value" : "takes no value");
+    return usage(word == NULL ? letter : word, returned == ':' ? "expects a value" : "takes no value");
 }
 
 void hold_descriptors(void)

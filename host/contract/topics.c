@@ -10,7 +10,7 @@
 
 #define TOPICS_MAX 1000
 
-/* An operation under another name, which everybody would pass over: `subcribe`. */
+/* An operation under another name, which every reader would ignore: `subcribe`. */
 static bool note_misspelt(struct contract *contract, struct json_object *item)
 {
     uint64_t seen = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * document: reads a YAML 1.1 or a JSON text into a tree of json-c, and remembers where in the text everything stood, so
- * that whoever finds fault with a node can say `line 12, column 5`. One reader serves both languages; it is the only
+ * that a finding about a node can name `line 12, column 5`. One reader serves both languages; it is the only
  * user of libyaml. Whatever the text, reading it takes bounded time, memory and stack. */
 #ifndef DOCUMENT_DOCUMENT_H
 #define DOCUMENT_DOCUMENT_H
@@ -14,7 +14,7 @@
 struct document;
 struct json_object;
 
-/* The bounds. Nodes, bytes and depth are counted with every alias expanded, because whoever walks the tree pays for it,
+/* The bounds. Nodes, bytes and depth are counted with every alias expanded, because every walk of the tree pays for it,
  * with time or with stack. */
 #define DOCUMENT_TEXT_MAX ((size_t)4 << 20)
 #define DOCUMENT_NODES_MAX ((size_t)1 << 18)

@@ -338,7 +338,7 @@ static bool merge(struct reader *reader, const yaml_mark_t *mark, struct json_ob
         if (ok)
             merge_object(reader, object, item);
     }
-    return ok || refuse(reader, mark, "<< wants a mapping or a list of mappings");
+    return ok || refuse(reader, mark, "<< expects a mapping or a list of mappings");
 }
 
 static bool refuse_duplicate(struct reader *reader, const yaml_mark_t *mark, struct json_object *object,

@@ -14,7 +14,7 @@
 #include "base/locale.h"
 #include "base/memory.h"
 
-/* Longer than any number somebody means; what is longer stays a string. */
+/* Longer than any number that is meant as one; what is longer stays a string. */
 #define NUMBER_MAX 400
 
 static bool is_among(const char *text, const char *const *words)

@@ -118,7 +118,7 @@ struct publication {
     struct node node;
     struct account *account;     /* NULL: the host's own */
     const struct sender *sender; /* NULL: nothing depends on the outcome */
-    struct delivery *cause;      /* waits for this one's confirmation; NULL: nobody does */
+    struct delivery *cause;      /* waits for this one's confirmation; NULL: no delivery does */
     uint32_t most; /* a dead letter: its queue is declared first, and may hold so many messages; 0: no dead letter */
     bool persistent;
     bool waits;         /* unroutable: its queue is declared and it is published again until it arrives */

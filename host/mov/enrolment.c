@@ -5,7 +5,7 @@
 #define AGAIN_MS 1000   /* until the next attempt to listen */
 #define PUZZLE_MS 10000 /* without an answer, until the reason is looked for */
 #define WAIT_LAST_MS 120000
-#define SWEEP_FIRST_MS 5000 /* after an answer: until the first look for notifications that nobody took … */
+#define SWEEP_FIRST_MS 5000 /* after an answer: until the first look for notifications that were left … */
 #define SWEEP_MS 60000      /* … and between two */
 #define EXTRA_MS 60000      /* after an answer: how long those to other requests are waited for, at least */
 
@@ -196,7 +196,7 @@ enum enrolment_verdict enrolment_checked(struct enrolment *enrolment, enum enrol
         enrolment->check_at = now;
         if (++enrolment->unanswered < UNANSWERED_MAX)
             return VERDICT_KEEP;
-        enrolment->mute = true; /* until it answers: being registered again and again helps nobody */
+        enrolment->mute = true; /* until it answers: registering again and again does not help */
         return VERDICT_UNKNOWN;
     }
     enrolment->mute = enrolment->doubtful = false;

@@ -8,7 +8,7 @@
  *      └──────────┴───────────┴───────────┘
  *
  * The answers of the MOV name no asker, so the component listens before it asks. It listens on while an answer may
- * come: the MOV makes a component of every request, and one that belongs to nobody gets each message once more. */
+ * come: the MOV makes a component of every request, and one without an owner gets each message once more. */
 #ifndef MOV_ENROLMENT_H
 #define MOV_ENROLMENT_H
 
@@ -63,7 +63,7 @@ enum enrolment_step {
     STEP_REQUEST, /* send the registration */
     STEP_PUZZLE,  /* find out why there is no answer, and say so */
     STEP_CHECK,   /* ask whether the MOV knows the id; enrolment_checked() */
-    STEP_SWEEP,   /* look for notifications that nobody took */
+    STEP_SWEEP,   /* look for notifications that were left */
 };
 
 enum enrolment_check {

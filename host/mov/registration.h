@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * registration: what the host and the MOV say to each other. Enrols every component, takes the id that the MOV answers,
- * notices when the MOV has been away (it forgets everybody then) and enrols again, and withdraws at the end.
+ * notices when the MOV has been away (it forgets all components then) and enrols again, and withdraws at the end.
  *
- * Every register makes a new component at the MOV, and one that nobody owns any more keeps its connections: all that is
+ * Every register makes a new component at the MOV, and one without an owner keeps its connections: all that is
  * routed to it comes twice. So each id that is not in use is owed an unregister, and is kept in the ledger until then.
  *
  * All functions belong to the control thread. */

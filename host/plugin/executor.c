@@ -152,7 +152,7 @@ static void come_back(struct executor *executor, struct handling *handling)
     atomic_fetch_sub(&handling->delivery->from->in_plugin, 1);
 }
 
-/* The verdict is there, and the handling is nobody else's any more. True if it can be used again. */
+/* The verdict is there, and the executor alone has the handling. True if it can be used again. */
 static bool answered(struct executor *executor, struct handling *handling)
 {
     if (handling->again != NULL) {

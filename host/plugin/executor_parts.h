@@ -26,7 +26,7 @@ struct worker {
     struct executor *executor;
     pthread_t thread;
 
-    /* For whoever looks from outside whether a call takes long: */
+    /* Read by the control thread, which reports a call that takes long: */
     atomic_int_fast64_t busy_since;
     _Atomic(const char *) busy_with;
     int64_t warned_of;

@@ -114,7 +114,7 @@ void services_misuse(struct services *services, const char *rule)
 #endif
 }
 
-/* Whether anybody is to see it; what nobody sees is not even put together. */
+/* True if an output takes the level. A record that no output takes is not even formatted. */
 bool services_wants(const struct services *services, int level)
 {
     if (level < VALAWAI_DEBUG || level > VALAWAI_ERROR)

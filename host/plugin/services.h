@@ -159,7 +159,7 @@ bool services_read(struct handling *handling, struct fault *fault) __attribute__
 /* The body that is handled, parsed at the first call. */
 struct json_object *services_json(struct handling *handling);
 void handling_explain(struct handling *handling, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void handling_clear(struct handling *handling); /* for the next message; the delivery is somebody's by then */
+void handling_clear(struct handling *handling); /* for the next message; the delivery has another owner by then */
 void handling_free(struct handling *handling);
 
 /* --- the executor's thread --- */

@@ -14,7 +14,7 @@
 /* How many schemas may be applied to one and the same value, one within the other. */
 #define HEIGHT_MAX 64
 
-/* How many faults are told of: more than whoever is told keeps, so that it is known that there are more. */
+/* How many faults are reported: more than the receiver keeps, so that it knows that there are more. */
 #define REPORTS_MAX 201
 
 void *schemas_keep(struct schemas *schemas, size_t count, size_t size)

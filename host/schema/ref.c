@@ -169,7 +169,7 @@ static bool holds_names(const char *key)
     return false;
 }
 
-/* Walks the tree for $id. `names`: the keys of this object are names that somebody gave, not keywords. */
+/* Walks the tree for $id. `names`: the keys of this object are names, not keywords. */
 static void collect(struct identifiers *identifiers, struct json_object *node, size_t base, bool names)
 {
     if (json_object_is_type(node, json_type_array)) {

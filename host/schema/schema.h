@@ -54,7 +54,7 @@ struct schemas *schemas_compile(const struct document *document, const char *poi
                                 const struct schema **schema, struct fault *fault) __attribute__((warn_unused_result));
 
 /* Whether the value is right. If not, the reason says where and what (`/items/3/weight: 1.4 is over the maximum 1`), in
- * one line, cut to the size. [any thread, also several at once, as long as nobody changes the value] */
+ * one line, cut to the size. [any thread, also several at once, as long as no thread changes the value] */
 bool schema_check(const struct schema *schema, struct json_object *value, char *reason, size_t size)
     __attribute__((warn_unused_result));
 

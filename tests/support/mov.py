@@ -418,7 +418,7 @@ class MovStandIn:
         with self._changed:
             self.returned.append(method.routing_key)
             self._changed.notify_all()
-        self._on_event(f"nobody has declared {method.routing_key}")
+        self._on_event(f"no queue is called {method.routing_key}")
 
     def _object(self, channel, method, properties, body):
         """The JSON object in the body, or None; the listener of the queue is then dead, as the MOV's would be. What killed it

@@ -58,8 +58,8 @@ def run(tmp_path):
     (("-xyz",), "unknown option -x"),
     (("-cx", "-z"), "unknown option -z"),
     (("run", "-zc"), "unknown option -z"),
-    (("-c",), "-c wants a value"),
-    (("--conf",), "--conf wants a value"),
+    (("-c",), "-c expects a value"),
+    (("--conf",), "--conf expects a value"),
     (("check", "-s", "x"), "check: unknown option -s"),
     (("check", "--strict=yes", "x"), "--strict=yes takes no value"),
     (("validate", "--bogus", "a", "b"), "validate: unknown option --bogus"),
@@ -69,12 +69,12 @@ def run(tmp_path):
     (("try", "--verbose", "-kqz", "x"), "try: unknown option -q"),
     (("try", "--topic=x", "-kq", "x"), "try: unknown option -q"),
     (("try", "--verbose=x", "x"), "--verbose=x takes no value"),
-    (("try", "x", "-vf"), "-f wants a value"),
+    (("try", "x", "-vf"), "-f expects a value"),
     (("send", "-q", "x"), "send: unknown option -q"),
     (("listen", "-t", "x"), "listen: unknown option -t"),
     (("listen", "x", "--no"), "listen: unknown option --no"),
     (("new", "-z", "c1_x"), "new: unknown option -z"),
-    (("new", "c1_x", "-d"), "-d wants a value"),
+    (("new", "c1_x", "-d"), "-d expects a value"),
 ])
 def test_the_wrong_option_is_named(run, args, complaint):
     assert run(*args) == Result(2, "", f"valawai-host: {complaint}; see valawai-host --help\n")

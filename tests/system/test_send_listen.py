@@ -127,7 +127,7 @@ def test_a_bad_line_ends_it(verb, client):
 
 def test_send_without_a_queue(verb, client):
     client.delete(IN)
-    one_line(verb("send", IN, "{}"), IN, "nobody has declared")
+    one_line(verb("send", IN, "{}"), IN, "no queue has this name")
     one_line(verb("send", IN, stdin=b'{"n":1}\n{"n":2}\n'), IN)
 
 

@@ -191,7 +191,7 @@ static void test_anchors(void **state)
     assert_refused("a: &x [*x]", "line 1, column 8: the anchor x contains itself");
     assert_refused("a: &x [&x 1]", "line 1, column 8: the anchor x is within itself");
     assert_refused("a: *x", "line 1, column 4: no anchor x before this alias");
-    assert_refused("<<: 3", "line 1, column 1: << wants a mapping or a list of mappings");
+    assert_refused("<<: 3", "line 1, column 1: << expects a mapping or a list of mappings");
 }
 
 static void test_refusals(void **state)
