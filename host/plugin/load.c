@@ -220,21 +220,31 @@ static _Noreturn void run_child(int fd, const char *path, pid_t parent)
     _exit(read_entry(dlsym(handle, VALAWAI_PLUGIN_SYMBOL)) == SIZE_MAX ? CHILD_REFUSED : CHILD_LOADED);
 }
 
+/* True if the child has ended. */
+static bool await_end(pid_t child, int64_t until_ms)
+{
+    siginfo_t info = {0};
+    int fd = pidfd_open(child, 0);
+    bool ended = false;
+    for (int64_t now; !ended && (now = clock_ms()) < until_ms;) {
+        /* Linux before 5.3, and valgrind, have no descriptor of a process: then a look every 5 ms has to do. */
+        struct pollfd end = {.fd = fd, .events = POLLIN};
+        poll(&end, 1, fd < 0 ? 5 : (int)(until_ms - now));
+        ended = waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == child;
+    }
+    if (fd >= 0)
+        close(fd);
+    return ended;
+}
+
 /* False: it has not ended in time. */
 static bool await(pid_t child, int wait_ms, int *status)
 {
-    int fd = pidfd_open(child, 0);
-    int64_t until = clock_ms() + wait_ms;
-    struct pollfd ended = {.fd = fd, .events = POLLIN};
-    bool in_time = fd < 0; /* a kernel without it: wait as long as it takes */
-    while (!in_time && clock_ms() < until)
-        in_time = poll(&ended, 1, (int)(until - clock_ms())) == 1;
+    bool in_time = await_end(child, clock_ms() + wait_ms);
     if (!in_time)
         kill(child, SIGKILL);
     while (waitpid(child, status, 0) < 0 && errno == EINTR)
         continue;
-    if (fd >= 0)
-        close(fd);
     return in_time;
 }
 
