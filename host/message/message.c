@@ -54,10 +54,10 @@ struct publication *publication_new(const char *topic, const char *body, size_t 
 void publications_report(struct list *publications)
 {
     const struct sender *sender = NULL;
-    struct list batch = {0}; /* neighbours of one sender are handed over at once */
+    struct list batch = {0}; /* of that sender: neighbours are handed over at once */
     for (struct node *node; (node = list_take(publications)) != NULL;) {
         const struct publication *publication = (const struct publication *)node;
-        if (publication->sender != sender && batch.head != NULL)
+        if (sender != NULL && publication->sender != sender)
             sender->confirmed(sender->context, &batch);
         sender = publication->sender;
         if (sender == NULL)
@@ -65,7 +65,7 @@ void publications_report(struct list *publications)
         else
             list_put(&batch, node);
     }
-    if (batch.head != NULL)
+    if (sender != NULL)
         sender->confirmed(sender->context, &batch);
 }
 
