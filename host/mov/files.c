@@ -274,6 +274,7 @@ struct legacy files_left_behind(struct files *files)
     take_items_of_file(files->ledger, &left);
     bool in_ledger = left.id_count > 0;
     take_items_of_file(files->path, &left);
+    free(files->kept);
     files->kept = memory_text(""); /* whatever the ledger holds, it is to be written anew, or removed */
     files_keep(files, legacy_copy(&left));
     /* Where there is no room for a ledger, the health file becomes it, unless that would cost what the ledger has. */

