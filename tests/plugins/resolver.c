@@ -2,7 +2,7 @@
  *
  * No plugin: a library for LD_PRELOAD. The name hangs.test is never resolved; two.test has the addresses 127.0.0.2 and
  * 127.0.0.1, in that order. */
-#define _GNU_SOURCE
+#define _GNU_SOURCE /* NOLINT(bugprone-reserved-identifier): for RTLD_NEXT */
 #include <dlfcn.h>
 #include <netdb.h>
 #include <string.h>

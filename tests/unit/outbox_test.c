@@ -102,7 +102,7 @@ static void a_newcomer_waits_for_one_turn(void **state)
 static void turns_are_of_bytes(void **state)
 {
     UNUSED(state);
-    put(&a, 'a', 1, 2, 10 * OUTBOX_TURN_BYTES);
+    put(&a, 'a', 1, 2, (size_t)10 * OUTBOX_TURN_BYTES);
     put(&b, 'b', 1, 4, OUTBOX_TURN_BYTES / 2);
     sent(9, NULL, "a1 b1 b2 a2 b3 b4");
 }
@@ -144,7 +144,7 @@ static void the_count_in_flight_is_limited(void **state)
 static void the_largest(void **state)
 {
     UNUSED(state);
-    put(&a, 'a', 1, 1, 100 * OUTBOX_IN_FLIGHT_BYTES);
+    put(&a, 'a', 1, 1, (size_t)100 * OUTBOX_IN_FLIGHT_BYTES);
     sent(1, NULL, "a1");
 }
 

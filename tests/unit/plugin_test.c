@@ -337,8 +337,10 @@ static void a_file_that_is_swapped(void **state)
     file_puts(in_directory("bad.so"), "not a plugin");
     assert_int_equal(rename(in_directory("bad.so"), path), 0);
     void *handle = load_open(fd, path, &fault);
-    if (handle == NULL)
+    if (handle == NULL) {
         fail_msg("%s", fault.text);
+        return;
+    }
     close(fd);
     const struct valawai_plugin *entry = dlsym(handle, VALAWAI_PLUGIN_SYMBOL);
     assert_non_null(entry);
@@ -376,9 +378,10 @@ static void damaged_files(void **state)
         chance = chance * 1664525u + 1013904223u;
         size_t at = chance % (round % 2 == 0 ? 4096 : all); /* half of them where the tables are */
         snprintf(name, sizeof name, "damaged%d.so", round);
-        bytes[at] ^= (char)(1 << (chance >> 29));
+        char was = bytes[at];
+        bytes[at] = (char)((unsigned char)was ^ 1u << (chance >> 29));
         file_write(in_directory(name), bytes, all);
-        bytes[at] ^= (char)(1 << (chance >> 29));
+        bytes[at] = was;
         struct fault fault = {""};
         int fd = -1;
         bool good = load_check(in_directory(name), &fd, &fault);
