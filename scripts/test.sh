@@ -52,7 +52,7 @@ asan | tsan)
     export ASAN_OPTIONS=exitcode=99:detect_stack_use_after_return=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}
     export LSAN_OPTIONS=exitcode=99${LSAN_OPTIONS:+:$LSAN_OPTIONS}
     export UBSAN_OPTIONS=exitcode=99:halt_on_error=1:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}
-    export TSAN_OPTIONS=exitcode=99:halt_on_error=1:second_deadlock_stack=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}
+    export TSAN_OPTIONS=exitcode=99:halt_on_error=1:die_after_fork=0:second_deadlock_stack=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}
     # gcc 12's ThreadSanitizer does not start if the kernel randomizes more bits of an address.
     if [ "$preset" = tsan ] && (($(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 0) > 28)) && setarch -R true; then
         before=(setarch -R)
