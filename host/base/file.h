@@ -11,7 +11,7 @@
 bool file_read_text(const char *path, size_t most, struct text *text, struct fault *fault)
     __attribute__((warn_unused_result));
 
-/* Makes the directory and those above it that are not there. False: errno says why. What is there and is no directory
+/* Makes the directory and its missing parents. False: errno says why. What is there and is no directory
  * is found by the first use of it. */
 bool directory_make(const char *path) __attribute__((warn_unused_result));
 

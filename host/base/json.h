@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * json: is a text one JSON object by RFC 8259? json-c reads more than that even when it is told to be strict (NaN,
+ * json: is a text one JSON object by RFC 8259? json-c accepts more than that even in strict mode (NaN,
  * names in single quotation marks, raw control characters, overlong UTF-8), and what passes here may be published as it
  * came: a body that is no JSON object kills a listener of the MOV. So the bytes are checked first, and json-c reads
  * only what passed. */

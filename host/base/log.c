@@ -256,7 +256,7 @@ static void on_file_tend(void *context)
 }
 
 static const struct sink_events console_events = {.write = on_console, .dropped = on_console_dropped};
-/* What the file cannot do is told by the console whatever its level. [file sink's thread] */
+/* The console reports a failure of the log file, whatever the console's level. [file sink's thread] */
 static void on_complaint(void *context, const char *what)
 {
     struct log *log = context;
@@ -401,7 +401,7 @@ bool log_wants(const struct log *log, enum log_level level)
     return (long)level >= log->options.console_level || file_wants(log, level);
 }
 
-/* What log->line says, wherever it is wanted. The caller holds the lock. */
+/* Writes log->line to each output that takes its level. The caller holds the lock. */
 static void write_record(struct log *log, enum log_level level, const char *name, const char *file, int line)
 {
     struct record record = {level, name, file, line, log->line.at, log->line.len};

@@ -33,7 +33,7 @@ void boxes_free(struct boxes *boxes); /* not the publications: boxes_take() give
 enum boxes_say { BOXES_SEND, BOXES_WAIT, BOXES_FULL, BOXES_UNDECLARABLE };
 enum boxes_say boxes_put(struct boxes *boxes, struct publication *publication, int64_t now);
 
-/* What was sent is confirmed, or is not any more on its way in another manner. */
+/* A letter that was sent is confirmed, refused or returned. */
 void boxes_land(struct boxes *boxes, const char *topic);
 
 /* A publication for it came back: the queue is gone. */

@@ -161,7 +161,7 @@ void channel_lost(struct channel *channel)
     set_up(channel, false);
 }
 
-/* ---- what is wanted ---- */
+/* ---- towards the state that was asked for ---- */
 
 static void wake_at(struct channel *channel, int64_t at)
 {

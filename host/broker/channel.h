@@ -14,7 +14,7 @@
 #include "message/message.h"
 
 enum channel_state {
-    CHANNEL_CLOSED, /* is opened at retry_at, if it is wanted */
+    CHANNEL_CLOSED, /* opens at retry_at if its topic is to be consumed */
     CHANNEL_PAUSED, /* closed by a consumer timeout: becomes CHANNEL_CLOSED when the plugin has returned its messages */
     CHANNEL_CLOSING,   /* our channel.close is on its way; CHANNEL_CLOSED comes next */
     CHANNEL_PAUSING,   /* the same, and CHANNEL_PAUSED comes next */
@@ -72,7 +72,7 @@ void channel_destroy(struct channel *channel);
 
 void channel_lost(struct channel *channel); /* with the connection */
 
-/* Brings the channel closer to what is wanted of it. */
+/* Takes the next step towards the state that was asked for. */
 bool channel_tend(struct channel *channel, int64_t now, struct fault *fault) __attribute__((warn_unused_result));
 
 /* A frame on this channel. */

@@ -77,8 +77,8 @@ void connection_break(struct connection *connection);
 int64_t connection_tend(struct connection *connection, int64_t now, struct fault *fault)
     __attribute__((warn_unused_result));
 
-/* [any thread] True if TCP retransmits and has had no acknowledgement for so long. A peer that is there and does not
- * read (an alarm) acknowledges, and is not gone. */
+/* [any thread] True if TCP retransmits and has had no acknowledgement for silent_ms. A peer that does not read (an
+ * alarm) still acknowledges, and is not gone. */
 bool connection_peer_is_gone(struct connection *connection, unsigned silent_ms);
 
 int connection_fd(const struct connection *connection);

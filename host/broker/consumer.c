@@ -12,7 +12,7 @@
 #include "broker/watch.h"
 
 #define WATCH_CHANNEL 1   /* the subscriptions follow */
-#define IDLE_MS 1000      /* a heartbeat wants to be served, whatever happens */
+#define IDLE_MS 1000      /* so that heartbeats are served in any case */
 #define RELEASE_FRAMES 64 /* frames whose memory is kept before it is given back */
 
 /* What other threads want of a subscription. */

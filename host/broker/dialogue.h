@@ -62,7 +62,7 @@ bool dialogue_look(struct dialogue *dialogue, const char *topic, bool *found, ui
     __attribute__((warn_unused_result));
 
 /* Waits for the oldest message that is ready in a queue: DIALOGUE_MESSAGE, or DIALOGUE_NOTHING if there is none. It is
- * held until it is accepted or returned. A body larger than host.message_max_bytes is a fault if it is wanted, and is
+ * held until it is accepted or returned. A body larger than host.message_max_bytes is a fault if body_wanted, and is
  * left out otherwise. */
 enum dialogue_event dialogue_get(struct dialogue *dialogue, const char *topic, bool body_wanted,
                                  struct dialogue_message *message, struct fault *fault)
