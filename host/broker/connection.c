@@ -399,6 +399,19 @@ const char *connection_peer(const struct connection *connection)
     return connection->peer;
 }
 
+void connection_version(const struct connection *connection, char *version, size_t size)
+{
+    const amqp_table_t *properties = amqp_get_server_properties(connection->state);
+    version[0] = '\0';
+    for (int i = 0; properties != NULL && i < properties->num_entries; i++) {
+        const amqp_table_entry_t *entry = &properties->entries[i];
+        amqp_bytes_t value = entry->value.value.bytes;
+        if (entry->value.kind == AMQP_FIELD_KIND_UTF8 && entry->key.len == strlen("version") &&
+            memcmp(entry->key.bytes, "version", entry->key.len) == 0)
+            snprintf(version, size, "%.*s", value.len < size ? (int)value.len : (int)size, (char *)value.bytes);
+    }
+}
+
 int connection_channel_max(const struct connection *connection)
 {
     int most = amqp_get_channel_max(connection->state);

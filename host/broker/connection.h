@@ -61,6 +61,8 @@ uint32_t connection_pause(const struct connection *connection, struct backoff *b
 
 /* The connected node, or the one that was tried last: HOST:PORT. */
 const char *connection_peer(const struct connection *connection);
+/* The version that the connected broker says it is; "" if it says none. */
+void connection_version(const struct connection *connection, char *version, size_t size);
 bool connection_is_open(const struct connection *connection);
 int connection_channel_max(const struct connection *connection); /* as agreed with the broker; the connection is open */
 

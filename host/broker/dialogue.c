@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/backoff.h"
 #include "base/memory.h"
@@ -24,6 +25,7 @@ struct dialogue {
     struct broker broker;
     struct connection *connection;
     const char *virtual_host;
+    char version[32];             /* of the broker */
     amqp_method_number_t awaited; /* the answer to the pending request; one at a time */
     bool answered;
     int closed_by;                /* the reply code of a channel.close */
@@ -32,6 +34,7 @@ struct dialogue {
     bool arrived, empty;          /* the result of basic.get */
     bool all_confirmed;
     bool blocked;
+    bool returned, settled; /* of the empty message of dialogue_may_publish() */
 
     /* The publications after floor, each in the slot number % WINDOW. */
     uint64_t floor, published;
@@ -174,6 +177,7 @@ static bool on_method(struct dialogue *dialogue, const amqp_frame_t *frame, stru
         return fault_set(fault, "the broker cannot keep the message: its queue is full, or no node of it is running");
     case AMQP_BASIC_RETURN_METHOD: {
         const amqp_basic_return_t *back = decoded;
+        dialogue->returned = true;
         return fault_set(fault,
                          "%.*s: no queue has this name, so the message came back; a component declares its "
                          "topics when it starts: does one run?",
@@ -182,7 +186,7 @@ static bool on_method(struct dialogue *dialogue, const amqp_frame_t *frame, stru
     case AMQP_BASIC_CANCEL_METHOD:
         return fault_set(fault, "%s: its queue was deleted, or its node is gone", dialogue->topic);
     case AMQP_CONNECTION_BLOCKED_METHOD:
-        dialogue->blocked = true;
+        dialogue->blocked = dialogue->settled = true;
         return true;
     case AMQP_CONNECTION_UNBLOCKED_METHOD:
         dialogue->blocked = false;
@@ -299,6 +303,35 @@ static bool ask(struct dialogue *dialogue, amqp_method_number_t id, void *method
     dialogue->awaited = id + 1; /* AMQP numbers every answer so */
     return connection_send(dialogue->connection, CHANNEL, id, method, fault) &&
            await(dialogue, &dialogue->answered, fault);
+}
+
+bool dialogue_try(struct dialogue *dialogue, uint32_t method, void *arguments, int *refusal, struct fault *fault)
+{
+    amqp_channel_open_t open = {0};
+    struct fault lost;
+    dialogue->closed_by = 0;
+    *refusal = 0;
+    if (ask(dialogue, method, arguments, fault))
+        return true;
+    if (dialogue->closed_by == 0)
+        return false;
+    *refusal = dialogue->closed_by;
+    return ask(dialogue, AMQP_CHANNEL_OPEN_METHOD, &open, &lost) || fault_set(fault, "%s", lost.text);
+}
+
+uint32_t dialogue_messages(const struct dialogue *dialogue)
+{
+    return dialogue->messages;
+}
+
+uint32_t dialogue_consumers(const struct dialogue *dialogue)
+{
+    return dialogue->consumers;
+}
+
+const char *dialogue_version(const struct dialogue *dialogue)
+{
+    return dialogue->version;
 }
 
 bool dialogue_find(struct dialogue *dialogue, const char *topic, uint32_t *consumers, struct fault *fault)
@@ -435,6 +468,22 @@ bool dialogue_publish(struct dialogue *dialogue, const char *topic, const char *
     return connection_publish(dialogue->connection, CHANNEL, &message, fault);
 }
 
+bool dialogue_may_publish(struct dialogue *dialogue, bool *may, struct fault *fault)
+{
+    uint64_t chance = 0;
+    *may = false;
+    if (getrandom(&chance, sizeof chance, GRND_NONBLOCK) != sizeof chance)
+        chance = (uint64_t)clock_ms();
+    char *nowhere = memory_format("valawai-host/no-queue-%016" PRIx64, chance);
+    const struct wire_message empty = {.topic = nowhere, .body = "{}", .len = 2, .mandatory = true};
+    bool sent = connection_publish(dialogue->connection, CHANNEL, &empty, fault);
+    if (sent && await(dialogue, &dialogue->settled, fault))
+        fault_set(fault, "the broker has an alarm (memory or disk) and takes no publications");
+    free(nowhere);
+    *may = dialogue->returned;
+    return dialogue->returned || dialogue->closed_by == AMQP_ACCESS_REFUSED;
+}
+
 bool dialogue_move(struct dialogue *dialogue, const char *topic, const struct dialogue_message *message,
                    struct properties properties, struct fault *fault)
 {
@@ -462,8 +511,11 @@ struct dialogue *dialogue_open(const struct settings *settings, const char *purp
     dialogue->virtual_host = settings->broker.virtual_host;
     dialogue->message_max_bytes = (uint64_t)settings->host.message_max_bytes;
     dialogue->connection = connection_new(&dialogue->broker, purpose);
-    if (connection_open(dialogue->connection, fault) == OPENED && ask(dialogue, AMQP_CHANNEL_OPEN_METHOD, &open, fault))
+    if (connection_open(dialogue->connection, fault) == OPENED &&
+        ask(dialogue, AMQP_CHANNEL_OPEN_METHOD, &open, fault)) {
+        connection_version(dialogue->connection, dialogue->version, sizeof dialogue->version);
         return dialogue;
+    }
     dialogue_close(dialogue);
     return NULL;
 }

@@ -25,6 +25,24 @@ void dialogue_close(struct dialogue *dialogue); /* NULL too; what was not acknow
 bool dialogue_find(struct dialogue *dialogue, const char *topic, uint32_t *consumers, struct fault *fault)
     __attribute__((warn_unused_result));
 
+/* Sends a request that the broker may refuse, and waits for the answer: refusal is 0, or the reply code with which the
+ * broker closed the AMQP channel; fault then has its words, and the channel is open again. False: the dialogue is over.
+ */
+bool dialogue_try(struct dialogue *dialogue, uint32_t method, void *arguments, int *refusal, struct fault *fault)
+    __attribute__((warn_unused_result));
+
+/* What the queue has that was declared last, also passively. */
+uint32_t dialogue_messages(const struct dialogue *dialogue);
+uint32_t dialogue_consumers(const struct dialogue *dialogue);
+
+/* The version that the broker says it is; "" if it says none. */
+const char *dialogue_version(const struct dialogue *dialogue);
+
+/* Whether the user may publish to queues: an empty message to a queue that does not exist comes back, or is refused. An
+ * alarm of the broker is a fault. The dialogue can only be closed afterwards. */
+bool dialogue_may_publish(struct dialogue *dialogue, bool *may, struct fault *fault)
+    __attribute__((warn_unused_result));
+
 /* ---- sending ---- */
 
 /* From here on the broker confirms publications. */

@@ -29,6 +29,7 @@ static void help(void)
          "       valawai-host dead [list] [--config FILE] [--json] [TOPIC]\n"
          "       valawai-host dead show [--config FILE] [--json] [--number N] TOPIC\n"
          "       valawai-host dead retry|drop [--config FILE] [--json] [--count N] [--reason PATTERN] [--all] TOPIC\n"
+         "       valawai-host doctor [--config FILE] [PLUGIN.so ...]\n"
          "       valawai-host new [--dir DIRECTORY] [--from DOCUMENT] NAME\n"
          "\n"
          "Carries messages between a RabbitMQ broker and VALAWAI components that are plugins.\n"
@@ -62,11 +63,14 @@ static void help(void)
          "the oldest first, each confirmed by the broker; drop deletes them. A kill at any moment loses none.\n"
          "PATTERN is compared with reason and explanation; * and ? stand for any text and any character.\n"
          "\n"
+         "doctor looks at all that a host needs, and prints a line for each: ✓, or ✗ with advice, or – where\n"
+         "it cannot be looked at. It changes nothing, and a host may run meanwhile. It ends with 1 after a ✗.\n"
+         "\n"
          "new writes the project of a component, c0_…, c1_… or c2_…, into a directory of that name. The\n"
          "project builds, passes its own tests, and publishes the length of each message. With --from it\n"
          "starts from an AsyncAPI document: a handler and a test message for each subscribed channel.\n"
          "\n"
-         "  -c, --config FILE    of run, check, try, send, listen, dead: read FILE instead of ./plugins.conf\n"
+         "  -c, --config FILE    of run, check, try, send, listen, dead, doctor: read FILE, not ./plugins.conf\n"
          "  --strict             of check: a warning is an error\n"
          "  --for-mov            of check: print the document that the host sends to the MOV\n"
          "  -t, --topic TOPIC    of try: each line is a body of TOPIC\n"
@@ -105,6 +109,7 @@ static const struct {
     {"send", verb_send},
     {"listen", verb_listen},
     {"dead", verb_dead},
+    {"doctor", verb_doctor},
     {"new", verb_new},
 };
 /* clang-format on */

@@ -20,6 +20,7 @@ int verb_try(int argc, char **argv);
 int verb_send(int argc, char **argv);
 int verb_listen(int argc, char **argv);
 int verb_dead(int argc, char **argv);
+int verb_doctor(int argc, char **argv);
 int verb_new(int argc, char **argv);
 
 /* ---- the command line ---- */

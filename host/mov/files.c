@@ -61,11 +61,16 @@ void legacy_free(struct legacy *legacy)
 
 /* ---- the files ---- */
 
+static char *path_of(const char *directory, const char *file_name)
+{
+    return file_name[0] == '/' ? memory_text(file_name) : memory_format("%s/%s", directory, file_name);
+}
+
 struct files *files_new(const char *directory, const char *file_name, struct log *log)
 {
     struct files *files = memory_new(sizeof *files);
     files->log = log;
-    files->path = file_name[0] == '/' ? memory_text(file_name) : memory_format("%s/%s", directory, file_name);
+    files->path = path_of(directory, file_name);
     files->ledger = memory_format("%s.ids", files->path);
     files->lock = memory_format("%s.lock", files->path);
     files->lock_fd = -1;
@@ -111,6 +116,19 @@ bool files_lock(struct files *files, struct fault *fault)
         }
         close(fd);
     }
+}
+
+int files_owner(const char *directory, const char *file_name)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char *path = path_of(directory, file_name), *lock_path = memory_format("%s.lock", path);
+    int fd = open(lock_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    bool locked = fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    if (fd >= 0)
+        close(fd);
+    free(lock_path);
+    free(path);
+    return !locked ? 0 : lock.l_pid > 0 ? (int)lock.l_pid : -1;
 }
 
 bool is_component_id(const char *text, size_t len)

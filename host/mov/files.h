@@ -40,6 +40,9 @@ void files_free(struct files *files);
  * another one has it, and the files are its own. Where nothing can be locked it goes on without. */
 bool files_lock(struct files *files, struct fault *fault) __attribute__((warn_unused_result));
 
+/* The process that has locked the two files; -1: one of another PID namespace; 0: none. Changes nothing. */
+int files_owner(const char *directory, const char *file_name);
+
 /* What earlier runs left in either file. Removes the health file. */
 struct legacy files_left_behind(struct files *files);
 

@@ -15,6 +15,9 @@
 enum query_about { QUERY_COMPONENTS, QUERY_CONNECTIONS };
 #define QUERY_ABOUT_COUNT 2
 
+/* Where the MOV answers queries about components, those of all components. */
+#define COMPONENT_PAGES_TOPIC "valawai/component/page"
+
 struct json_object;
 
 /* One query. The caller's until queries_ask(), then the room's until answered has been called. */

@@ -249,7 +249,7 @@ static void subscribe_topics(struct host *host, size_t *count)
 
 static void subscribe_pages(struct host *host, struct subscription *const pages[2], size_t *count)
 {
-    pages[QUERY_COMPONENTS]->topic = "valawai/component/page";
+    pages[QUERY_COMPONENTS]->topic = COMPONENT_PAGES_TOPIC;
     pages[QUERY_CONNECTIONS]->topic = "valawai/topology/page";
     for (int i = 0; i < 2; i++) {
         pages[i]->kind = SUBSCRIBE_SHARED;

@@ -238,7 +238,7 @@ def test_man_has_every_verb_and_option():
                for line in re.findall(r"valawai-host (.*)", usage)]
     in_page = [(re.search(r"Cm (\w+)", part).group(1), sorted("-" + option for option in re.findall(r"Fl (-[\w-]+)", part)))
                for part in page.split("\n.Nm\n")[1:]]
-    assert in_page == in_help and len(in_help) == 10
+    assert in_page == in_help and len(in_help) == 11
 
 
 def test_every_option_is_described():
