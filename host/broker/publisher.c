@@ -22,7 +22,6 @@
 #define LOOK_EVERY 32           /* publications between two looks at what the broker says … */
 #define LOOK_EVERY_BYTES 262144 /* … or so many bytes: an alarm is to be seen before the socket is full */
 #define REFUSED_MS 200          /* until a queue that refused a publication is tried again */
-#define RECORD_TOPIC "valawai/log/add"
 
 enum state {
     OFFLINE,    /* no connection */
@@ -225,6 +224,7 @@ static bool on_frame(struct publisher *publisher, const amqp_frame_t *frame, str
         log_warning(publisher->options.log, "host",
                     "the broker raised an alarm (%.*s): publications wait until it is over", (int)blocked->reason.len,
                     (char *)blocked->reason.bytes);
+        publisher->options.events->blocked(publisher->options.context, true);
         return true;
     }
     case AMQP_CONNECTION_UNBLOCKED_METHOD:
@@ -232,6 +232,7 @@ static bool on_frame(struct publisher *publisher, const amqp_frame_t *frame, str
             return true;
         publisher->state = working_state(publisher);
         log_info(publisher->options.log, "host", "the broker's alarm is over");
+        publisher->options.events->blocked(publisher->options.context, false);
         return true;
     case AMQP_CHANNEL_CLOSE_METHOD:
         return on_channel_close(publisher, frame, fault);

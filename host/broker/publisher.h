@@ -14,6 +14,7 @@
 
 struct publisher_events {
     void (*connected)(void *context, bool up);
+    void (*blocked)(void *context, bool blocked); /* an alarm of the broker begins or ends; ends with the connection */
 };
 
 struct publisher_options {

@@ -9,6 +9,8 @@
 
 #include "base/text.h"
 
+#define RECORD_TOPIC "valawai/log/add"
+
 struct records {
     pthread_mutex_t lock;
     struct text waiting; /* the bodies, each after its length: no allocation changes threads */

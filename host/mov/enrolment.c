@@ -58,6 +58,7 @@ static enum enrolment_step next_registered(struct enrolment *enrolment, bool pos
         return STEP_NONE;
     if (!enrolment->checking && now >= enrolment->check_at) {
         enrolment->checking = true;
+        enrolment->held_up = false;
         return STEP_CHECK;
     }
     if (!enrolment->wanted && now >= enrolment->sweep_at) {
@@ -70,7 +71,7 @@ static enum enrolment_step next_registered(struct enrolment *enrolment, bool pos
 static enum enrolment_step next_of_state(struct enrolment *enrolment, const struct enrolment_reach *reach, int64_t now)
 {
     bool there = reach->receiving && reach->mov;
-    bool possible = there && reach->publishing && !reach->leaving;
+    bool possible = there && reach->publishing && !reach->blocked && !reach->leaving;
     switch (enrolment->state) {
     case ENROLMENT_OUT:
         if (!possible || !reach->clear || now < enrolment->retry_at)
@@ -179,6 +180,11 @@ void enrolment_disconnected(struct enrolment *enrolment)
     enrolment->check_at = 0;
 }
 
+void enrolment_blocked(struct enrolment *enrolment)
+{
+    enrolment->held_up = true;
+}
+
 int64_t enrolment_patience(const struct enrolment *enrolment)
 {
     return doubled(PATIENCE_MS, enrolment->unanswered, 4 * PATIENCE_MS);
@@ -187,6 +193,10 @@ int64_t enrolment_patience(const struct enrolment *enrolment)
 enum enrolment_verdict enrolment_checked(struct enrolment *enrolment, enum enrolment_check check, int64_t now)
 {
     enrolment->checking = false;
+    if (check == CHECK_UNANSWERED && enrolment->held_up) {
+        enrolment->check_at = now;
+        return VERDICT_KEEP;
+    }
     if (check == CHECK_UNANSWERED && enrolment->mute && !enrolment->doubtful) {
         enrolment->check_at = now + CHECK_MS;
         return VERDICT_KEEP;

@@ -42,6 +42,7 @@ struct enrolment {
 
     bool doubtful;       /* the MOV may not know the id any more */
     bool checking;       /* the MOV is being asked */
+    bool held_up;        /* an alarm held publications back meanwhile, so silence says nothing */
     bool mute;           /* it answers no queries, and nothing follows from that any more */
     unsigned checks;     /* since the registration, or the reconnect */
     unsigned unanswered; /* in a row */
@@ -51,6 +52,7 @@ struct enrolment {
 /* What can be reached now. */
 struct enrolment_reach {
     bool receiving, publishing; /* the two connections */
+    bool blocked;               /* an alarm of the broker holds publications back */
     bool mov;                   /* the MOV listens for registrations */
     bool leaving;               /* the host ends: nothing begins any more */
     bool clear;                 /* no id is owed an unregister */
@@ -93,6 +95,7 @@ bool enrolment_notified(struct enrolment *enrolment, bool fresh, bool leaving,
                         int64_t now);                             /* true: it is the answer */
 void enrolment_refused(struct enrolment *enrolment, int64_t now); /* there is no queue to ask on */
 void enrolment_disconnected(struct enrolment *enrolment);         /* the receiving connection is gone */
+void enrolment_blocked(struct enrolment *enrolment);              /* an alarm begins */
 enum enrolment_verdict enrolment_checked(struct enrolment *enrolment, enum enrolment_check check, int64_t now);
 void enrolment_forget(struct enrolment *enrolment); /* the id is given up */
 

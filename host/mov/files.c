@@ -20,7 +20,9 @@ struct files {
     struct log *log;
     char *path, *ledger, *lock;
     int lock_fd;
-    char *shown;                /* NULL: no file */
+    char *wanted;               /* in the health file; NULL: no file */
+    char *shown;                /* what is in it, unless a disk was full meanwhile */
+    bool stays;                 /* it could not be removed */
     struct legacy shown_legacy; /* that the next run finds in it */
     struct legacy legacy;       /* that the next run has to find */
     char *kept;                 /* the ledger's text; NULL: no ledger */
@@ -371,21 +373,31 @@ static bool become_ledger(struct files *files)
     return true;
 }
 
-void files_show(struct files *files, const char *text)
+static void show_wanted(struct files *files)
 {
-    if (same(text, files->shown))
+    const char *text = files->wanted;
+    if (same(text, files->shown) && !files->stays)
         return;
     if (text == NULL) { /* the ledger comes first: at no time is an id in neither */
         bool done = become_ledger(files);
         set_shown(files, NULL);
         if (!done) {
             update_ledger(files);
-            put(files, files->path, NULL);
+            files->stays = !put(files, files->path, NULL);
         }
     } else if (put(files, files->path, text)) {
         set_shown(files, text);
+        files->stays = false;
         update_ledger(files);
     }
+}
+
+void files_show(struct files *files, const char *text)
+{
+    char *old = files->wanted;
+    files->wanted = memory_text(text);
+    free(old);
+    show_wanted(files);
 }
 
 void files_keep(struct files *files, struct legacy legacy)
@@ -403,6 +415,8 @@ static void restore(struct files *files, const char *path, const char *text)
 
 void files_restore(struct files *files)
 {
+    show_wanted(files);
+    update_ledger(files);
     restore(files, files->path, files->shown);
     restore(files, files->ledger, files->kept);
 }
@@ -432,6 +446,7 @@ void files_free(struct files *files)
     free(files->path);
     free(files->ledger);
     free(files->lock);
+    free(files->wanted);
     free(files->shown);
     free(files->kept);
     free(files);

@@ -52,7 +52,7 @@ void files_show(struct files *files, const char *text);
 /* What the next run has to find. Takes the legacy over. */
 void files_keep(struct files *files, struct legacy legacy);
 
-/* Writes again what was removed from outside, or says once why it cannot. */
+/* Writes again what was removed from outside, and what a full disk did not take, or says once why it cannot. */
 void files_restore(struct files *files);
 
 /* Removes whatever is there of the two files, also half written, and the lock; without asking the disk for more. */

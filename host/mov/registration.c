@@ -446,10 +446,19 @@ static void react_all(struct registration *registration)
         react(registration, &registration->entries[i], now);
 }
 
+void registration_blocked(struct registration *registration, bool blocked)
+{
+    registration->reach.blocked = blocked;
+    for (size_t i = 0; blocked && i < registration->count; i++)
+        enrolment_blocked(&registration->entries[i].enrolment);
+    react_all(registration);
+}
+
 void registration_connected(struct registration *registration, bool receiving, bool publishing)
 {
     registration->reach.receiving = receiving;
     registration->reach.publishing = publishing;
+    registration->reach.blocked = registration->reach.blocked && publishing;
     if (receiving)
         return;
     registration->reach.mov = registration->watched = false; /* until we hear of it again */

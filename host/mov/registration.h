@@ -35,6 +35,7 @@ void registration_free(struct registration *registration);
 
 /* What happened. */
 void registration_connected(struct registration *registration, bool receiving, bool publishing);
+void registration_blocked(struct registration *registration, bool blocked); /* by an alarm of the broker */
 void registration_mov(struct registration *registration, unsigned consumers);
 void registration_subscribed(struct registration *registration, struct component *component, bool up);
 void registration_notified(struct registration *registration, struct component *component, struct delivery *delivery);

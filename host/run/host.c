@@ -75,6 +75,9 @@ static void handle_event(struct host *host, struct event *event)
         queries_connected(host->queries, event->up);
         registration_connected(host->registration, host->receiving, host->publishing);
         break;
+    case BLOCKED:
+        registration_blocked(host->registration, event->up);
+        break;
     case GAVE_UP:
         host->gave_up = true;
         *host->fault = event->why;

@@ -109,6 +109,13 @@ static void on_publishing(void *context, bool up)
     tell(context, event);
 }
 
+static void on_blocked(void *context, bool blocked)
+{
+    struct event *event = event_new(BLOCKED);
+    event->up = blocked;
+    tell(context, event);
+}
+
 static void on_gave_up(void *context, const char *why)
 {
     struct event *event = event_new(GAVE_UP);
@@ -153,7 +160,7 @@ static const struct consumer_events consumer_events = {
     .watched = on_watched,
 };
 
-static const struct publisher_events publisher_events = {.connected = on_publishing};
+static const struct publisher_events publisher_events = {.connected = on_publishing, .blocked = on_blocked};
 
 /* ---- making them ---- */
 

@@ -20,6 +20,7 @@ struct event {
     enum {
         RECEIVING,
         PUBLISHING,
+        BLOCKED,
         GAVE_UP,
         CONSUMING,
         LISTENING,

@@ -171,6 +171,10 @@ def test_release(release, version, queue_type):
         assert node.version[:2] >= version
         client.declare("topic")
         assert node.ctl("list_queues", "--no-table-headers", "name", "type").split() == ["topic", queue_type]
+        # RabbitMQ flushes the term of a quorum queue every five seconds. The kill of a queue that is younger leaves a log
+        # without a term, which is not applied. A clean stop flushes it.
+        client.close()
+        node.restart()
         for number, end in enumerate((node.kill, node.stop), 1):
             client.publish("topic", {"number": number})
             end()

@@ -238,6 +238,26 @@ static void checks_without_an_answer(void **state)
     assert_true(enrolment.doubtful);
 }
 
+/* A check that is on its way when an alarm begins has no answer, and the next one waits for the end of the alarm. */
+static void an_alarm_holds_checks_up(void **state)
+{
+    UNUSED(state);
+    until_registered();
+    expect_check_after(0, 6000);
+    enrolment_blocked(&enrolment);
+    reach.blocked = true;
+    now += enrolment_patience(&enrolment);
+    assert_int_equal(enrolment_checked(&enrolment, CHECK_UNANSWERED, now), VERDICT_KEEP);
+    assert_false(enrolment.doubtful);
+    pass(5 * MINUTE);
+    expect("");
+    reach.blocked = false;
+    expect("check sweep");
+    now += enrolment_patience(&enrolment);
+    assert_int_equal(enrolment_checked(&enrolment, CHECK_UNANSWERED, now), VERDICT_KEEP);
+    assert_true(enrolment.doubtful);
+}
+
 /* It can keep the component from being healthy for ever after a reconnect, so there it counts. */
 static void a_mute_mov_and_a_reconnect(void **state)
 {
@@ -452,6 +472,7 @@ int main(void)
         TEST(in_doubt_after_a_reconnect),
         TEST(a_sweep_after_a_reconnect),
         TEST(checks_without_an_answer),
+        TEST(an_alarm_holds_checks_up),
         TEST(a_mute_mov_and_a_reconnect),
         TEST(a_slow_mov_is_asked_once),
         TEST(the_wait_grows),

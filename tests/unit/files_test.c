@@ -433,6 +433,32 @@ static void it_is_said_once(void **state)
     free(missing);
 }
 
+static void what_could_not_be_written_is_tried_again(void **state)
+{
+    UNUSED(state);
+    char *ids[] = {ID1}, *missing = NULL, *shown = NULL, *kept = NULL;
+    assert_true(asprintf(&missing, "%s/missing", directory) > 0);
+    assert_true(asprintf(&shown, "%s/id.json", missing) > 0);
+    assert_true(asprintf(&kept, "%s/id.json.ids", missing) > 0);
+    file_puts(missing, "a file where the directory has to be");
+    struct files *lost = files_new(missing, "id.json", logs);
+    stderr_catch();
+    keep_ids(lost, ids, 1);
+    files_show(lost, "{\"id\":\"x\"}");
+    files_restore(lost);
+    assert_int_equal(unlink(missing), 0);
+    files_restore(lost);
+    char *console = stderr_caught();
+    assert_int_equal(count_of(console, "\n"), 1);
+    expect_file(shown, "{\"id\":\"x\"}");
+    expect_file(kept, "[\"" ID1 "\"]\n");
+    free(console);
+    files_free(lost);
+    free(kept);
+    free(shown);
+    free(missing);
+}
+
 /* ---- what is removed while the host runs ---- */
 
 static void what_was_removed_comes_back(void **state)
@@ -629,6 +655,7 @@ int main(void)
         TEST(component_ids),
         TEST(pending_registrations),
         TEST(it_is_said_once),
+        TEST(what_could_not_be_written_is_tried_again),
         TEST(what_was_removed_comes_back),
         TEST(what_was_removed_and_cannot_come_back_is_reported_once),
         TEST(what_should_not_be_there_is_left_alone),
