@@ -255,7 +255,8 @@ static void on_file_tend(void *context)
     logfile_tend(((struct log *)context)->logfile);
 }
 
-static const struct sink_events console_events = {.write = on_console, .dropped = on_console_dropped};
+static const struct sink_events console_events = {
+    .thread = "vh-console", .write = on_console, .dropped = on_console_dropped};
 /* The console reports a failure of the log file, whatever the console's level. [file sink's thread] */
 static void on_complaint(void *context, const char *what)
 {
@@ -296,8 +297,12 @@ static void on_file_begin(void *context)
     logfile_open(((struct log *)context)->logfile);
 }
 
-static const struct sink_events file_events = {
-    .begin = on_file_begin, .write = on_file, .dropped = on_file_dropped, .last = on_file_last, .tend = on_file_tend};
+static const struct sink_events file_events = {.thread = "vh-logfile",
+                                               .begin = on_file_begin,
+                                               .write = on_file,
+                                               .dropped = on_file_dropped,
+                                               .last = on_file_last,
+                                               .tend = on_file_tend};
 
 /* ---- fork ---- */
 

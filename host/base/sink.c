@@ -101,6 +101,7 @@ static void *run(void *argument)
     struct sink *sink = argument;
     bool stopping = false;
     block_signals();
+    thread_name(sink->events->thread);
     if (sink->events->begin != NULL)
         sink->events->begin(sink->context);
     for (;;) {

@@ -23,6 +23,7 @@
 
 /* [the sink's thread; without one, the thread that puts a line in calls write] */
 struct sink_events {
+    const char *thread;                                          /* its name */
     void (*begin)(void *context);                                /* before all others; may be NULL */
     void (*write)(void *context, const char *lines, size_t len); /* whole lines, as they were put in */
     void (*dropped)(void *context, unsigned long count);         /* after the lines that came before */

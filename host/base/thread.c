@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/thread.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -47,6 +48,15 @@ pthread_t thread_start(void *(*run)(void *argument), void *argument)
                   strerror(error));
     pthread_attr_destroy(&attributes);
     return thread;
+}
+
+#define NAME_MAX_BYTES 15 /* of the kernel */
+
+void thread_name(const char *name)
+{
+    char cut[NAME_MAX_BYTES + 1];
+    snprintf(cut, sizeof cut, "%s", name);
+    pthread_setname_np(pthread_self(), cut);
 }
 
 #if defined __SANITIZE_THREAD__

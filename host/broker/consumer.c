@@ -274,6 +274,7 @@ static void gave_up(void *context, const char *why)
 }
 
 static const struct link_events link_events = {
+    .thread = "vh-consumer",
     .suits = suits,
     .connected = connected,
     .serve = serve,

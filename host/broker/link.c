@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/link.h"
 
+#include "base/thread.h"
+
 #define SAID_EVERY 60 /* attempts */
 
 struct link_pause link_failed(struct link *link, enum opened opened, int64_t began, int64_t now)
@@ -69,6 +71,7 @@ static bool connect_once(struct link *link)
 
 void link_run(struct link *link)
 {
+    thread_name(link->events->thread);
     link->backoff = connection_backoff(link->broker);
     link->refusals = (struct backoff){.first_ms = 1000, .last_ms = 30000};
     while (!atomic_load(link->stopping) && connect_once(link)) {

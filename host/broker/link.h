@@ -13,6 +13,7 @@
 
 /* The functions run on the thread of link_run(). */
 struct link_events {
+    const char *thread; /* its name */
     /* Whether a connection that was just made is of use; if not, that is a refusal. May be NULL. */
     bool (*suits)(void *context, struct fault *why);
     void (*connected)(void *context);              /* may be NULL */

@@ -482,7 +482,7 @@ static void rest(void *context, int64_t until_ms)
     }
 }
 
-static const struct link_events link_events = {.serve = serve, .rest = rest};
+static const struct link_events link_events = {.thread = "vh-publisher", .serve = serve, .rest = rest};
 
 static void *publisher_run(void *argument)
 {

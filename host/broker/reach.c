@@ -15,6 +15,7 @@
 #include "base/backoff.h"
 #include "base/locale.h"
 #include "base/memory.h"
+#include "base/thread.h"
 
 static int milliseconds_until(int64_t until_ms)
 {
@@ -61,6 +62,7 @@ static int resolve(struct lookup *lookup, int flags)
 static void *lookup_run(void *argument)
 {
     struct lookup *lookup = argument;
+    thread_name("vh-resolver");
     locale_hold();
     lookup->error = resolve(lookup, AI_ADDRCONFIG);
     atomic_store(&lookup->ended, true);

@@ -78,6 +78,7 @@ static void write_said(struct health *health)
 static void *health_run(void *argument)
 {
     struct health *health = argument;
+    thread_name("vh-health");
     pthread_mutex_lock(&health->lock);
     while (!health->ending || health->done != health->said) {
         if (health->done != health->said) {
@@ -161,6 +162,7 @@ bool health_is_kept(struct health *health, uint64_t number)
 
 static void *remove_files(void *argument)
 {
+    thread_name("vh-health");
     files_remove(argument);
     return NULL;
 }

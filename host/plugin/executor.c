@@ -242,6 +242,7 @@ static void *worker_run(void *argument)
 {
     struct worker *worker = argument;
     struct executor *executor = worker->executor;
+    thread_name(plugin_of(executor)->name);
     blame_thread();
     pthread_mutex_lock(&executor->work_lock);
     for (;;) {
@@ -373,6 +374,7 @@ static void *executor_run(void *argument)
     const struct valawai_plugin *entry = &plugin_of(executor)->entry;
     struct services *services = executor->options.services;
 
+    thread_name(plugin_of(executor)->name);
     blame_thread();
     const struct valawai_host *table = services_give_table(services);
     blame_enter(plugin_of(executor)->file, "start", "");

@@ -2,10 +2,12 @@
 #include "plugin/inventory.h"
 
 #include <dirent.h>
+#include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 
 static bool is_loaded(const struct plugins *plugins, const char *path)
 {
@@ -44,12 +46,50 @@ static void log_excluded(const struct settings *settings, const struct plugins *
     free(entries);
 }
 
+static void put_topics(struct text *out, const struct plugin *plugin, enum contract_direction direction,
+                       const char *verb)
+{
+    const char *before = verb;
+    for (size_t i = 0; i < contract_topics(plugin->contract); i++) {
+        const struct contract_topic *topic = contract_topic(plugin->contract, i);
+        if (!topic_has(topic, direction) || strcmp(topic_name(topic), plugin->registered) == 0)
+            continue;
+        text_printf(out, "%s %s", before, topic_name(topic));
+        before = ",";
+    }
+}
+
+/* The names alone: a value may be a secret. */
+static void put_options(struct text *out, const struct plugin *plugin)
+{
+    const char *before = "; options";
+    if (plugin->options == NULL)
+        return;
+    json_object_object_foreach(options_json(plugin->options), key, value)
+    {
+        (void)value;
+        text_printf(out, "%s %s", before, key);
+        before = ",";
+    }
+}
+
+static void log_loaded(const struct plugin *plugin, struct log *log)
+{
+    struct text out = {0};
+    long threads = plugin->section == NULL ? 1 : plugin->section->threads;
+    text_printf(&out, "loaded %s: component %s, version %s", plugin->path, plugin->name, plugin->entry.version);
+    put_topics(&out, plugin, CONTRACT_SUBSCRIBE, "; receives");
+    put_topics(&out, plugin, CONTRACT_PUBLISH, "; publishes");
+    text_printf(&out, "; isolation thread, threads %ld", threads);
+    put_options(&out, plugin);
+    log_info(log, "host", "%s", out.at);
+    text_free(&out);
+}
+
 void inventory_log(const struct settings *settings, const struct plugins *plugins, bool named, struct log *log)
 {
-    for (size_t i = 0; i < plugins->count; i++) {
-        const struct plugin *plugin = plugins->at[i];
-        log_info(log, "host", "loaded %s: component %s, version %s", plugin->path, plugin->name, plugin->entry.version);
-    }
+    for (size_t i = 0; i < plugins->count; i++)
+        log_loaded(plugins->at[i], log);
     if (!named && log_wants(log, LOG_INFO))
         log_excluded(settings, plugins, log);
 }

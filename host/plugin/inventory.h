@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * inventory: tells the log which plugins are loaded, and which files of the plugin directory plugins.conf excludes. */
+ * inventory: tells the log which plugins are loaded, with what each is to do, and which files of the plugin directory
+ * plugins.conf excludes. */
 #ifndef PLUGIN_INVENTORY_H
 #define PLUGIN_INVENTORY_H
 

@@ -303,8 +303,18 @@ static const struct shutdown_steps shutdown_steps = {
     .warn = warn,
 };
 
-bool host_run(const struct settings *settings, const struct plugins *plugins, struct signals *signals, struct log *log,
-              struct fault *fault)
+/* What the control thread is given, and what it says at its end. */
+struct run {
+    const struct settings *settings;
+    const struct plugins *plugins;
+    struct signals *signals;
+    struct log *log;
+    struct fault *fault;
+    bool as_asked;
+};
+
+static bool control(const struct settings *settings, const struct plugins *plugins, struct signals *signals,
+                    struct log *log, struct fault *fault)
 {
     struct host host = {
         .settings = settings, .log = log, .fault = fault, .signals = signals, .threads = thread_count()};
@@ -360,4 +370,23 @@ bool host_run(const struct settings *settings, const struct plugins *plugins, st
         _exit(as_asked ? 0 : 1);
     blame_end();
     exit(as_asked ? 0 : 1);
+}
+
+static void *control_run(void *argument)
+{
+    struct run *run = argument;
+    thread_name("vh-control");
+    run->as_asked = control(run->settings, run->plugins, run->signals, run->log, run->fault);
+    return NULL;
+}
+
+/* The control thread is not the main one, because the name of that is the name of the process, for `pgrep` and others.
+ */
+bool host_run(const struct settings *settings, const struct plugins *plugins, struct signals *signals, struct log *log,
+              struct fault *fault)
+{
+    struct run run = {settings, plugins, signals, log, fault, false};
+    pthread_join(thread_start(control_run, &run), NULL);
+    signals_release(); /* a second one ends the log, too */
+    return run.as_asked;
 }

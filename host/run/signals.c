@@ -192,6 +192,7 @@ void signals_hurry(struct signals *signals)
 static void *watch(void *argument)
 {
     struct signals *signals = argument;
+    thread_name("vh-signals");
     struct pollfd fds[] = {{.fd = signals->loaded, .events = POLLIN}, {.fd = signals->fd, .events = POLLIN}};
     while (fds[0].revents == 0 && signals->first == 0) {
         poll(fds, 2, -1);

@@ -10,7 +10,9 @@ import subprocess
 import pytest
 
 from conftest import plain_build
-from host import ECHO, ROOT, one_line, plugin, published, received
+from host import BUILD, ECHO, ROOT, SANITIZER, one_line, plugin, published, received
+
+LOAD = os.path.join(BUILD, "plugins", "load.so")
 
 
 @pytest.fixture
@@ -94,7 +96,7 @@ def test_owned_by_somebody_else(refuse):
 # --- which are loaded -------------------------------------------------------------------------------------------------
 
 
-LOADS, LEAVES = re.compile(r"loaded \S*/(\w+)\.so: component (\w+), version [\d.]+"), re.compile(r"did not load plugins/(\w+)\.so: (.*)")
+LOADS, LEAVES = re.compile(r"loaded \S*/(\w+)\.so: component (\w+), version [\d.]+;.*"), re.compile(r"did not load plugins/(\w+)\.so: (.*)")
 
 
 @pytest.mark.parametrize("conf, named, loaded, left", [
@@ -116,6 +118,34 @@ def test_the_log_names_what_is_loaded_and_what_a_section_excludes(new_host, brok
     messages = [record.message for record in host.records()]
     assert dict(match.groups() for match in map(LOADS.fullmatch, messages) if match) == loaded
     assert dict(match.groups() for match in map(LEAVES.fullmatch, messages) if match) == left
+
+
+def test_the_log_tells_what_each_plugin_is_to_do(new_host, broker, mov, client):
+    """With the names of its options, and without their values."""
+    host = new_host(broker, plugins=(LOAD,), env={"VALAWAI_OPTION_LOAD_EVERY_MS": "77777"}).start()
+    said = host.wait_record(r"loaded ").message
+    assert said == (f"loaded {os.path.realpath(LOAD)}: component c0_load, version 1.0.0; receives valawai/c0/load/control/change_parameters; "
+                    "publishes valawai/c0/load/data/reading; isolation thread, threads 1; options every_ms, at_least")
+
+
+def threads_of(host):
+    names = []
+    for number in os.listdir(f"/proc/{host.pid}/task"):
+        with open(f"/proc/{host.pid}/task/{number}/comm") as file:
+            names.append(file.read().strip())
+    return names
+
+
+def test_threads_have_names(new_host, broker, mov, client):
+    """As `ps -L` and `top -H` show them, and the process keeps the name of its program."""
+    host = new_host(broker, plugins=(ECHO, plugin("long_descriptor"))).start()
+    host.wait_healthy()
+    names = threads_of(host)
+    assert {"vh-control", "vh-consumer", "vh-publisher", "vh-health", "vh-console", "vh-logfile", "c1_echo",
+            "c1_long_descrip"} <= set(names)
+    with open(f"/proc/{host.pid}/comm") as file:
+        assert file.read() == "valawai-host\n"
+    assert names.count("valawai-host") == 1 or SANITIZER, names
 
 
 # --- descriptors ------------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ static void on_last(void *context, const char *words)
     on_write(context, words, strlen(words));
 }
 
-static const struct sink_events events = {.write = on_write, .dropped = on_dropped, .last = on_last};
+static const struct sink_events events = {.thread = "sink", .write = on_write, .dropped = on_dropped, .last = on_last};
 
 static void gate(struct console *console, bool shut)
 {
