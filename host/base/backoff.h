@@ -18,6 +18,9 @@ void backoff_reset(struct backoff *backoff);
 /* Milliseconds of the monotonic clock, the unit of every deadline in the host. */
 int64_t clock_ms(void);
 
+/* The same in microseconds, for what is measured. */
+int64_t clock_us(void);
+
 /* Seconds since 1970, for dates that people and other programs read. It may jump, so nothing waits by it. */
 int64_t clock_date_s(void);
 

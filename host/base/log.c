@@ -42,6 +42,9 @@ struct log {
     char process[16];               /* id, as text */
     struct text said, line, record; /* scratch: a record costs no allocation */
     bool forked;                    /* a child process, which leaves the file to its parent */
+    enum log_level heard_from;      /* … is told to */
+    log_heard *heard;               /* NULL: nothing is */
+    void *heard_context;
 };
 
 /* The log with threads: there is at most one. A signal handler and a fork() have no other way to it. */
@@ -406,11 +409,14 @@ bool log_wants(const struct log *log, enum log_level level)
     return (long)level >= log->options.console_level || file_wants(log, level);
 }
 
-/* Writes log->line to each output that takes its level. The caller holds the lock. */
-static void write_record(struct log *log, enum log_level level, const char *name, const char *file, int line)
+/* Writes log->line to each output that takes its level. said_len: without what follows. The caller holds the lock. */
+static void write_record(struct log *log, enum log_level level, const char *name, const char *file, int line,
+                         size_t said_len)
 {
     struct record record = {level, name, file, line, log->line.at, log->line.len};
     bool important = level >= LOG_ERROR;
+    if (log->heard != NULL && level >= log->heard_from)
+        log->heard(log->heard_context, level, name, log->line.at, said_len);
     clock_set(&log->clock);
     if ((long)level >= log->options.console_level) {
         console_format(&log->record, &log->clock, &record);
@@ -435,7 +441,7 @@ void log_write(struct log *log, enum log_level level, const char *name, const ch
     va_end(arguments);
     text_clear(&log->line);
     text_put_line(&log->line, log->said.at, log->said.len);
-    write_record(log, level, name, file, line);
+    write_record(log, level, name, file, line, log->line.len);
     pthread_mutex_unlock(&log->lock);
 }
 
@@ -447,12 +453,28 @@ void log_put(struct log *log, enum log_level level, const char *name, const char
     pthread_mutex_lock(&log->lock);
     text_clear(&log->line);
     text_put_line(&log->line, said, strlen(said));
+    size_t said_len = log->line.len;
     if (more != NULL) {
         text_put(&log->line, ": ", 2);
         text_put_line(&log->line, more, len);
     }
-    write_record(log, level, name, file, line);
+    write_record(log, level, name, file, line, said_len);
     pthread_mutex_unlock(&log->lock);
+}
+
+void log_listen(struct log *log, enum log_level level, log_heard *heard, void *context)
+{
+    pthread_mutex_lock(&log->lock);
+    log->heard_from = level;
+    log->heard = heard;
+    log->heard_context = context;
+    pthread_mutex_unlock(&log->lock);
+}
+
+void log_dropped(const struct log *log, uint64_t *console, uint64_t *file)
+{
+    *console = sink_dropped(&log->console);
+    *file = sink_dropped(&log->file);
 }
 
 void log_last_words(struct log *log, const char *text)

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum log_level { /* Python's logging: the numbers order them */
                  LOG_DEBUG = 10,
@@ -37,6 +38,8 @@ struct log_options {
 
 struct log;
 
+typedef void log_heard(void *context, enum log_level level, const char *name, const char *said, size_t len);
+
 /* The options' texts have to outlive the log. Never fails: see above. */
 struct log *log_open(const struct log_options *options);
 void log_close(struct log *log);
@@ -50,6 +53,14 @@ void log_write(struct log *log, enum log_level level, const char *name, const ch
 /* The same for a text that is there already, and what follows it after ": " (NULL: nothing). */
 void log_put(struct log *log, enum log_level level, const char *name, const char *file, int line, const char *said,
              const char *more, size_t len);
+
+/* Has records of that level and above told to heard() as well, if console or file takes them: what each says, on one
+ * line, without the payload that follows it. It is called with the log's lock held, and must neither wait nor write a
+ * record. NULL: ends that. */
+void log_listen(struct log *log, enum log_level level, log_heard *heard, void *context);
+
+/* [any thread] How many records console and file were too slow for. Takes no lock. */
+void log_dropped(const struct log *log, uint64_t *console, uint64_t *file);
 
 /* Returns when all records are written, or after a second. Before a process ends without log_close(). */
 void log_flush(struct log *log);

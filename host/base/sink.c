@@ -35,6 +35,7 @@ bool sink_put(struct sink *sink, const char *line, size_t len, bool important)
     size_t limit = important ? SINK_MAX : SINK_MAX - SINK_KEPT, waiting = sink->waiting.len;
     if (waiting > 0 && (waiting >= limit || len > limit - waiting)) {
         bool first = sink->dropped++ == 0;
+        count_add(&sink->all_dropped, 1);
         pthread_mutex_unlock(&sink->lock);
         return !first;
     }
@@ -46,6 +47,11 @@ bool sink_put(struct sink *sink, const char *line, size_t len, bool important)
     if (wake)
         sem_post(&sink->wake);
     return true;
+}
+
+uint64_t sink_dropped(const struct sink *sink)
+{
+    return count_get(&sink->all_dropped);
 }
 
 /* ---- the thread ---- */

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/count.h"
 #include "base/text.h"
 
 #define SINK_MAX ((size_t)2 << 20)    /* bytes that wait; a line that is larger is taken when nothing else waits */
@@ -36,7 +37,8 @@ struct sink {
     void *context;
     pthread_mutex_t lock; /* all down to `stopping`; never held while the thread writes */
     struct text waiting;
-    unsigned long dropped;
+    unsigned long dropped; /* and not reported yet */
+    count_cell all_dropped;
     bool threaded;
     bool asleep; /* the thread, or about to be */
     bool stopping;
@@ -52,6 +54,9 @@ void sink_start(struct sink *sink);
 
 /* False if this line is the first of a row that is dropped. */
 bool sink_put(struct sink *sink, const char *line, size_t len, bool important);
+
+/* [any thread] How many lines were ever dropped; takes no lock. */
+uint64_t sink_dropped(const struct sink *sink);
 
 /* True if all that was put in is written when clock_ms() shows until_ms. [any thread; async-signal-safe] */
 bool sink_flush(struct sink *sink, int64_t until_ms);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "message/counts.h"
 
 #define PAUSE_MS 1000        /* between two looks at a plugin that keeps a message too long */
 #define TIMEOUT_LEAST_MS 500 /* no consumer timeout is shorter: a consumer that is cancelled sooner lost its queue */
@@ -52,6 +53,8 @@ static void reset(struct channel *channel)
     channel->header.pending = false;
     free(channel->incoming);
     channel->incoming = NULL;
+    if (channel->subscription->counts != NULL)
+        count_add(&channel->subscription->counts->returned, tags_open(&channel->tags));
     tags_clear(&channel->tags);
     window_start(&channel->window, limit_of(channel));
     if (channel->subscription->kind == SUBSCRIBE_SHARED)
@@ -220,7 +223,7 @@ static bool send_ack(void *context, uint64_t number, bool multiple)
     return send(context, AMQP_BASIC_ACK_METHOD, &ack, NULL);
 }
 
-bool channel_settle(struct channel *channel, const struct delivery *delivery, struct fault *fault)
+bool channel_settle(struct channel *channel, const struct delivery *delivery, int64_t now_us, struct fault *fault)
 {
     uint64_t number = delivery->tag;
     amqp_basic_reject_t reject = {.delivery_tag = number};
@@ -229,6 +232,8 @@ bool channel_settle(struct channel *channel, const struct delivery *delivery, st
     if (!tags_mark(&channel->tags, number, is_acknowledged ? TAG_TO_ACKNOWLEDGE : TAG_SETTLED))
         return true;
     channel->settled += delivery->settlement != SETTLE_PUT_BACK;
+    if (channel->subscription->counts != NULL)
+        counts_settled(channel->subscription->counts, delivery, now_us);
     switch (delivery->settlement) {
     case SETTLE_ACKNOWLEDGE:
         break;
@@ -260,8 +265,11 @@ static bool delivery_begin(struct channel *channel, uint64_t tag, bool redeliver
     struct connection *connection = channel->receiver->connection;
     if (tags_count(&channel->tags) >= most_in_hand(channel))
         return connection_violated(connection, fault, "more messages than the prefetch allows");
-    if (!tags_put(&channel->tags, tag, clock_ms()))
+    channel->header.received_us = clock_us();
+    if (!tags_put(&channel->tags, tag, channel->header.received_us / 1000))
         return connection_violated(connection, fault, "a delivery tag that does not grow");
+    if (channel->subscription->counts != NULL)
+        count_add(&channel->subscription->counts->received, 1);
     free(channel->incoming);
     channel->incoming = NULL;
     channel->header.pending = true;
@@ -356,6 +364,7 @@ static bool on_header(struct channel *channel, const amqp_frame_t *frame, struct
     delivery->from = channel->subscription;
     delivery->tag = channel->header.tag;
     delivery->epoch = (uint32_t)atomic_load(&channel->subscription->epoch);
+    delivery->received_us = channel->header.received_us;
     delivery->redelivered = channel->header.redelivered;
     delivery->leftover = channel->header.leftover;
     delivery->refused = refused ? size : 0;

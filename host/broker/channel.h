@@ -57,6 +57,7 @@ struct channel {
     struct { /* a delivery whose header comes next */
         bool pending, redelivered, leftover;
         uint64_t tag;
+        int64_t received_us;
     } header;
     struct delivery *incoming; /* its body is on its way */
     uint64_t body_size, body_got;
@@ -80,7 +81,7 @@ bool channel_frame(struct channel *channel, const amqp_frame_t *frame, struct fa
     __attribute__((warn_unused_result));
 
 /* Settles one delivery, which is not stale. What is to be acknowledged gathers until channel_settled(). */
-bool channel_settle(struct channel *channel, const struct delivery *delivery, struct fault *fault)
+bool channel_settle(struct channel *channel, const struct delivery *delivery, int64_t now_us, struct fault *fault)
     __attribute__((warn_unused_result));
 bool channel_settled(struct channel *channel, struct fault *fault) __attribute__((warn_unused_result));
 

@@ -64,6 +64,17 @@ void confirms_take(struct confirms *confirms, uint64_t sequence, bool multiple, 
         confirms->first++;
 }
 
+int64_t confirms_oldest(const struct confirms *confirms)
+{
+    int64_t oldest = INT64_MAX;
+    for (uint64_t i = confirms->first; i < confirms->next; i++) {
+        const struct publication *publication = confirms->slots[i & (confirms->room - 1)];
+        if (publication != NULL && publication->taken_at < oldest)
+            oldest = publication->taken_at;
+    }
+    return oldest;
+}
+
 struct publication *confirms_take_only(struct confirms *confirms)
 {
     if (confirms->count != 1)

@@ -35,6 +35,9 @@ void confirms_put(struct confirms *confirms, struct publication *publication);
  * OUTCOME_UNROUTABLE if they came back; OUTCOME_NOT_KEPT if the broker could not keep them. */
 void confirms_take(struct confirms *confirms, uint64_t sequence, bool multiple, bool positive, struct list *taken);
 
+/* When the oldest of them came to the publisher; INT64_MAX: there is none. */
+int64_t confirms_oldest(const struct confirms *confirms);
+
 /* The only unconfirmed publication, taken out; NULL if there are several or none. */
 struct publication *confirms_take_only(struct confirms *confirms);
 

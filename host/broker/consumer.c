@@ -75,6 +75,7 @@ static bool tend_channels(struct consumer *consumer, int64_t now, struct fault *
 static bool settle(struct consumer *consumer, struct list *deliveries, struct fault *fault)
 {
     bool sent = true;
+    int64_t now = deliveries->head == NULL ? 0 : clock_us();
     for (struct node *node; (node = list_take(deliveries)) != NULL; free(node)) {
         const struct delivery *delivery = (const struct delivery *)node;
         if (!sent || delivery_is_stale(delivery))
@@ -83,7 +84,7 @@ static bool settle(struct consumer *consumer, struct list *deliveries, struct fa
         if (!channel->touched)
             channel->next_touched = consumer->touched, consumer->touched = channel;
         channel->touched = true;
-        sent = channel_settle(channel, delivery, fault);
+        sent = channel_settle(channel, delivery, now, fault);
     }
     for (; sent && consumer->touched != NULL; consumer->touched = consumer->touched->next_touched)
         sent = channel_settled(consumer->touched, fault);

@@ -162,6 +162,26 @@ int64_t outbox_due(const struct outbox *outbox)
     return due;
 }
 
+static int64_t older(int64_t one, const struct node *node)
+{
+    const struct publication *publication = (const struct publication *)node;
+    return publication != NULL && publication->taken_at < one ? publication->taken_at : one;
+}
+
+int64_t outbox_oldest(const struct outbox *outbox)
+{
+    int64_t oldest = older(INT64_MAX, outbox->again.head);
+    for (const struct node *node = outbox->parked.head; node != NULL; node = node->next)
+        oldest = older(oldest, node);
+    const struct account *line = outbox->last;
+    if (line != NULL)
+        do {
+            oldest = older(oldest, line->waiting.head);
+            line = line->next;
+        } while (line != outbox->last);
+    return oldest;
+}
+
 struct list outbox_empty(struct outbox *outbox)
 {
     struct list all = outbox->again;

@@ -55,6 +55,9 @@ void outbox_release(struct outbox *outbox, const char *topic, int64_t now);
 /* When the next one is due; INT64_MAX: none waits. */
 int64_t outbox_due(const struct outbox *outbox);
 
+/* When the oldest came that is not in flight, as far as the heads of the lines tell; INT64_MAX: there is none. */
+int64_t outbox_oldest(const struct outbox *outbox);
+
 /* All that is left. */
 struct list outbox_empty(struct outbox *outbox);
 

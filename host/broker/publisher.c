@@ -1,4 +1,6 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * More than 600 lines because sending, confirmations and the loss of a connection change one state together. */
 #include "broker/publisher.h"
 
 #include <poll.h>
@@ -14,6 +16,7 @@
 #include "broker/outbox.h"
 #include "broker/records.h"
 #include "broker/room.h"
+#include "message/counts.h"
 
 #define DATA_CHANNEL 1   /* publications and their confirms */
 #define RECORD_CHANNEL 3 /* records for the MOV, which are not confirmed; channel 2 is that of declares.h */
@@ -21,6 +24,7 @@
 #define DEAD_LETTER_MS 10000    /* that the broker cannot keep: tried again for so long */
 #define LOOK_EVERY 32           /* publications between two looks at what the broker says … */
 #define LOOK_EVERY_BYTES 262144 /* … or so many bytes: an alarm is to be seen before the socket is full */
+#define OLDEST_MS 500           /* between two looks for the oldest publication */
 #define REFUSED_MS 200          /* until a queue that refused a publication is tried again */
 
 enum state {
@@ -39,6 +43,7 @@ struct publisher {
     pthread_t thread;
     atomic_bool stopping;
     atomic_int_fast64_t sending_since; /* clock_ms() when a send began; 0: not in one */
+    atomic_int_fast64_t oldest;        /* when the oldest publication came; INT64_MAX: there is none */
 
     struct queue inbox; /* what publisher_send() brings; its descriptor is the wake-up for everything */
     struct records records;
@@ -50,6 +55,7 @@ struct publisher {
     struct confirms confirms;
     struct list confirmed; /* outcomes to report */
     size_t suspects;       /* publications that are sent one at a time */
+    int64_t looked_at;     /* for the oldest publication */
     struct declares declares;
 };
 
@@ -83,6 +89,7 @@ static void note_refusal(struct publisher *publisher, struct publication *public
 
 static void finish(struct publisher *publisher, struct publication *publication, enum outcome outcome)
 {
+    counts_outcome(publication, outcome);
     outbox_landed(&publisher->outbox, publication);
     note_refusal(publisher, publication, false);
     publication->outcome = outcome;
@@ -312,6 +319,7 @@ static bool send_waiting(struct publisher *publisher, struct fault *fault)
             return true;
         }
         if (publication->cause != NULL && delivery_is_stale(publication->cause)) {
+            counts_withdrawn(publication);
             finish(publisher, publication, OUTCOME_CONFIRMED); /* without effect: the cause comes again */
             continue;
         }
@@ -357,9 +365,21 @@ static bool send_records(struct publisher *publisher, struct fault *fault)
 static void take_inbox(struct publisher *publisher)
 {
     struct list fresh = queue_take(&publisher->inbox);
+    int64_t now = fresh.head == NULL && publisher->outbox.parked.head == NULL ? 0 : clock_ms();
+    counts_published(&fresh, now);
     outbox_put(&publisher->outbox, &fresh);
     if (publisher->outbox.parked.head != NULL)
-        outbox_unpark(&publisher->outbox, clock_ms());
+        outbox_unpark(&publisher->outbox, now);
+}
+
+/* For those who watch the host: now and then, because it looks at all that is unconfirmed. */
+static void look_for_oldest(struct publisher *publisher, int64_t now)
+{
+    if (now - publisher->looked_at < OLDEST_MS)
+        return;
+    publisher->looked_at = now;
+    int64_t waiting = outbox_oldest(&publisher->outbox), sent = confirms_oldest(&publisher->confirms);
+    atomic_store_explicit(&publisher->oldest, waiting < sent ? waiting : sent, memory_order_relaxed);
 }
 
 static bool send_all(struct publisher *publisher, struct fault *fault)
@@ -463,6 +483,7 @@ static void serve(void *context)
         look_prepared(publisher);
         bool more = may_send(publisher) && (outbox_has(&publisher->outbox) || records_wait(&publisher->records));
         int64_t now = clock_ms();
+        look_for_oldest(publisher, now);
         int64_t tend_at = connection_tend(publisher->connection, now, &fault);
         alive = tend_at >= 0;
         if (alive && !more)
@@ -477,8 +498,10 @@ static void rest(void *context, int64_t until_ms)
 {
     struct publisher *publisher = context;
     while (!atomic_load(&publisher->stopping) && clock_ms() < until_ms) {
-        sleep_until(publisher, until_ms);
+        int64_t now = clock_ms();
+        sleep_until(publisher, now + IDLE_MS < until_ms ? now + IDLE_MS : until_ms);
         take_inbox(publisher);
+        look_for_oldest(publisher, now);
     }
 }
 
@@ -507,6 +530,7 @@ struct publisher *publisher_new(const struct publisher_options *options)
         .context = publisher,
     };
     queue_init(&publisher->inbox, true);
+    atomic_store(&publisher->oldest, INT64_MAX);
     records_init(&publisher->records);
     room_init(&publisher->room, &publisher->outbox.own, options->outbox_max_bytes / options->shares);
     publisher->declares =
@@ -558,6 +582,16 @@ void publisher_tend(struct publisher *publisher, bool alive)
     if (since != 0 && clock_ms() - since > patience &&
         (!alive || connection_peer_is_gone(publisher->connection, (unsigned)patience)))
         connection_break(publisher->connection);
+}
+
+int64_t publisher_oldest(const struct publisher *publisher)
+{
+    return atomic_load_explicit(&publisher->oldest, memory_order_relaxed);
+}
+
+uint64_t publisher_own_bytes(const struct publisher *publisher)
+{
+    return count_get(&publisher->outbox.own.bytes);
 }
 
 void publisher_close(struct publisher *publisher)

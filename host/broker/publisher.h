@@ -50,6 +50,11 @@ void publisher_flush_records(struct publisher *publisher);
  * because the broker does not answer elsewhere either. Call it about once a second. */
 void publisher_tend(struct publisher *publisher, bool alive);
 
+/* [any thread] When the oldest publication came that has no outcome yet, as of half a second ago; INT64_MAX: there is
+ * none. And the bytes of the host's own publications in the outbox. Neither takes a lock. */
+int64_t publisher_oldest(const struct publisher *publisher);
+uint64_t publisher_own_bytes(const struct publisher *publisher);
+
 /* [any thread] From now on publisher_send() takes nothing. */
 void publisher_close(struct publisher *publisher);
 

@@ -30,7 +30,7 @@ void room_destroy(struct room *room)
 static bool fits(const struct room *room, const struct account *account, size_t bytes)
 {
     return account == room->own || account->held == 0 ||
-           (bytes <= room->share && account->bytes <= room->share - bytes);
+           (bytes <= room->share && count_get(&account->bytes) <= room->share - bytes);
 }
 
 static bool enter(struct room *room, const struct list *publications, bool may_wait)
@@ -48,7 +48,7 @@ static bool enter(struct room *room, const struct list *publications, bool may_w
     if (entered) {
         room->held += count;
         account->held += count;
-        account->bytes += bytes;
+        count_add(&account->bytes, bytes);
     }
     pthread_mutex_unlock(&room->lock);
     return entered;
@@ -72,7 +72,7 @@ size_t room_leave(struct room *room, const struct list *publications)
         const struct publication *publication = (struct publication *)node;
         struct account *account = account_of(room, publication);
         account->held--;
-        account->bytes -= publication->size;
+        count_take(&account->bytes, publication->size);
         count++;
     }
     pthread_mutex_unlock(&room->lock);

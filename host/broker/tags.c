@@ -22,6 +22,11 @@ size_t tags_count(const struct tags *tags)
     return tags->end - tags->first;
 }
 
+size_t tags_open(const struct tags *tags)
+{
+    return tags_count(tags) - tags->marked;
+}
+
 int64_t tags_oldest(const struct tags *tags)
 {
     return tags_count(tags) == 0 ? INT64_MAX : tags->at[tags->first].since;

@@ -37,6 +37,7 @@ bool tags_put(struct tags *tags, uint64_t number, int64_t now) __attribute__((wa
 bool tags_mark(struct tags *tags, uint64_t number, enum tag_state state);
 
 size_t tags_count(const struct tags *tags);
+size_t tags_open(const struct tags *tags);    /* of them, those that are TAG_OPEN */
 int64_t tags_oldest(const struct tags *tags); /* when the first of them was handed out; INT64_MAX: there is none */
 
 /* Calls send for each acknowledgement that is due and forgets what is settled. multiple: this tag and all before it.

@@ -74,6 +74,7 @@ const struct contract_topic *contract_topic(const struct contract *contract, siz
 const struct contract_topic *contract_find(const struct contract *contract, const char *name); /* NULL: not declared */
 
 const char *topic_name(const struct contract_topic *topic);
+size_t topic_index(const struct contract_topic *topic); /* contract_topic() gives it back */
 bool topic_has(const struct contract_topic *topic, enum contract_direction direction);
 
 /* What a message looks like, in one line: `{content*: string, tags: [string]}`, required properties with a star. */

@@ -76,6 +76,11 @@ void contract_read_topics(struct contract *contract)
 
 /* --- what a topic says --- */
 
+size_t topic_index(const struct contract_topic *topic)
+{
+    return (size_t)(topic - topic->contract->topics);
+}
+
 const char *topic_name(const struct contract_topic *topic)
 {
     return topic->name;

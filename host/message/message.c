@@ -91,6 +91,7 @@ struct publication *publication_trace(struct publication *publication, struct pr
         const struct properties properties = {list.at, list.len};
         traced = publication_with(publication->topic, publication->body, publication->len, properties);
         traced->account = publication->account;
+        traced->counts = publication->counts;
         traced->cause = publication->cause;
         traced->persistent = publication->persistent;
         traced->waits = publication->waits;

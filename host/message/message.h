@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/count.h"
 #include "base/queue.h"
 #include "message/properties.h"
 
@@ -23,6 +24,8 @@ enum subscription_kind {
     /* A queue that belongs to others: not declared. */
     SUBSCRIBE_SHARED,
 };
+
+struct counts;
 
 struct subscription {
     /* Set before the consumer is made. */
@@ -42,6 +45,7 @@ struct subscription {
     atomic_uint in_plugin;      /* messages that the plugin has in hand; the executor writes */
     atomic_uint_fast32_t epoch; /* one more for each AMQP channel it had; the consumer writes */
     struct channel *channel;    /* the consumer's */
+    struct counts *counts;      /* NULL: nothing is counted; set before the consumer is made */
 };
 
 /* What becomes of a delivery at the broker. */
@@ -61,6 +65,7 @@ enum reason {
     REASON_DELIVERY_LIMIT, /* the broker may drop it at the next return */
     REASON_PUBLICATION,    /* the broker refuses what its handler published */
     REASON_CRASHED,        /* it ended the plugin's process */
+    REASON_COUNT
 };
 
 struct delivery {
@@ -69,10 +74,11 @@ struct delivery {
     uint64_t tag;
     uint32_t epoch; /* of the subscription's AMQP channel: a tag means nothing on another one */
     bool redelivered;
-    bool leftover;    /* lay in the queue before the subscription began (only where it asks to be told) */
-    uint64_t refused; /* over the size limit, and not read: how many bytes it had; otherwise 0 */
-    uint32_t returns; /* how often it went back to its queue, where the broker counts that */
-    bool at_limit;    /* the broker may drop it at the next return: it is rejected before a handler sees it */
+    bool leftover;       /* lay in the queue before the subscription began (only where it asks to be told) */
+    uint64_t refused;    /* over the size limit, and not read: how many bytes it had; otherwise 0 */
+    int64_t received_us; /* clock_us() when it began to arrive */
+    uint32_t returns;    /* how often it went back to its queue, where the broker counts that */
+    bool at_limit;       /* the broker may drop it at the next return: it is rejected before a handler sees it */
 
     uint32_t attempt;     /* calls of the handler, this one counted; begins at returns */
     uint32_t unconfirmed; /* publications that wait for their confirmation; the publisher's thread counts down */
@@ -108,7 +114,8 @@ struct sender {
 
 /* What one plugin has in the publisher's outbox. Starts zeroed, and belongs to the publisher. */
 struct account {
-    size_t held, bytes;                /* publications without an outcome, under the publisher's lock */
+    size_t held;                       /* publications without an outcome, under the publisher's lock */
+    count_cell bytes;                  /* theirs, written under that lock */
     struct list waiting;               /* from here on the publisher's thread's: those that were not sent */
     struct account *next;              /* of those in the ring of turns */
     size_t in_flight, in_flight_bytes; /* sent, and not confirmed */
@@ -117,6 +124,7 @@ struct account {
 struct publication {
     struct node node;
     struct account *account;     /* NULL: the host's own */
+    struct counts *counts;       /* of its component and topic; NULL: it is not counted */
     const struct sender *sender; /* NULL: nothing depends on the outcome */
     struct delivery *cause;      /* waits for this one's confirmation; NULL: no delivery does */
     uint32_t most; /* a dead letter: its queue is declared first, and may hold so many messages; 0: no dead letter */
@@ -127,6 +135,7 @@ struct publication {
     bool waited;        /* the publisher's, of a dead letter: for the answer about its queue */
     int64_t give_up_at; /* the publisher's, of a dead letter that the broker could not keep; 0: not yet */
     int64_t retry_at;   /* the publisher's */
+    int64_t taken_at;   /* the publisher's: when it came, by clock_ms() */
     enum outcome outcome;
 
     size_t size; /* bytes of memory, this structure and what the allocator adds included */

@@ -555,6 +555,46 @@ char *registration_text(const struct registration *registration)
     return text.at;
 }
 
+static const char *why_not_registered(const struct registration *registration, const struct entry *entry)
+{
+    const struct {
+        enum cause cause;
+        const char *why;
+    } causes[] = {
+        {CAUSE_TAKEN, "another instance took the MOV's answer to the registration"},
+        {CAUSE_REFUSED_AGAIN, "the MOV does not answer the registration; APPLY_TOPOLOGY may refuse the component"},
+        {CAUSE_REFUSED, "the MOV does not answer the registration, and may have refused it"},
+        {CAUSE_SILENT, "the MOV answers neither the registration nor a query"},
+        {CAUSE_NO_QUEUE, "there is no queue " REGISTER_TOPIC "; check that the MOV runs"},
+    };
+    if (!registration->reach.mov)
+        return registration->missing ? "MOV not found: queue " REGISTER_TOPIC " has no consumer"
+                                     : "looking for the MOV";
+    for (size_t i = 0; i < sizeof causes / sizeof *causes; i++)
+        if ((entry->reported & causes[i].cause) != 0)
+            return causes[i].why;
+    return entry->enrolment.state == ENROLMENT_ASKED ? "waiting for the MOV to answer the registration"
+                                                     : "about to register at the MOV";
+}
+
+struct registration_look registration_look(const struct registration *registration, size_t index)
+{
+    const struct entry *entry = &registration->entries[index];
+    struct registration_look look = {.id = entry->id};
+    if (entry->enrolment.state != ENROLMENT_REGISTERED)
+        look.why = why_not_registered(registration, entry);
+    else if (entry->enrolment.doubtful)
+        look.why = "the MOV has not confirmed yet that it still knows the id";
+    look.registered = look.why == NULL;
+    return look;
+}
+
+bool registration_knows_mov(const struct registration *registration, bool *there)
+{
+    *there = registration->reach.mov;
+    return registration->reach.receiving && (registration->reach.mov || registration->missing);
+}
+
 void registration_leave(struct registration *registration)
 {
     registration->reach.leaving = true;

@@ -47,6 +47,17 @@ int64_t registration_tend(struct registration *registration, int64_t now);
 /* The health file's text while all components are registered (the caller frees it), otherwise NULL. */
 char *registration_text(const struct registration *registration);
 
+/* Where the registration of one component stands, by its place in the list that registration_new() got. */
+struct registration_look {
+    bool registered; /* the MOV gave it an id, and nothing says that it has forgotten that */
+    const char *id;  /* NULL: it has none */
+    const char *why; /* it is not registered; NULL: it is */
+};
+struct registration_look registration_look(const struct registration *registration, size_t index);
+
+/* Whether the MOV takes registrations: of that the host knows nothing while it has no connection. */
+bool registration_knows_mov(const struct registration *registration, bool *there);
+
 /* Withdraws all components; registration_left() tells when the MOV's queue has taken it. */
 void registration_leave(struct registration *registration);
 bool registration_left(const struct registration *registration);

@@ -71,6 +71,7 @@ static bool try_again(struct executor *executor, struct handling *handling)
                 "%s: attempt %u of %u to handle a message failed%s%s; again in %u ms", lane->topic->name,
                 delivery->attempt, executor->options.attempts, reason != NULL ? ": " : "", reason != NULL ? reason : "",
                 delay);
+    count_add(&lane->counts->retried, 1);
     lane->until = now + delay;
     lane_put_back(lane, delivery);
     return true;
@@ -131,6 +132,14 @@ static bool was_called(struct executor *executor, struct lane *lane, struct deli
 
 /* ---- several of them ---- */
 
+/* The executor's thread alone writes it. */
+static void note_in_plugin(const struct handling *handling, int more)
+{
+    atomic_uint *in_plugin = &handling->delivery->from->in_plugin;
+    unsigned now = atomic_load_explicit(in_plugin, memory_order_relaxed);
+    atomic_store_explicit(in_plugin, now + (unsigned)more, memory_order_release);
+}
+
 static void set_out(struct executor *executor, struct handling *handling)
 {
     handling->next = executor->under_way;
@@ -138,7 +147,7 @@ static void set_out(struct executor *executor, struct handling *handling)
     if (executor->under_way != NULL)
         executor->under_way->prev = handling;
     executor->under_way = handling;
-    atomic_fetch_add(&handling->delivery->from->in_plugin, 1);
+    note_in_plugin(handling, 1);
 }
 
 static void come_back(struct executor *executor, struct handling *handling)
@@ -149,7 +158,9 @@ static void come_back(struct executor *executor, struct handling *handling)
         executor->under_way = handling->next;
     if (handling->next != NULL)
         handling->next->prev = handling->prev;
-    atomic_fetch_sub(&handling->delivery->from->in_plugin, 1);
+    note_in_plugin(handling, -1);
+    if (handling->called)
+        histogram_add(&handling->lane->counts->handling, handling->took_us);
 }
 
 /* The verdict is there, and the executor alone has the handling. True if it can be used again. */
@@ -415,11 +426,14 @@ struct executor *executor_new(const struct executor_options *options)
     if (options->threads > 1)
         executor->workers = memory_new(options->threads * sizeof *executor->workers);
     executor->lanes = memory_new((options->plugin->topic_count + 1) * sizeof *executor->lanes);
-    for (size_t i = 0; i < options->plugin->topic_count; i++)
-        executor->lanes[i] =
-            (struct lane){.topic = &options->plugin->entry.topics[i],
-                          .declared = contract_find(options->plugin->contract, options->plugin->entry.topics[i].name),
-                          .backoff = {.first_ms = 200, .last_ms = 30000}};
+    for (size_t i = 0; i < options->plugin->topic_count; i++) {
+        const struct valawai_topic *topic = &options->plugin->entry.topics[i];
+        const struct contract_topic *declared = contract_find(options->plugin->contract, topic->name);
+        executor->lanes[i] = (struct lane){.topic = topic,
+                                           .declared = declared,
+                                           .counts = services_counts(options->services, declared, false),
+                                           .backoff = {.first_ms = 200, .last_ms = 30000}};
+    }
     return executor;
 }
 
@@ -482,6 +496,21 @@ void executor_close(struct executor *executor, int64_t until_ms)
     atomic_store(&executor->close_until, until_ms);
     atomic_store(&executor->closing, true);
     queue_wake(&executor->inbox);
+}
+
+/* The sooner of the two; 0 is never. */
+static int64_t sooner(int64_t one, struct worker *worker)
+{
+    int64_t since = atomic_load_explicit(&worker->busy_since, memory_order_relaxed);
+    return since != 0 && (one == 0 || since < one) ? since : one;
+}
+
+int64_t executor_busy_since(struct executor *executor)
+{
+    int64_t since = sooner(0, &executor->own);
+    for (unsigned i = 0; executor->workers != NULL && i < executor->options.threads; i++)
+        since = sooner(since, &executor->workers[i]);
+    return since;
 }
 
 bool executor_join(struct executor *executor, int64_t until_ms)

@@ -52,6 +52,9 @@ void executor_put(struct executor *executor, struct list *deliveries);
 /* [any thread] Warns of a handler that takes long, and of answers that do; to be called every second or so. */
 void executor_tend(struct executor *executor, int64_t now);
 
+/* [any thread] When the call began that has been in a handler for longest; 0: none is. */
+int64_t executor_busy_since(struct executor *executor);
+
 /* [any thread] Lets the calls in hand end, and gives the answers that are to come later until until_ms; drops what was
  * not begun: the broker puts it back. */
 void executor_close(struct executor *executor, int64_t until_ms);

@@ -9,12 +9,14 @@
 #include <stdatomic.h>
 
 #include "base/backoff.h"
+#include "message/counts.h"
 #include "plugin/executor.h"
 
 /* The messages of one topic. While one of them waits for another try, those behind it wait too: the order is kept. */
 struct lane {
     const struct valawai_topic *topic;
     const struct contract_topic *declared;
+    struct counts *counts;
     struct list waiting;
     int64_t until; /* nothing of it is handled before; 0: not held up */
     struct backoff backoff;

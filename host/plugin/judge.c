@@ -18,10 +18,13 @@ static int call(struct worker *worker, struct handling *handling)
         .attempt = ++delivery->attempt,
     };
     atomic_store_explicit(&worker->busy_with, topic->name, memory_order_relaxed);
-    atomic_store_explicit(&worker->busy_since, clock_ms(), memory_order_relaxed);
+    int64_t began = clock_us();
+    handling->called = true;
+    atomic_store_explicit(&worker->busy_since, began / 1000, memory_order_relaxed);
     blame_enter(plugin_of(worker->executor)->file, "the handler of", topic->name);
     services_begin(handling);
     int verdict = topic->handle(worker->executor->self, &message);
+    handling->took_us = clock_us() - began;
     services_end();
     blame_leave();
     atomic_store_explicit(&worker->busy_since, 0, memory_order_relaxed);

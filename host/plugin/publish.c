@@ -66,7 +66,8 @@ struct publication *publication_make(struct services *services, const char *topi
     if (*error != VALAWAI_OK)
         return NULL;
     const struct contract_topic *declared = contract_find(services->options.plugin->contract, topic);
-    if (declared == NULL || !topic_has(declared, CONTRACT_PUBLISH))
+    bool of_mov = declared == NULL || !topic_has(declared, CONTRACT_PUBLISH);
+    if (of_mov)
         declared = contract_find(services->options.mov, topic);
     if (declared == NULL)
         *error = services_refuse(services, VALAWAI_E_TOPIC, topic, "not a `publish` channel of the AsyncAPI document");
@@ -82,6 +83,7 @@ struct publication *publication_make(struct services *services, const char *topi
     publication->persistent = true;
     publication->waits = true;
     publication->account = &services->account;
+    publication->counts = services_counts(services, declared, of_mov);
     return publication;
 }
 

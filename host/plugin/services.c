@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "message/counts.h"
 #include "plugin/parts.h"
 
 void services_give_notice(struct services *services, struct notice *notice)
@@ -81,6 +82,25 @@ void services_end_running(struct services *services)
     pthread_mutex_unlock(&services->lock);
 }
 
+static size_t topics_of(const struct contract *contract)
+{
+    return contract == NULL ? 0 : contract_topics(contract);
+}
+
+/* Aligned, so that each thread has the lines that it writes to itself. */
+static struct counts *make_counts(const struct services_options *options)
+{
+    size_t count = topics_of(options->plugin->contract) + topics_of(options->mov) + 1;
+    struct counts *counts = memory_got(aligned_alloc(alignof(struct counts), count * sizeof *counts));
+    memset(counts, 0, count * sizeof *counts);
+    return counts;
+}
+
+struct counts *services_counts(const struct services *services, const struct contract_topic *topic, bool of_mov)
+{
+    return &services->counts[topic_index(topic) + (of_mov ? topics_of(services->options.plugin->contract) : 0)];
+}
+
 static struct services *all_gone; /* reachable, so that a leak checker does not report them */
 
 struct services *services_new(const struct services_options *options)
@@ -91,6 +111,7 @@ struct services *services_new(const struct services_options *options)
     services->table.impl = services;
     services->options = *options;
     services->validate = section == NULL ? VALIDATE_STRICT : section->validate;
+    services->counts = make_counts(options);
     pthread_mutex_init(&services->lock, NULL);
     timers_init(&services->timers);
     queue_init(&services->notices, false);
@@ -115,6 +136,7 @@ void services_free(struct services *services)
     queue_destroy(&services->notices);
     timers_destroy(&services->timers);
     free(services->tickets);
+    free(services->counts);
     text_free(&services->id_member);
     pthread_mutex_destroy(&services->lock);
     if (!services->given) {

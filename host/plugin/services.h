@@ -36,6 +36,8 @@ struct handling {
     struct text record;                /* one in the making; like the next, kept for the next message */
     struct text quoted;                /* the body as a JSON string, once asked for */
     int verdict;
+    bool called;     /* the handler was … */
+    int64_t took_us; /* … and took so long */
 
     /* The executor's: */
     struct lane *lane;
@@ -92,6 +94,8 @@ struct services {
     bool given;          /* the table is the plugin's to call */
     struct services *next_gone;
     struct account account; /* the publisher's */
+    struct counts *counts;  /* of each topic of the document, then of each queue of the MOV */
+    atomic_uint open;       /* tickets, written under the lock */
     struct timers timers;
 
     struct queue notices;
@@ -126,6 +130,9 @@ struct services *services_new(const struct services_options *options);
 /* The table that a plugin was given stays, and answers that it is too late: destructors of a plugin's static objects
  * run when nothing else is left, and its code is never unmapped. */
 void services_free(struct services *services);
+
+/* What is counted of a topic of the document, or of a queue of the MOV. The counts live as long as the services. */
+struct counts *services_counts(const struct services *services, const struct contract_topic *topic, bool of_mov);
 
 /* [any thread] The id under which records go to the MOV, and the plugin is told of it; NULL when there is none. */
 void services_set_id(struct services *services, const char *id);

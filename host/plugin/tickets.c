@@ -22,6 +22,13 @@ static struct ticket *find_ticket(struct services *services, uint64_t number)
     return ticket->handling != NULL && ticket->use == number >> 32 ? ticket : NULL;
 }
 
+/* The caller holds the lock; readers do not. */
+static void note_open(struct services *services, int more)
+{
+    unsigned open = atomic_load_explicit(&services->open, memory_order_relaxed);
+    atomic_store_explicit(&services->open, open + (unsigned)more, memory_order_relaxed);
+}
+
 /* The caller holds the lock. */
 static uint64_t new_ticket(struct services *services, struct handling *handling)
 {
@@ -38,6 +45,7 @@ static uint64_t new_ticket(struct services *services, struct handling *handling)
     services->tickets[place].handling = handling;
     handling->ticket = TICKET(place, ++services->tickets[place].use);
     handling->since = clock_ms();
+    note_open(services, 1);
     return handling->ticket;
 }
 
@@ -46,6 +54,7 @@ static void end_ticket(struct services *services, struct ticket *ticket)
 {
     size_t place = (size_t)(ticket - services->tickets);
     ticket->handling->ticket = 0;
+    note_open(services, -1);
     ticket->handling = NULL;
     if (place < services->first_free)
         services->first_free = place;

@@ -63,6 +63,8 @@ static void handle_event(struct host *host, struct event *event)
     switch (event->kind) {
     case RECEIVING:
         host->receiving = event->up;
+        host->reconnects += event->up && host->received;
+        host->received = host->received || event->up;
         if (event->up && !host->publisher_started && !host->stopping) {
             /* After the first connection, so that a broker that is not there is said, and waited for, once. */
             host->publisher_started = true;
@@ -72,6 +74,8 @@ static void handle_event(struct host *host, struct event *event)
         break;
     case PUBLISHING:
         host->publishing = event->up;
+        host->reconnects += event->up && host->published;
+        host->published = host->published || event->up;
         queries_connected(host->queries, event->up);
         registration_connected(host->registration, host->receiving, host->publishing);
         break;
@@ -133,6 +137,19 @@ static void show_health(struct host *host)
     health_show(host->health, text);
     show_status(host, health_is_shown(host->health));
     free(text);
+}
+
+/* For those who ask by HTTP. */
+static void note_state(struct host *host, int64_t now)
+{
+    show_note(host->show,
+              &(struct show_state){.registration = host->registration,
+                                   .receiving = host->receiving,
+                                   .publishing = host->publishing,
+                                   .stopping = host->stopping,
+                                   .reconnects = host->reconnects},
+              now);
+    http_beat(host->http, now);
 }
 
 void host_take_events(struct host *host)
@@ -212,6 +229,7 @@ static void turn(struct host *host, int64_t until_ms)
     if (host->publisher_started)
         publisher_tend(host->publisher, host->receiving);
     ring_tend(host->ring, now);
+    note_state(host, now);
 }
 
 static bool asked_to_stop(void *context)
@@ -303,6 +321,13 @@ static const struct shutdown_steps shutdown_steps = {
     .warn = warn,
 };
 
+/* The disk has at least so much time. */
+static int64_t no_sooner(int64_t deadline)
+{
+    int64_t least = clock_ms() + DISK_MS;
+    return deadline > least ? deadline : least;
+}
+
 /* What the control thread is given, and what it says at its end. */
 struct run {
     const struct settings *settings;
@@ -335,24 +360,27 @@ static bool control(const struct settings *settings, const struct plugins *plugi
     signals_keep(signals);
 
     bool ended = true;
+    int64_t deadline;
     if (await_starts(&host)) {
         health_start(host.health, on_written, &host);
         consumer_start(host.consumer);
         while (!host.gave_up && host.started != START_FAILED && !asked_to_stop(&host))
             turn(&host, clock_ms() + KEEP_MS);
         host.stopping = true;
+        http_ending(host.http);
+        note_state(&host, clock_ms());
         signals_hurry(signals);
-        int64_t deadline = clock_ms() + settings->host.grace_seconds * 1000;
+        deadline = clock_ms() + settings->host.grace_seconds * 1000;
         ended = shutdown_run(&shutdown_steps, &host, settings->host.grace_seconds * 1000);
-        int64_t least = clock_ms() + DISK_MS;
-        ended = health_stop(host.health, deadline > least ? deadline : least) && ended;
+        ended = health_stop(host.health, no_sooner(deadline)) && ended;
     } else {
         if (host.started != START_FAILED) /* the first signal came meanwhile */
             signals_hurry(signals);
-        int64_t deadline = clock_ms() + settings->host.grace_seconds * 1000;
+        deadline = clock_ms() + settings->host.grace_seconds * 1000;
         ring_close(host.ring, deadline - SHUTDOWN_ANSWERS_MS);
         ended = ring_join(host.ring, deadline);
     }
+    ended = http_stop(host.http, no_sooner(deadline)) && ended;
     bool as_asked = host.started != START_FAILED && !host.gave_up;
     if (as_asked)
         log_info(log, "host", "stopped");

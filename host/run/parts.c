@@ -286,6 +286,20 @@ static void make_consumer(struct host *host, const struct plugins *plugins, size
     text_free(&names);
 }
 
+static struct http *make_http(struct host *host)
+{
+    const struct settings *settings = host->settings;
+    return http_start(&(struct http_options){
+        .directory = settings->log_directory,
+        .listen = settings->http.listen == NULL ? NULL : &settings->http.address,
+        .listen_text = settings->http.listen,
+        .log = host->log,
+        .look = show_look,
+        .tick = show_tick,
+        .context = host->show,
+    });
+}
+
 void host_make_parts(struct host *host, const struct plugins *plugins)
 {
     host->notify = notify_new(host->log);
@@ -309,11 +323,15 @@ void host_make_parts(struct host *host, const struct plugins *plugins)
     host->queries = queries_new(host->publisher);
     queries_use(host->queries, host->consumer, pages);
     registration_use(host->registration, host->consumer, host->queries);
+    host->show = show_new(host->settings, host->ring, host->publisher, host->log);
+    host->http = make_http(host);
 }
 
 void host_free_parts(struct host *host)
 {
     host_take_events(host);
+    http_free(host->http);
+    show_free(host->show);
     publisher_free(host->publisher);
     consumer_free(host->consumer);
     registration_free(host->registration);

@@ -6,12 +6,14 @@
 
 #include "broker/consumer.h"
 #include "broker/publisher.h"
+#include "http/http.h"
 #include "mov/health.h"
 #include "mov/queries.h"
 #include "mov/registration.h"
 #include "run/host.h"
 #include "run/notify.h"
 #include "run/ring.h"
+#include "run/show.h"
 #include "run/signals.h"
 
 /* What other threads tell the control thread. */
@@ -51,6 +53,8 @@ struct host {
     struct notify *notify;
     struct queries *queries;
     struct ring *ring;
+    struct show *show;
+    struct http *http;
     struct component *components;        /* for registration, one for each seat */
     struct subscription *answers;        /* where the MOV answers them */
     struct subscription pages[2];        /* where the MOV answers queries */
@@ -59,6 +63,8 @@ struct host {
     struct queue events;
     int64_t due; /* when there is something to do though nothing happens */
     bool receiving, publishing, publisher_started;
+    bool received, published; /* there was a connection already */
+    uint64_t reconnects;      /* of the two together */
     size_t routes_up;
     enum started started; /* of the plugins, all together */
     bool gave_up, stopping;

@@ -236,6 +236,8 @@ static void seat_make(struct ring *ring, struct seat *seat, const struct plugin 
         route->subscription.component = plugin->name;
         route->subscription.prefetch = plugin->section == NULL ? 0 : (uint16_t)plugin->section->prefetch;
         route->subscription.wanted = true;
+        route->subscription.counts =
+            services_counts(seat->services, contract_find(plugin->contract, plugin->entry.topics[i].name), false);
     }
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "settings/settings.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,26 @@ static bool read_endpoints(struct settings *settings, struct fault *fault)
     return true;
 }
 
+/* 127.0.0.1:9090, [::1]:9090, [::]:8080 or :8080. Digits only: no resolver is asked for what this machine is called. */
+static bool read_listen(struct settings *settings, struct fault *fault)
+{
+    char source[64];
+    const char *where = source_of("http", "listen", source, sizeof source), *listen = settings->http.listen;
+    if (listen == NULL)
+        return true;
+    const char *colon = strrchr(listen, ':');
+    bool bracket = listen[0] == '[' && colon != NULL && colon > listen + 1 && colon[-1] == ']';
+    struct in6_addr address; /* has room for either kind */
+    long port = 0;
+    if (colon != NULL && number_read(colon + 1, 1, 65535, &port))
+        settings->http.address.host = memory_format("%.*s", (int)(colon - listen) - 2 * bracket, listen + bracket);
+    settings->http.address.port = (int)port;
+    const char *host = settings->http.address.host;
+    return (host != NULL && (host[0] == '\0' || inet_pton(bracket ? AF_INET6 : AF_INET, host, &address) == 1)) ||
+           fault_set(fault, "%s: \"%.80s\" is not ADDRESS:PORT, such as 127.0.0.1:9090, [::1]:9090 or :9090", where,
+                     listen);
+}
+
 /* Log file and health file share a directory. */
 static bool check_file_names(const struct settings *settings, struct fault *fault)
 {
@@ -145,7 +166,7 @@ bool settings_read(const char *config, struct settings **result, struct fault *f
     if (config != NULL && !settings_read_file(settings, config, fault))
         goto refused;
     if (!read_environment(settings, fault) || !read_password(settings, fault) || !read_endpoints(settings, fault) ||
-        !check_file_names(settings, fault))
+        !check_file_names(settings, fault) || !read_listen(settings, fault))
         goto refused;
 
     for (size_t i = 0; i < settings->section_count; i++) {
@@ -173,6 +194,7 @@ void settings_free(struct settings *settings)
     for (size_t i = 0; i < settings->broker.endpoint_count; i++)
         free(settings->broker.endpoints[i].host);
     free(settings->broker.endpoints);
+    free(settings->http.address.host);
     for (size_t i = 0; i < settings->section_count; i++) {
         struct plugin_section *section = &settings->sections[i];
         for (size_t o = 0; o < section->option_count; o++) {

@@ -72,6 +72,10 @@ struct settings {
     struct log_options log;
     char *log_directory, *log_file_name; /* log points to them */
     char *health_file_name;
+    struct {
+        char *listen;            /* NULL: no TCP */
+        struct endpoint address; /* the same, parsed: an address in digits, or "" for every address */
+    } http;
     enum payloads payloads;
 
     struct {

@@ -72,6 +72,8 @@ const struct setting settings_table[] = {
      .help = "payloads of rejected messages in records: full or none", .words = payloads_words},
     {"health", "file_name", "COMPONET_ID_FILE_NAME", TEXT, AT(health_file_name), 0, 0, "component_id.json",
      .help = "name of the health file, in the log directory"},
+    {"http", "listen", "HTTP_LISTEN", TEXT, AT(http.listen), 0, 0, NULL,
+     .help = "ADDRESS:PORT of health, metrics and status by HTTP; without it there is no TCP"},
     {"host", "grace_seconds", NULL, NUMBER, AT(host.grace_seconds), 0, 3600, "5",
      .help = "seconds to finish the work in hand at a stop"},
     {"host", "message_max_bytes", NULL, NUMBER, AT(host.message_max_bytes), 1024, 134217728,

@@ -26,6 +26,12 @@ int64_t __wrap_clock_ms(void)
     return now;
 }
 
+int64_t __wrap_clock_us(void);
+int64_t __wrap_clock_us(void)
+{
+    return now * 1000;
+}
+
 static void put(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static void put(const char *format, ...)
 {
@@ -185,7 +191,7 @@ static void settle(struct delivery *delivery, enum settlement settlement)
 {
     delivery->settlement = settlement;
     if (!delivery_is_stale(delivery)) {
-        assert_true(channel_settle(&channel, delivery, &fault));
+        assert_true(channel_settle(&channel, delivery, now * 1000, &fault));
         assert_true(channel_settled(&channel, &fault));
     }
     free(delivery);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * replies: what each path of the HTTP interface answers. Pure functions of a view; server.c alone knows of sockets.
+ * Private to this room. */
+#ifndef HTTP_REPLIES_H
+#define HTTP_REPLIES_H
+
+#include "base/text.h"
+#include "http/view.h"
+
+enum reply_type { REPLY_TEXT, REPLY_JSON, REPLY_PROMETHEUS, REPLY_OPENMETRICS, REPLY_HTML };
+
+struct reply {
+    unsigned status; /* of HTTP */
+    enum reply_type type;
+    struct text body;
+};
+
+/* Appends the reply of a path to what is in the body, and sets the rest. accept: the request's header; NULL: it has
+ * none. False: there is no such path. */
+bool reply_make(struct reply *reply, const char *path, const char *accept, const struct view *view);
+
+/* The replies one by one. */
+void reply_livez(struct reply *reply, const struct view *view);
+void reply_readyz(struct reply *reply, const struct view *view);
+void reply_status(struct reply *reply, const struct view *view);
+
+#endif
