@@ -24,4 +24,7 @@ int64_t clock_us(void);
 /* Seconds since 1970, for dates that people and other programs read. It may jump, so nothing waits by it. */
 int64_t clock_date_s(void);
 
+/* The same in nanoseconds. */
+int64_t clock_date_ns(void);
+
 #endif

@@ -83,6 +83,7 @@ struct delivery {
     uint32_t attempt;     /* calls of the handler, this one counted; begins at returns */
     uint32_t unconfirmed; /* publications that wait for their confirmation; the publisher's thread counts down */
     enum settlement settlement;
+    int64_t began_ns;   /* since 1970: the first call of its handler, or its refusal; 0: not yet, or traces are off */
     enum reason reason; /* of SETTLE_REJECT; stays when a dead letter takes the message's place */
 
     struct properties properties; /* length 0: nothing beyond what every message has */

@@ -25,6 +25,7 @@ struct executor_options {
     struct services *services;
     struct log *log;
     uint32_t attempts;
+    bool notes_times;    /* when the handling of a delivery begins */
     bool hides_payloads; /* of rejected messages: no record shows them */
     int64_t slow_ms;
     unsigned threads; /* for the handlers; 0 and 1: the executor's own */

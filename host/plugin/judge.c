@@ -58,6 +58,8 @@ bool judge(struct worker *worker, struct handling *handling)
     struct verdict_name name;
     struct delivery *delivery = handling->delivery;
     handling->verdict = VALAWAI_WRONG;
+    if (worker->executor->options.notes_times && delivery->began_ns == 0)
+        delivery->began_ns = clock_date_ns();
     if (delivery->at_limit) {
         delivery->reason = REASON_DELIVERY_LIMIT;
         handling_explain(handling,

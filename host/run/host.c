@@ -22,6 +22,7 @@
 #define START_MS 500          /* the wait for all plugins before the host connects; those that take longer join later */
 #define PLUGIN_QUERY_MS 10000 /* the MOV's time to answer the query of a plugin */
 #define KEEP_MS 2000          /* between looks at the signals, when nothing happens */
+#define TRACES_MS 1000        /* for the last spans, at the end */
 #define DISK_MS 500           /* for the health file and the ledger at the end, at least */
 
 /* ---- the control thread ---- */
@@ -380,6 +381,7 @@ static bool control(const struct settings *settings, const struct plugins *plugi
         ring_close(host.ring, deadline - SHUTDOWN_ANSWERS_MS);
         ended = ring_join(host.ring, deadline);
     }
+    ended = exporter_stop(host.exporter, clock_ms() + TRACES_MS) && ended;
     ended = http_stop(host.http, no_sooner(deadline)) && ended;
     bool as_asked = host.started != START_FAILED && !host.gave_up;
     if (as_asked)

@@ -218,6 +218,7 @@ static void make_ring(struct host *host, const struct plugins *plugins)
         .log = host->log,
         .transport =
             {.settle = carry_settle, .send = carry_send, .record = carry_record, .flush = carry_flush, .context = host},
+        .exporter = host->exporter,
         .keeps_dead_letters = settings->host.dead_letters == DEAD_LETTERS_KEEP,
         .ask = on_asked,
         .started = on_started,
@@ -304,6 +305,7 @@ void host_make_parts(struct host *host, const struct plugins *plugins)
 {
     host->notify = notify_new(host->log);
     notify_show(host->notify, false, "starting the plugins");
+    host->exporter = exporter_start(host->settings, host->log);
     host->publisher = make_publisher(host, plugins);
     make_ring(host, plugins);
 
@@ -339,6 +341,7 @@ void host_free_parts(struct host *host)
     notify_free(host->notify);
     queries_free(host->queries);
     ring_free(host->ring);
+    exporter_free(host->exporter);
     free(host->components);
     free(host->answers);
     free(host->subscriptions);

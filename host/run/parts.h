@@ -55,6 +55,7 @@ struct host {
     struct ring *ring;
     struct show *show;
     struct http *http;
+    struct exporter *exporter;           /* of traces; NULL: they are off */
     struct component *components;        /* for registration, one for each seat */
     struct subscription *answers;        /* where the MOV answers them */
     struct subscription pages[2];        /* where the MOV answers queries */

@@ -103,15 +103,19 @@ static void on_handled(void *context, struct delivery *delivery, struct list *pu
 {
     const struct ring *ring = context;
     const struct transport *transport = &ring->options.transport;
+    struct exporter *exporter = ring->options.exporter;
+    struct text passed = {0};
+    bool has_span = exporter != NULL && exporter_note(exporter, delivery, plugin_of(delivery)->name, &passed);
     if (publications->head == NULL) {
         struct list done = {0};
         list_put(&done, &delivery->node);
         transport->settle(transport->context, &done);
-        return;
+    } else {
+        if (delivery->properties.len > 0)
+            pass_trace(publications, has_span ? (struct properties){passed.at, passed.len} : delivery->properties);
+        send(ring, delivery, publications);
     }
-    if (delivery->properties.len > 0)
-        pass_trace(publications, delivery->properties);
-    send(ring, delivery, publications);
+    text_free(&passed);
 }
 
 static const char *why_not_kept(enum outcome outcome)
@@ -219,6 +223,7 @@ static void seat_make(struct ring *ring, struct seat *seat, const struct plugin 
         .services = seat->services,
         .log = log,
         .attempts = (uint32_t)(own > 0 ? own : settings->host.attempts),
+        .notes_times = ring->options.exporter != NULL,
         .hides_payloads = settings->payloads == PAYLOADS_NONE,
         .slow_ms = settings->host.slow_seconds * 1000,
         .threads = plugin->section == NULL ? 1 : (unsigned)plugin->section->threads,

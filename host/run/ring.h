@@ -7,6 +7,7 @@
 #ifndef RUN_RING_H
 #define RUN_RING_H
 
+#include "otel/exporter.h"
 #include "plugin/executor.h"
 #include "settings/settings.h"
 
@@ -33,7 +34,8 @@ struct ring_options {
     const struct plugins *plugins;
     struct log *log;
     struct transport transport;
-    bool keeps_dead_letters; /* rejected messages move to TOPIC/dead */
+    struct exporter *exporter; /* of traces; NULL: they are off */
+    bool keeps_dead_letters;   /* rejected messages move to TOPIC/dead */
     /* [any thread] A plugin's question to the MOV; services_reply() ends it. */
     void (*ask)(void *context, struct plugin_query *question);
     /* [any thread] A plugin has returned from its start. May be NULL. */

@@ -183,13 +183,13 @@ static bool blank_comments(char *text, struct parse *context, struct fault *faul
     return depth == 0 || fault_set(fault, "%s:%d: the section that begins here has no closing }", path, section);
 }
 
-#define SECTIONS 4
+#define SECTIONS 5
 
 /* Every key is declared as a string, so that the file and the environment are read by the same code with the same
  * messages. */
 static cfg_t *grammar(cfg_opt_t *options, cfg_opt_t sections[][SETTINGS_MAX + 1], cfg_opt_t *plugin)
 {
-    static const char *const names[SECTIONS] = {"broker", "log", "health", "host"};
+    static const char *const names[SECTIONS] = {"broker", "log", "health", "otel", "host"};
     cfg_opt_t end = CFG_END();
     size_t count = 0, keys = 0;
     for (size_t s = 0; s < SECTIONS; s++) {

@@ -153,6 +153,15 @@ static bool check_file_names(const struct settings *settings, struct fault *faul
     return true;
 }
 
+static bool check_collector(const struct settings *settings, struct fault *fault)
+{
+    char source[64];
+    const char *url = settings->otel.endpoint;
+    return url == NULL || strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0 ||
+           fault_set(fault, "%s: \"%s\" does not begin with http:// or https://",
+                     source_of("otel", "endpoint", source, sizeof source), url);
+}
+
 bool settings_read(const char *config, struct settings **result, struct fault *fault)
 {
     struct settings *settings = memory_new(sizeof *settings);
@@ -166,7 +175,7 @@ bool settings_read(const char *config, struct settings **result, struct fault *f
     if (config != NULL && !settings_read_file(settings, config, fault))
         goto refused;
     if (!read_environment(settings, fault) || !read_password(settings, fault) || !read_endpoints(settings, fault) ||
-        !check_file_names(settings, fault) || !read_listen(settings, fault))
+        !check_file_names(settings, fault) || !read_listen(settings, fault) || !check_collector(settings, fault))
         goto refused;
 
     for (size_t i = 0; i < settings->section_count; i++) {

@@ -79,6 +79,12 @@ struct settings {
     enum payloads payloads;
 
     struct {
+        char *endpoint;     /* of an OTLP collector; NULL: no traces */
+        char *headers;      /* KEY=VALUE,KEY=VALUE, for its requests; may be NULL */
+        char *service_name; /* NULL: each component's name */
+    } otel;
+
+    struct {
         long grace_seconds;     /* to finish the work in hand at a stop */
         long message_max_bytes; /* a larger body is rejected unread */
         long outbox_max_bytes;  /* of publications that wait for the broker */
