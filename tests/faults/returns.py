@@ -8,6 +8,7 @@ import time
 from broker import Broker, scaled, wait_until
 from faults import a_while, fault, turns
 from host import ECHO, plugin, published, received
+from mov import COMPONENT_PAGE
 from net import Proxy
 from scene import GRACE, PREFETCH, Scene, said
 
@@ -159,6 +160,32 @@ def clean_stops(broker, times, long, result):
         result.check(len(put_back) > result.faults * STOPS_IN_HAND * 0.5, f"only {len(put_back)} were in hand at a stop")
         result.measure(f"{len(put_back)} went back, {counted} with a larger x-delivery-count")
         result.check(counts_nack or counted == 0, f"{counted} messages count a clean stop as a return")
+
+
+FOREIGN = [f"another-{number}" for number in range(5)]  # queries of other components
+
+
+@fault("foreign-answers", "answers for other components lie in the shared queue", 1, 1, own_broker=True, waits=True)
+def foreign_answers(_broker, times, long, result):
+    """A broker of its own: the queue is every component's. The MOV does not answer the host, so the host listens as long as it
+    ever does."""
+    seconds = 300 if long else 25
+    with Broker() as broker, Scene(broker, rate=50, mov={"answers_queries": False}) as scene:
+        host = scene.host()
+        scene.go()
+        scene.client.publish(COMPONENT_PAGE, *({"query_id": name, "total": 0, "offset": 0} for name in FOREIGN))
+        result.faults += 1
+        time.sleep(scaled(seconds))
+        asked = len(scene.mov.queries)
+        result.check(asked >= 2, f"the host asked {asked} times")
+        result.check(host.stop(timeout=GRACE + 10) == 0, "no clean end")
+        wait_until(lambda: scene.client.depth(COMPONENT_PAGE) == len(FOREIGN), 10, "the answers are back in their queue")
+        left = list(_take_all(scene.client, COMPONENT_PAGE))
+        result.check(sorted(json.loads(body)["query_id"] for _, body in left) == FOREIGN, f"left: {left}")
+        looks = max((properties.headers or {}).get("x-delivery-count", 0) for properties, _ in left)
+        result.measure(f"all there after {scaled(seconds):.0f} s and {asked} queries; x-delivery-count at most {looks}")
+        host.start()
+        scene.finish(result, duplicates_per_fault=PREFETCH)
 
 
 def _take_all(client, topic):

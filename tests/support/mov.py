@@ -198,6 +198,7 @@ class MovStandIn:
 
     answer            whether a component is told its id; or a function that says so of a component's record
     answers_after     what a registration takes, and then its answer
+    answers_queries   whether a component query is answered at all
     finishes_after    from the moment it listens until it finishes all components, those too that have registered meanwhile
     reconnects_after  after it lost the broker; it has forgotten nothing
     removes_after     from an unregistration until the connections of the component are gone
@@ -205,9 +206,10 @@ class MovStandIn:
     """
 
     def __init__(self, broker=None, parameters=None, answer=True, on_event=None, answers_after=0, finishes_after=0,
-                 reconnects_after=0.2, removes_after=0, enables_notifications=False):
+                 answers_queries=True, reconnects_after=0.2, removes_after=0, enables_notifications=False):
         self.answer = answer
         self.answers_after = answers_after
+        self.answers_queries = answers_queries
         self.finishes_after = finishes_after
         self.reconnects_after = reconnects_after
         self.removes_after = removes_after
@@ -510,7 +512,7 @@ class MovStandIn:
         _fields(body, (), ("id", "pattern", "type", "order", "offset", "limit"))
         orders = [order for order in (body.get("order") or "").split(",") if order]
         self.queries.append(body)
-        if "limit" not in body or any(order.lstrip("+-") == "version" for order in orders):
+        if not self.answers_queries or "limit" not in body or any(order.lstrip("+-") == "version" for order in orders):
             return f"query {body.get('id')}: no answer"
         offset, limit = _number(body, "offset", 0, 0), _number(body, "limit", None, 1)
         found = [c for c in self.components.values() if c["active"] and body.get("type") in (None, c["type"])

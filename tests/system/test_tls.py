@@ -9,8 +9,8 @@ import subprocess
 import pika
 import pytest
 
-from broker import Broker, free_port, wait_until
-from host import Client, ECHO, one_line, published, received
+from broker import Broker, free_port, scaled, wait_until
+from host import BINARY, Client, ECHO, one_line, published, received
 from mov import MovStandIn
 
 
@@ -100,6 +100,32 @@ def test_echo_over_tls_and_a_ca_that_is_not_ours(new_host, tls_broker, pki):
         one_line(result, f"{ca}: ", why)
         assert "password" not in result.stderr
     client.close()
+
+
+def test_dead_letters_over_tls(new_host, tls_broker, pki):
+    """The host moves them there, and the verb moves them back."""
+    broker = tls_broker.start_with("good")
+    client = Client(broker)
+    dead = received() + "/dead"
+    sizes = (1, 16384, 300000)
+    with MovStandIn(broker):
+        host = new_host(env=environment(broker, pki)).start()
+        host.wait_healthy()
+        client.publish(received(), *({"contents": "x" * size} for size in sizes))
+        wait_until(lambda: f"{received()}: {len(sizes)} dead letters" in verb(host, "list", received()), 20, "the letters")
+        assert host.stop() == 0
+        assert verb(host, "show", received()).count("invalid") >= 1
+        assert verb(host, "retry", received())
+        assert [len(json.loads(body)["contents"]) for body in client.collect(received(), len(sizes), 20)] == list(sizes)
+        assert client.depth(dead) == 0
+    client.close()
+
+
+def verb(host, *arguments):
+    result = subprocess.run([BINARY, "dead", *arguments], env=host.env, cwd=host.directory, capture_output=True, text=True,
+                            timeout=scaled(60), check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 @pytest.mark.parametrize("certificate", ["wrong_name", "expired"])
