@@ -9,6 +9,7 @@
 #include "message/counts.h"
 
 #define PAUSE_MS 1000        /* between two looks at a plugin that keeps a message too long */
+#define DELETED_MS 500       /* the broker needs a moment to delete a queue */
 #define TIMEOUT_LEAST_MS 500 /* no consumer timeout is shorter: a consumer that is cancelled sooner lost its queue */
 #define HEADERS_MAX 256      /* of a message, that are looked at */
 
@@ -131,9 +132,8 @@ static bool open_channel(struct channel *channel, struct fault *fault)
 /* The queue is gone, and the channel is not: what was handed out is handled to its end. */
 static bool consume_again(struct channel *channel, struct fault *fault)
 {
-    bool is_declared = channel->state == CHANNEL_ASKING || channel->subscription->kind == SUBSCRIBE_SHARED;
     channel->state = CHANNEL_OPENING;
-    return (is_declared || declare(channel, fault)) && consume(channel, fault);
+    return (channel->subscription->kind == SUBSCRIBE_SHARED || declare(channel, fault)) && consume(channel, fault);
 }
 
 /* What a channel still holds when it is closed counts as returned once more (RabbitMQ 4.3); what is returned by
@@ -186,6 +186,11 @@ static bool begin(struct channel *channel, int64_t now, struct fault *fault)
             return open_channel(channel, fault);
         wake_at(channel, channel->retry_at);
         return true;
+    case CHANNEL_DELETED:
+        if (now >= channel->retry_at)
+            return consume_again(channel, fault);
+        wake_at(channel, channel->retry_at);
+        return true;
     case CHANNEL_CANCELLED:
         return close_channel(channel, CHANNEL_CLOSING, fault); /* and then anew */
     default:
@@ -204,6 +209,7 @@ static bool end(struct channel *channel, struct fault *fault)
     case CHANNEL_DRAINING:
     case CHANNEL_GATHERING:
     case CHANNEL_ASKING:
+    case CHANNEL_DELETED:
         return close_channel(channel, CHANNEL_CLOSING, fault);
     default:
         return true;
@@ -439,6 +445,19 @@ static bool is_current(const struct channel *channel, amqp_bytes_t tag)
     return tag.len == current.len && memcmp(tag.bytes, current.bytes, tag.len) == 0;
 }
 
+/* RabbitMQ cancels the consumer of a quorum queue before it has deleted the queue. A subscription in between closes the
+ * whole connection (541), so it waits a moment. The publishers need the queue now. */
+static bool on_deleted(struct channel *channel, bool is_declared, struct fault *fault)
+{
+    log_warning(channel->receiver->log, "host", "%s: the queue was deleted; subscribing to a new one",
+                channel->subscription->topic);
+    channel->reported = true;
+    channel->state = CHANNEL_DELETED;
+    channel->retry_at = clock_ms() + DELETED_MS;
+    wake_at(channel, channel->retry_at);
+    return is_declared || channel->subscription->kind == SUBSCRIBE_SHARED || declare(channel, fault);
+}
+
 /* Two causes look the same: the queue was deleted (or its node went away), or RabbitMQ 4.3 waited too long for a
  * settlement. In the latter case the queue is still there, with the message or the timed-out consumer. RabbitMQ always
  * sets nowait, and closes the connection on an answer that it did not ask for (503, 541). */
@@ -453,16 +472,11 @@ static bool on_cancel(struct channel *channel, const amqp_basic_cancel_t *method
         !is_current(channel, method->consumer_tag))
         return true;
     set_up(channel, false);
-    if (atomic_load(&channel->subscription->in_plugin) > 0 &&
-        clock_ms() - tags_oldest(&channel->tags) >= TIMEOUT_LEAST_MS) {
+    if (tags_count(&channel->tags) > 0 && clock_ms() - tags_oldest(&channel->tags) >= TIMEOUT_LEAST_MS) {
         channel->state = CHANNEL_ASKING;
         return declare(channel, fault);
     }
-    log_warning(channel->receiver->log, "host",
-                "%s: the broker cancelled the consumer (queue deleted?); subscribing again",
-                channel->subscription->topic);
-    channel->reported = true;
-    return consume_again(channel, fault);
+    return on_deleted(channel, false, fault);
 }
 
 static bool on_declared(struct channel *channel, const amqp_queue_declare_ok_t *ok, struct fault *fault)
@@ -473,10 +487,7 @@ static bool on_declared(struct channel *channel, const amqp_queue_declare_ok_t *
         report_timeout(channel, "basic.cancel");
         return close_channel(channel, CHANNEL_PAUSING, fault);
     }
-    log_warning(channel->receiver->log, "host", "%s: the queue was deleted; subscribing to a new one",
-                channel->subscription->topic);
-    channel->reported = true;
-    return consume_again(channel, fault);
+    return on_deleted(channel, true, fault);
 }
 
 static void on_consuming(struct channel *channel)

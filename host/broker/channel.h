@@ -23,6 +23,7 @@ enum channel_state {
     CHANNEL_GATHERING, /* draining goes on when what was got is settled */
     CHANNEL_CONSUMING,
     CHANNEL_ASKING,    /* the broker cancelled the consumer, and a declare asks whether the queue is still there */
+    CHANNEL_DELETED,   /* the queue was deleted; a new one follows at retry_at */
     CHANNEL_CANCELLED, /* no consumer; the channel stays open for settling */
 };
 

@@ -199,7 +199,7 @@ class Sink:
                     channel.add_on_cancel_callback(lambda *_: self._again.set())  # the queue was deleted
                     channel.basic_consume(self._topic, self._on_message)
                     self.consuming.set()
-                    while not self._stopping and connection.is_open and not self._again.is_set():
+                    while not self._stopping and channel.is_open and not self._again.is_set():
                         connection.process_data_events(time_limit=0.05)
                 finally:
                     self._again.clear()

@@ -418,13 +418,27 @@ static void without_a_limit(void **state)
     free(delivery);
 }
 
+/* Not at once: the broker may still be deleting the queue. */
+static void subscribes_again_soon(void)
+{
+    tend();
+    assert_int_equal(receiver.due, now + 500);
+    now += 499;
+    tend();
+    expect("");
+    now += 1;
+    tend();
+    expect("declare\nprefetch 1\nconsume c1_a 2 t\n");
+}
+
 static void a_deleted_queue_is_made_again(void **state)
 {
     UNUSED(state);
     until_consuming();
     struct delivery *held = deliver(1, true);
     broker_cancels("c1_a 1 t");
-    expect("down\ndeclare\nprefetch 1\nconsume c1_a 2 t\n");
+    expect("down\ndeclare\n");
+    subscribes_again_soon();
     method(AMQP_BASIC_CONSUME_OK_METHOD, NULL);
     expect("up\n");
     assert_false(delivery_is_stale(held)); /* the channel is the same */
@@ -440,7 +454,8 @@ static void an_answer_to_cancel_only_where_one_is_asked_for(void **state)
     until_consuming();
     amqp_basic_cancel_t cancel = {.consumer_tag = amqp_cstring_bytes("c1_a 1 t"), .nowait = 0};
     method(AMQP_BASIC_CANCEL_METHOD, &cancel);
-    expect("cancel-ok\ndown\ndeclare\nprefetch 1\nconsume c1_a 2 t\n");
+    expect("cancel-ok\ndown\ndeclare\n");
+    subscribes_again_soon();
 }
 
 /* RabbitMQ 4.3: the consumer is cancelled, and its queue is still there. */
@@ -471,6 +486,25 @@ static void a_consumer_timeout_pauses_the_topic(void **state)
     expect("");
 }
 
+/* The handler has returned, and its publications wait, for example during an alarm. The broker has taken the message
+ * back. */
+static void a_consumer_timeout_during_an_alarm(void **state)
+{
+    UNUSED(state);
+    until_consuming();
+    struct delivery *held = deliver(1, true);
+    now += 60000;
+    broker_cancels("c1_a 1 t");
+    expect("down\ndeclare\n");
+    declared(1, 1);
+    expect("return <=0\nclose\n");
+    assert_true(delivery_is_stale(held));
+    method(AMQP_CHANNEL_CLOSE_OK_METHOD, NULL);
+    tend();
+    expect("open\ndeclare\nprefetch 1\nconsume c1_a 2 t\n");
+    free(held);
+}
+
 /* The same signal, and the queue that a declare makes is empty and without consumers: it had been deleted. */
 static void a_deleted_queue_beside_a_slow_handler(void **state)
 {
@@ -482,7 +516,8 @@ static void a_deleted_queue_beside_a_slow_handler(void **state)
     broker_cancels("c1_a 1 t");
     expect("down\ndeclare\n");
     declared(0, 0);
-    expect("prefetch 1\nconsume c1_a 2 t\n");
+    expect("");
+    subscribes_again_soon();
     assert_false(delivery_is_stale(held));
     free(held);
 }
@@ -642,6 +677,7 @@ int main(void)
         TEST(a_deleted_queue_is_made_again),
         TEST(an_answer_to_cancel_only_where_one_is_asked_for),
         TEST(a_consumer_timeout_pauses_the_topic),
+        TEST(a_consumer_timeout_during_an_alarm),
         TEST(a_deleted_queue_beside_a_slow_handler),
         TEST(a_consumer_timeout_that_closes_the_channel),
         TEST(a_refused_declare_becomes_passive),
