@@ -34,7 +34,7 @@ struct dialogue {
     bool arrived, empty;          /* the result of basic.get */
     bool all_confirmed;
     bool blocked;
-    bool returned, settled; /* of the empty message of dialogue_may_publish() */
+    bool returned, settled; /* of the empty message of dialogue_may_publish(): came back; nothing more will come */
 
     /* The publications after floor, each in the slot number % WINDOW. */
     uint64_t floor, published;
@@ -300,6 +300,7 @@ static bool await(struct dialogue *dialogue, const bool *done, struct fault *fau
 static bool ask(struct dialogue *dialogue, amqp_method_number_t id, void *method, struct fault *fault)
 {
     dialogue->answered = false;
+    dialogue->closed_by = 0;
     dialogue->awaited = id + 1; /* AMQP numbers every answer so */
     return connection_send(dialogue->connection, CHANNEL, id, method, fault) &&
            await(dialogue, &dialogue->answered, fault);
@@ -309,7 +310,6 @@ bool dialogue_try(struct dialogue *dialogue, uint32_t method, void *arguments, i
 {
     amqp_channel_open_t open = {0};
     struct fault lost;
-    dialogue->closed_by = 0;
     *refusal = 0;
     if (ask(dialogue, method, arguments, fault))
         return true;
@@ -471,6 +471,7 @@ bool dialogue_publish(struct dialogue *dialogue, const char *topic, const char *
 bool dialogue_may_publish(struct dialogue *dialogue, bool *may, struct fault *fault)
 {
     uint64_t chance = 0;
+    dialogue->settled = dialogue->blocked;
     *may = false;
     if (getrandom(&chance, sizeof chance, GRND_NONBLOCK) != sizeof chance)
         chance = (uint64_t)clock_ms();
