@@ -113,6 +113,13 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     return answer(connection, &reply, NULL);
 }
 
+/* No path has anything to unescape, and %00 would cut one short. */
+static size_t as_it_came(void *context, struct MHD_Connection *connection, char *text)
+{
+    (void)context, (void)connection;
+    return strlen(text);
+}
+
 /* ---- clients ---- */
 
 static void client_come(struct face *face, struct MHD_Connection *connection, void **place)
@@ -176,7 +183,7 @@ static void face_open(struct face *face, int fd, bool of_one_user)
         MHD_OPTION_PER_IP_CONNECTION_LIMIT, of_one_user ? 0 : (most < CONNECTIONS_OF_ONE ? most : CONNECTIONS_OF_ONE),
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)CONNECTION_SECONDS, MHD_OPTION_NOTIFY_CONNECTION, on_connection, face, MHD_OPTION_NOTIFY_COMPLETED,
-        on_completed, NULL, MHD_OPTION_END);
+        on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK, as_it_came, NULL, MHD_OPTION_END);
     if (face->daemon == NULL) {
         close(fd);
         return;

@@ -3,38 +3,23 @@
 
 #include <string.h>
 
-/* For a program that only wants to know whether the process does anything. */
-void reply_livez(struct reply *reply, const struct view *view)
-{
-    reply->status = view->alive ? 200 : 503;
-    text_puts(&reply->body, view->alive ? "ok\n" : "the control thread does not answer\n");
-}
-
-/* The reasons, one a line. */
-void reply_readyz(struct reply *reply, const struct view *view)
-{
-    reply->status = view->healthy ? 200 : 503;
-    if (view->healthy)
-        text_puts(&reply->body, "ok\n");
-    else if (view->stopping)
-        text_puts(&reply->body, "the host is stopping\n");
-    for (size_t i = 0; i < view->component_count && !view->stopping; i++)
-        if (!view->components[i].healthy)
-            text_printf(&reply->body, "%s: %s\n", view->components[i].name, view->components[i].reason);
-    if (reply->body.len == 0)
-        text_puts(&reply->body, "no component is loaded\n");
-}
-
 static void reply_index(struct reply *reply, const struct view *view);
 
 static const struct path {
     const char *path, *about;
     void (*reply)(struct reply *reply, const struct view *view);
+    void (*reply_as)(struct reply *reply, const char *accept,
+                     const struct view *view); /* instead, by the Accept header */
 } paths[] = {
-    {"/", "this list", reply_index},
-    {"/livez", "200 while the control thread is alive", reply_livez},
-    {"/readyz", "200 while every component is registered and consuming; otherwise 503 and why", reply_readyz},
-    {"/status", "everything, as JSON", reply_status},
+    {"/", "this list", .reply = reply_index},
+    {"/livez", "200 while the control thread is alive", .reply = reply_livez},
+    {"/readyz", "200 while every component is ready; otherwise 503 with the reasons", .reply = reply_readyz},
+    {"/status", "everything, as JSON", .reply = reply_status},
+    {"/metrics", "counters for Prometheus, also as OpenMetrics", .reply_as = reply_metrics},
+    {"/q/health", "the next two together, as MicroProfile Health", .reply = reply_health},
+    {"/q/health/live", "is the host alive", .reply = reply_health_live},
+    {"/q/health/ready", "is every component ready", .reply = reply_health_ready},
+    {"/q/health/started", "has every plugin started", .reply = reply_health_started},
 };
 
 static void reply_index(struct reply *reply, const struct view *view)
@@ -45,17 +30,18 @@ static void reply_index(struct reply *reply, const struct view *view)
         text_printf(&reply->body, "%-20s %s\n", paths[i].path, paths[i].about);
 }
 
-bool reply_make(struct reply *reply, const char *path, const char *accept, const struct view *view)
+void reply_make(struct reply *reply, const char *path, const char *accept, const struct view *view)
 {
-    (void)accept;
     reply->type = REPLY_TEXT;
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         if (strcmp(path, paths[i].path) != 0)
             continue;
-        paths[i].reply(reply, view);
-        return true;
+        if (paths[i].reply_as != NULL)
+            paths[i].reply_as(reply, accept, view);
+        else
+            paths[i].reply(reply, view);
+        return;
     }
     reply->status = 404;
     text_puts(&reply->body, "there is no such path; / lists them\n");
-    return false;
 }

@@ -16,13 +16,18 @@ struct reply {
     struct text body;
 };
 
-/* Appends the reply of a path to what is in the body, and sets the rest. accept: the request's header; NULL: it has
- * none. False: there is no such path. */
-bool reply_make(struct reply *reply, const char *path, const char *accept, const struct view *view);
+/* Makes the reply of a path; 404 if there is no such path. The reply starts zeroed. accept: the request's header; NULL:
+ * it has none. */
+void reply_make(struct reply *reply, const char *path, const char *accept, const struct view *view);
 
 /* The replies one by one. */
 void reply_livez(struct reply *reply, const struct view *view);
 void reply_readyz(struct reply *reply, const struct view *view);
+void reply_health(struct reply *reply, const struct view *view);
+void reply_health_live(struct reply *reply, const struct view *view);
+void reply_health_ready(struct reply *reply, const struct view *view);
+void reply_health_started(struct reply *reply, const struct view *view);
 void reply_status(struct reply *reply, const struct view *view);
+void reply_metrics(struct reply *reply, const char *accept, const struct view *view);
 
 #endif

@@ -238,7 +238,7 @@ static void put_broker(struct text *out, const struct view *view)
     text_puts(out, ",");
     put_bool(out, "publishing", view->publishing);
     put_counts(out, counts, sizeof counts / sizeof *counts);
-    text_printf(out, ",\"outbox_oldest_seconds\":%.3f},\"mov\":{", (double)view->outbox_oldest_ms / 1000);
+    text_printf(out, ",\"outbox_oldest_seconds\":%.3f},\"mov\":{", view->outbox_oldest);
     put_string(out, "state", movs[view->mov]);
     text_puts(out, "},\"log\":{");
     put_count(out, "console_dropped", view->console_dropped);

@@ -71,10 +71,11 @@ struct view {
     bool receiving, publishing;
     uint64_t reconnects;
     enum view_mov mov;
+    bool mov_present;             /* the same */
     struct view_error last_error; /* of the host itself */
 
-    uint64_t outbox_bytes; /* of all components and of the host */
-    int64_t outbox_oldest_ms;
+    uint64_t outbox_bytes;                  /* of all components and of the host */
+    double outbox_oldest;                   /* seconds that the oldest of them has waited */
     uint64_t console_dropped, file_dropped; /* records of the log */
 
     struct view_component *components;

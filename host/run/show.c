@@ -307,6 +307,7 @@ void show_look(void *context, struct view *view)
         .publishing = host.publishing,
         .reconnects = host.reconnects,
         .mov = host.mov,
+        .mov_present = host.mov == VIEW_MOV_PRESENT,
         .last_error = show->last_error,
         .outbox_bytes = publisher_own_bytes(show->publisher),
         .components = memory_new((show->count + 1) * sizeof *view->components),
@@ -317,7 +318,7 @@ void show_look(void *context, struct view *view)
         look_at_component(show, i, &noted[i], &view->components[i]);
         view->outbox_bytes += view->components[i].outbox_bytes;
     }
-    view->outbox_oldest_ms = view->outbox_bytes == 0 || oldest > now ? 0 : now - oldest;
+    view->outbox_oldest = view->outbox_bytes == 0 || oldest > now ? 0 : (double)(now - oldest) / 1000;
     free(noted);
 }
 

@@ -133,7 +133,8 @@ static bool read_listen(struct settings *settings, struct fault *fault)
         settings->http.address.host = memory_format("%.*s", (int)(colon - listen) - 2 * bracket, listen + bracket);
     settings->http.address.port = (int)port;
     const char *host = settings->http.address.host;
-    return (host != NULL && (host[0] == '\0' || inet_pton(bracket ? AF_INET6 : AF_INET, host, &address) == 1)) ||
+    bool every = host != NULL && host[0] == '\0' && !bracket;
+    return (host != NULL && (every || inet_pton(bracket ? AF_INET6 : AF_INET, host, &address) == 1)) ||
            fault_set(fault, "%s: \"%.80s\" is not ADDRESS:PORT, such as 127.0.0.1:9090, [::1]:9090 or :9090", where,
                      listen);
 }

@@ -12,7 +12,7 @@ from broker import scaled
 
 Reply = collections.namedtuple("Reply", "status headers body")
 
-SAMPLE = re.compile(r'([a-z_]+)(?:\{(.*)\})? (\S+)')
+SAMPLE = re.compile(r'([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)')
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
@@ -78,3 +78,27 @@ class Web:
 
     def component(self, name="c1_echo"):
         return next(component for component in self.status()["components"] if component["name"] == name)
+
+    def metrics(self):
+        """Every sample of /metrics, by its name and its labels: {(name, component, topic, le): value}."""
+        reply = self.get("/metrics")
+        assert reply.status == 200, reply
+        return samples(reply.body)
+
+    def metric(self, name, topic=None, component="c1_echo"):
+        return self.metrics()[(name, component, topic, None)]
+
+
+def samples(text):
+    found = {}
+    for line in text.splitlines():
+        if line.startswith("#"):
+            continue
+        match = SAMPLE.fullmatch(line)
+        assert match, f"no sample: {line!r}"
+        labels = dict(LABEL.findall(match[2] or ""))
+        key = (match[1], labels.pop("component", None), labels.pop("topic", None), labels.pop("le", None))
+        assert not labels, f"other labels: {line!r}"
+        assert key not in found, f"twice: {line!r}"
+        found[key] = float(match[3])
+    return found
