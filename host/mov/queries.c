@@ -33,6 +33,8 @@ struct page_queue {
 
 struct queries {
     struct publisher *publisher;
+    struct sender sender; /* of answers that are published anew */
+    uint32_t renew_at;    /* returns after which an answer to another is; 0: never */
     struct consumer *consumer;
     struct page_queue pages[QUERY_ABOUT_COUNT];
     struct query *open;
@@ -41,11 +43,13 @@ struct queries {
     unsigned long last_number; /* never starts over, for the same reason */
 };
 
-struct queries *queries_new(struct publisher *publisher)
+struct queries *queries_new(struct publisher *publisher, uint32_t delivery_limit, struct sender sender)
 {
     struct queries *queries = memory_new(sizeof *queries);
     uint64_t number = 0;
     queries->publisher = publisher;
+    queries->sender = sender;
+    queries->renew_at = (delivery_limit + 1) / 2;
     while (getrandom(&number, sizeof number, 0) != sizeof number)
         continue;
     snprintf(queries->name, sizeof queries->name, "%016llx", (unsigned long long)number);
@@ -141,6 +145,30 @@ static void hold(struct queries *queries, struct delivery *delivery)
     list_put(&pages->foreign, &delivery->node);
 }
 
+/* To the end of its queue, where the broker counts anew: RabbitMQ 4.0 counts every look at a message of a quorum queue,
+ * and drops the message at the delivery limit. The broker confirms the copy before it loses the original. */
+static void renew(struct queries *queries, struct delivery *delivery)
+{
+    struct publication *publication = publication_new(delivery->from->topic, delivery->body, delivery->len);
+    publication->sender = &queries->sender;
+    publication->cause = delivery;
+    delivery->unconfirmed = 1;
+    publisher_send_urgent(queries->publisher, publication);
+}
+
+bool queries_confirmed(struct queries *queries, struct publication *publication)
+{
+    struct list one = {0};
+    if (publication->sender != &queries->sender)
+        return false;
+    struct delivery *delivery = publication->cause;
+    delivery->settlement = publication->outcome == OUTCOME_CONFIRMED ? SETTLE_ACKNOWLEDGE : SETTLE_PUT_BACK;
+    list_put(&one, &delivery->node);
+    consumer_settle(queries->consumer, &one);
+    free(publication);
+    return true;
+}
+
 void queries_paged(struct queries *queries, struct delivery *delivery)
 {
     struct fault fault;
@@ -151,7 +179,10 @@ void queries_paged(struct queries *queries, struct delivery *delivery)
     unsigned long number = number_of(queries, page);
     if (number == 0) {
         json_object_put(page);
-        hold(queries, delivery);
+        if (queries->renew_at > 0 && delivery->returns >= queries->renew_at && delivery->refused == 0)
+            renew(queries, delivery);
+        else
+            hold(queries, delivery);
         return;
     }
     struct query *query = queries->open;

@@ -2,8 +2,8 @@
  *
  * queries: what is asked of the MOV about components and connections. The MOV answers on two queues that all components
  * share, so these are consumed only while an answer is awaited, and the answers to others are put back. Each of them is
- * looked at once and held meanwhile: a broker that counts how often a message is put back drops it after some twenty
- * times.
+ * looked at once and held meanwhile. A broker that counts how often a message is put back drops it after some twenty
+ * times, so one that is halfway there is published anew.
  *
  * All functions belong to the control thread. */
 #ifndef MOV_QUERIES_H
@@ -40,7 +40,7 @@ struct queries;
 
 /* publisher and consumer have to outlive it; pages: the subscriptions of the two shared queues, in the order of
  * enum query_about. */
-struct queries *queries_new(struct publisher *publisher);
+struct queries *queries_new(struct publisher *publisher, uint32_t delivery_limit, struct sender sender);
 void queries_use(struct queries *queries, struct consumer *consumer,
                  struct subscription *const pages[QUERY_ABOUT_COUNT]);
 void queries_free(struct queries *queries);
@@ -54,6 +54,8 @@ void queries_cancel(struct queries *queries, struct query *query);
 
 /* What happened. */
 void queries_paged(struct queries *queries, struct delivery *delivery);
+/* False: the publication belongs to another sender. */
+bool queries_confirmed(struct queries *queries, struct publication *publication) __attribute__((warn_unused_result));
 void queries_connected(struct queries *queries, bool publishing);
 
 /* Does what is due; returns when there is something to do again. */

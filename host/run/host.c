@@ -105,7 +105,8 @@ static void handle_event(struct host *host, struct event *event)
         queries_paged(host->queries, event->delivery);
         break;
     case CONFIRMED:
-        registration_confirmed(host->registration, event->publication);
+        if (!queries_confirmed(host->queries, event->publication))
+            registration_confirmed(host->registration, event->publication);
         break;
     case ASKED:
         ask(host, event->query);

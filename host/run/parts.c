@@ -322,7 +322,8 @@ void host_make_parts(struct host *host, const struct plugins *plugins)
     host->registration = registration_new(components, seats, host->publisher, host->health, host->log,
                                           (struct sender){.confirmed = on_confirmed, .context = host});
     free(components);
-    host->queries = queries_new(host->publisher);
+    host->queries = queries_new(host->publisher, (uint32_t)host->settings->broker.delivery_limit,
+                                (struct sender){.confirmed = on_confirmed, .context = host});
     queries_use(host->queries, host->consumer, pages);
     registration_use(host->registration, host->consumer, host->queries);
     host->show = show_new(host->settings, host->ring, host->publisher, host->log);

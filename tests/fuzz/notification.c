@@ -169,7 +169,7 @@ static void begin(void)
     struct component *const all[] = {&components[0], &components[1]};
     health = health_new(fuzz_directory(), "id.json", logs);
     registration = registration_new(all, 2, NULL, health, logs, (struct sender){.confirmed = on_confirmed});
-    queries = queries_new(NULL);
+    queries = queries_new(NULL, 0, (struct sender){0});
     queries_use(queries, NULL, (struct subscription *[]){&page, &connections});
     queries_connected(queries, true);
     registration_use(registration, NULL, queries);

@@ -20,6 +20,7 @@ static struct text journal;
 static struct queries *queries;
 static struct subscription components, connections;
 static char last_id[80];
+static struct publication *renewed;
 
 int64_t __wrap_clock_ms(void);
 int64_t __wrap_clock_ms(void)
@@ -61,6 +62,11 @@ void __wrap_publisher_send_urgent(struct publisher *publisher, struct publicatio
 {
     UNUSED(publisher);
     struct json_object *id = NULL;
+    if (strcmp(publication->topic, components.topic) == 0) {
+        renewed = publication;
+        note("publish anew");
+        return;
+    }
     assert_true(json_is_object(publication->body, publication->len, NULL));
     struct json_object *body = json_read(json_thread_reader(), publication->body, publication->len);
     assert_true(json_object_object_get_ex(body, "id", &id));
@@ -77,7 +83,7 @@ static int enter(void **state)
     memset(settled, 0, sizeof settled);
     components = (struct subscription){.topic = "valawai/component/page", .kind = SUBSCRIBE_SHARED};
     connections = (struct subscription){.topic = "valawai/topology/page", .kind = SUBSCRIBE_SHARED};
-    queries = queries_new(NULL);
+    queries = queries_new(NULL, 20, (struct sender){0});
     queries_use(queries, NULL, (struct subscription *[]){&components, &connections});
     queries_connected(queries, true);
     return 0;
@@ -284,6 +290,42 @@ static void a_slow_answer_among_those_to_others(void **state)
     assert_int_equal(outcome.total, 9);
 }
 
+static struct delivery *returned(uint32_t times)
+{
+    struct delivery *delivery = delivery_new(2);
+    memcpy(delivery->body, "{}", 2);
+    delivery->from = &components;
+    delivery->redelivered = times > 0;
+    delivery->returns = times;
+    return delivery;
+}
+
+/* RabbitMQ 4.0 drops a message of a quorum queue that went back too often. */
+static void an_answer_that_went_back_often_is_published_anew(void **state)
+{
+    UNUSED(state);
+    static const struct {
+        enum outcome outcome;
+        enum settlement settlement;
+    } cases[] = {{OUTCOME_CONFIRMED, SETTLE_ACKNOWLEDGE}, {OUTCOME_UNROUTABLE, SETTLE_PUT_BACK}};
+    ask(&outcome, QUERY_COMPONENTS, 40 * SECOND);
+    pass(100);
+    queries_paged(queries, returned(9));
+    expect("listen, query components");
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        queries_paged(queries, returned(10));
+        expect("publish anew");
+        assert_int_equal(renewed->len, 2);
+        assert_memory_equal(renewed->body, "{}", 2);
+        renewed->outcome = cases[i].outcome;
+        assert_true(queries_confirmed(queries, renewed));
+        expect(i == 0 ? "acknowledge" : "put back");
+        assert_int_equal(settled[cases[i].settlement], 1);
+    }
+    struct publication of_another = {0};
+    assert_false(queries_confirmed(queries, &of_another));
+}
+
 static void another_query_ends_the_rest(void **state)
 {
     UNUSED(state);
@@ -344,6 +386,7 @@ int main(void)
         TEST(a_cancelled_query),
         TEST(answers_to_others_are_looked_at_once),
         TEST(a_slow_answer_among_those_to_others),
+        TEST(an_answer_that_went_back_often_is_published_anew),
         TEST(another_query_ends_the_rest),
         TEST(what_is_no_page_is_put_back),
         TEST(open_queries_at_the_end_have_no_answer),

@@ -181,7 +181,7 @@ static void begin(size_t count, bool reversed)
     page = (struct subscription){.topic = "valawai/component/page", .kind = SUBSCRIBE_SHARED};
     connections = (struct subscription){.topic = "valawai/topology/page", .kind = SUBSCRIBE_SHARED};
     atomic_store(&page.epoch, 3);
-    queries = queries_new(NULL);
+    queries = queries_new(NULL, 0, (struct sender){0});
     queries_use(queries, NULL, (struct subscription *[]){&page, &connections});
     queries_connected(queries, true);
     registration_use(registration, NULL, queries);
