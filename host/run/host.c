@@ -383,7 +383,10 @@ static bool control(const struct settings *settings, const struct plugins *plugi
         ended = ring_join(host.ring, deadline);
     }
     ended = exporter_stop(host.exporter, clock_ms() + TRACES_MS) && ended;
-    ended = http_stop(host.http, no_sooner(deadline)) && ended;
+    bool silent = http_stop(host.http, no_sooner(deadline));
+    if (silent && host.publisher_started)
+        show_log_totals(host.show);
+    ended = silent && ended;
     bool as_asked = host.started != START_FAILED && !host.gave_up;
     if (as_asked)
         log_info(log, "host", "stopped");

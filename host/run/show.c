@@ -19,7 +19,7 @@ _Static_assert(REASON_COUNT - 1 == VIEW_REASONS, "the view names each reason but
 
 /* What is told of a component that is not in a counter. */
 struct noted {
-    bool started, registered, healthy, over_limit;
+    bool started, registered, healthy, over_limit, stopping;
     char reason[VIEW_TEXT_MAX];
     char id[32];
     int64_t since;
@@ -125,18 +125,32 @@ static void find_reason(const struct show *show, const struct show_state *state,
         noted->reason[0] = '\0';
 }
 
+/* One record for each change of a component's state. While it is not healthy, another reason is one for the file. */
+static void log_change(const struct show *show, const char *component, const struct noted *was,
+                       const struct noted *noted)
+{
+    bool began = was->since == 0;
+    if (noted->healthy && !was->healthy)
+        log_info(show->log, component, "healthy: registered and consuming");
+    else if (was->healthy && !noted->healthy)
+        HOST_LOG(show->log, noted->stopping ? LOG_INFO : LOG_WARNING, component, "unhealthy: %s", noted->reason);
+    else if (!noted->healthy && (began || strcmp(was->reason, noted->reason) != 0))
+        log_debug(show->log, component, "%s unhealthy: %s", began ? "begins" : "still", noted->reason);
+}
+
 static void note_component(struct show *show, const struct show_state *state, size_t index, int64_t now)
 {
     const struct seat *seat = &show->ring->seats[index];
     struct registration_look look = registration_look(state->registration, index);
-    struct noted *noted = &show->next[index];
-    bool was_healthy = noted->healthy;
+    struct noted *noted = &show->next[index], was = *noted;
     int64_t since = executor_busy_since(seat->executor);
     find_reason(show, state, seat, &look, since == 0 ? -1 : now - since, noted);
     noted->started = seat->started;
     noted->registered = look.registered;
     noted->healthy = noted->reason[0] == '\0';
-    if (noted->since == 0 || noted->healthy != was_healthy)
+    noted->stopping = state->stopping;
+    log_change(show, seat->plugin->name, &was, noted);
+    if (noted->since == 0 || noted->healthy != was.healthy)
         noted->since = clock_date_s();
     snprintf(noted->id, sizeof noted->id, "%s", look.id == NULL ? "" : look.id);
 }
@@ -320,6 +334,48 @@ void show_look(void *context, struct view *view)
     }
     view->outbox_oldest = view->outbox_bytes == 0 || oldest > now ? 0 : (double)(now - oldest) / 1000;
     free(noted);
+}
+
+static void put_span(struct text *out, int64_t seconds)
+{
+    if (seconds >= 86400)
+        text_printf(out, "%lld d ", (long long)(seconds / 86400));
+    if (seconds >= 3600)
+        text_printf(out, "%lld h ", (long long)(seconds / 3600 % 24));
+    if (seconds >= 60)
+        text_printf(out, "%lld min ", (long long)(seconds / 60 % 60));
+    text_printf(out, "%lld s", (long long)(seconds % 60));
+}
+
+void show_log_totals(struct show *show)
+{
+    struct view view;
+    struct text out = {0};
+    unsigned long long received = 0, acknowledged = 0, kept = 0, rejected = 0, returned = 0, retried = 0;
+    unsigned long long published = 0, confirmed = 0;
+    show_look(show, &view);
+    for (size_t i = 0; i < view.component_count; i++) {
+        for (size_t t = 0; t < view.components[i].topic_count; t++) {
+            const struct view_topic *topic = &view.components[i].topics[t];
+            received += topic->received;
+            acknowledged += topic->acknowledged;
+            kept += topic->kept;
+            rejected += topic->rejected;
+            returned += topic->returned;
+            retried += topic->retried;
+            published += topic->published;
+            confirmed += topic->confirmed;
+        }
+    }
+    text_puts(&out, "ran for ");
+    put_span(&out, view.uptime_ms / 1000);
+    log_info(show->log, "host",
+             "%s: received %llu, acknowledged %llu, dead letters %llu, rejected %llu, returned %llu; retried %llu; "
+             "published %llu, confirmed %llu; reconnects %llu",
+             out.at, received, acknowledged, kept, rejected, returned, retried, published, confirmed,
+             (unsigned long long)view.reconnects);
+    text_free(&out);
+    view_free(&view);
 }
 
 void show_tick(void *context, int64_t now)

@@ -24,8 +24,11 @@ struct show_state {
     uint64_t reconnects;
 };
 
-/* [control thread] To be called whenever something may have changed. */
+/* [control thread] To be called whenever something may have changed. Each change of a component's state is a record. */
 void show_note(struct show *show, const struct show_state *state, int64_t now);
+
+/* [control thread] One record of what was done since the start; when http's thread has ended. */
+void show_log_totals(struct show *show);
 
 /* [http's thread] As http_options says. */
 void show_look(void *context, struct view *view);
