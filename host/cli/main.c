@@ -30,6 +30,7 @@ static void help(void)
          "       valawai-host dead show [--config FILE] [--json] [--number N] TOPIC\n"
          "       valawai-host dead retry|drop [--config FILE] [--json] [--count N] [--reason PATTERN] [--all] TOPIC\n"
          "       valawai-host doctor [--config FILE] [PLUGIN.so ...]\n"
+         "       valawai-host status [--config FILE] [--json] [--watch] [--dir LOG_DIR]\n"
          "       valawai-host new [--dir DIRECTORY] [--from DOCUMENT] NAME\n"
          "\n"
          "Carries messages between a RabbitMQ broker and VALAWAI components that are plugins.\n"
@@ -66,11 +67,16 @@ static void help(void)
          "doctor looks at all that a host needs, and prints a line for each: ✓, or ✗ with advice, or – where\n"
          "it cannot be looked at. It changes nothing, and a host may run meanwhile. It ends with 1 after a ✗.\n"
          "\n"
+         "status shows what a running host does: its state with reasons, throughput, times and counts. It asks\n"
+         "the host by the socket in its log directory: that of the settings, or LOG_DIR. --watch shows it\n"
+         "again every two seconds. It ends with 0 if the host is healthy, 1 if not, 3 if no host is there.\n"
+         "\n"
          "new writes the project of a component, c0_…, c1_… or c2_…, into a directory of that name. The\n"
          "project builds, passes its own tests, and publishes the length of each message. With --from it\n"
          "starts from an AsyncAPI document: a handler and a test message for each subscribed channel.\n"
          "\n"
-         "  -c, --config FILE    of run, check, try, send, listen, dead, doctor: read FILE, not ./plugins.conf\n"
+         "  -c, --config FILE    of run, check, try, send, listen, dead, doctor, status: read FILE, not\n"
+         "                       ./plugins.conf\n"
          "  --strict             of check: a warning is an error\n"
          "  --for-mov            of check: print the document that the host sends to the MOV\n"
          "  -t, --topic TOPIC    of try: each line is a body of TOPIC\n"
@@ -81,9 +87,10 @@ static void help(void)
          "  -r, --reason PATTERN  of dead: retry or drop only those with this reason\n"
          "  --all                of dead: drop all\n"
          "  --number N           of dead: show the Nth; 1 is the oldest [1]\n"
-         "  --json               of dead: print JSON\n"
+         "  --json               of dead, status: print JSON\n"
+         "  -w, --watch          of status: show it again every two seconds\n"
          "  --trace              of listen: take nothing, only print what is published\n"
-         "  -d, --dir DIRECTORY  of new: write into DIRECTORY, which must not exist\n"
+         "  -d, --dir DIRECTORY  of new, status: the new directory, which must not exist; the log directory\n"
          "  --from DOCUMENT      of new: start from the AsyncAPI document of the component NAME\n"
          "  -h, --help           show this help\n"
          "  -V, --version        show the version\n"
@@ -94,7 +101,8 @@ static void help(void)
          "A section `plugin NAME { … }` of plugins.conf enables a plugin. Besides the keys above it may have\n"
          "options of the plugin itself. A relative path in the file starts at the directory of the file.\n"
          "\n"
-         "Exit status: 0 stopped on request or done, 1 failed, 2 usage error.");
+         "Exit status: 0 stopped on request or done, 1 failed, 2 usage error. Of status: 0 healthy, 1 not healthy,\n"
+         "3 no host is there.");
 }
 
 /* clang-format off */
@@ -110,6 +118,7 @@ static const struct {
     {"listen", verb_listen},
     {"dead", verb_dead},
     {"doctor", verb_doctor},
+    {"status", verb_status},
     {"new", verb_new},
 };
 /* clang-format on */

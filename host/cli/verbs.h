@@ -10,7 +10,7 @@
 
 struct option;
 
-enum status { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
+enum status { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_NO_HOST = 3 };
 
 /* argv[0] is the verb. */
 int verb_run(int argc, char **argv);
@@ -21,6 +21,7 @@ int verb_send(int argc, char **argv);
 int verb_listen(int argc, char **argv);
 int verb_dead(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
+int verb_status(int argc, char **argv);
 int verb_new(int argc, char **argv);
 
 /* ---- the command line ---- */

@@ -174,12 +174,14 @@ int door_connect(const char *directory, struct fault *fault)
         place_name(&place, directory, CONTROL_SOCKET);
         good = connect_to(&place, fd);
     }
+    int error = errno;
     if (!good) {
-        fault_set(fault, "%s/%s: %s", directory, CONTROL_SOCKET, strerror(errno));
+        fault_set(fault, "%s/%s: %s", directory, CONTROL_SOCKET, strerror(error));
         if (fd >= 0)
             close(fd);
         fd = -1;
     }
     place_close(&place);
+    errno = error;
     return fd;
 }

@@ -24,7 +24,7 @@ bool door_is_there(const char *directory, const struct stat *made);
 /* Removes the name if it still means that socket. */
 void door_remove(const char *directory, const struct stat *made);
 
-/* A connection to the host of that log directory, or -1: no host is there. */
+/* A connection to the host of that log directory, or -1: see errno. */
 int door_connect(const char *directory, struct fault *fault) __attribute__((warn_unused_result));
 
 #endif

@@ -12,7 +12,7 @@ bool series_take(struct series *series, int64_t now, uint64_t total)
     if (series->looks == 0)
         series->begin = look;
     series->recent[series->looks++ % SERIES_RECENT] = look;
-    if (now - series->begin.at < VIEW_RATE_SECONDS * 1000)
+    if (now - series->begin.at < (int64_t)VIEW_RATE_SECONDS * 1000)
         return false;
     series->points[series->next] = a_second(series->begin, look);
     series->next = (series->next + 1) % VIEW_RATE_POINTS;

@@ -10,14 +10,15 @@ import os
 import random
 import re
 import shutil
+import signal
 import socket
 import stat
 import subprocess
 
 import pytest
 
-from broker import free_port, wait_until
-from host import ROOT, plugin, published, received
+from broker import free_port, scaled
+from host import BINARY, ROOT, plugin, published, received
 from web import Web, samples
 
 MESSAGES = int(os.environ.get("VALAWAI_METRICS_MESSAGES") or 4000)
@@ -405,3 +406,86 @@ def test_an_address_that_is_none(new_host, value):
     result = new_host(env={"HTTP_LISTEN": value}).run()
     assert result.status == 1
     assert "HTTP_LISTEN: " in result.stderr
+
+
+# --- the verb ------------------------------------------------------------------------------------------------------------
+
+
+def ask(directory, *args, env=None):
+    return subprocess.run([BINARY, "status", *args], cwd=directory, text=True, capture_output=True,
+                          timeout=scaled(20), env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **(env or {})})
+
+
+def test_status_of_a_healthy_host(mov, broker, client, new_host):
+    host, web = start(new_host, broker)
+    wait_ready(host, web)
+    client.publish(received(), {"content": "one"}, {"content": 2})
+    host.wait(lambda: web.component()["dead"] == 1 and web.component()["confirmed"] == 1, what="both messages")
+    result = ask(host.directory)
+    assert (result.returncode, result.stderr) == (0, "")
+    for part in (f"process {host.pid}, running for ", "connected, 0 reconnects", "MOV     present", "✓ c1_echo 1.0.0: healthy",
+                 host.health()["id"], f"{received()}: received 2, in hand 0, acknowledged 1, dead-lettered 1\n",
+                 f"{published()}: published 1, confirmed 1\n", "last error 20"):
+        assert part in result.stdout, part
+    result = ask("/", "--json", "--dir", host.path("logs"))
+    assert result.returncode == 0
+    status = json.loads(result.stdout)
+    assert status["host"]["pid"] == host.pid
+    assert result.stdout.count("\n") == 1
+
+
+def test_status_of_a_host_that_waits(broker, new_host):
+    host = new_host(broker).start()
+    host.wait(Web.of(host).answers, what="an answer")
+    result = ask(host.directory, env={"LOG_DIR": "logs"})
+    assert result.returncode == 1
+    assert "✗ c1_echo" in result.stdout
+
+
+@pytest.mark.parametrize("args", [(), ("--json",), ("--dir", "nowhere")])
+def test_status_without_a_host(broker, new_host, args):
+    host = new_host(broker).start()
+    host.wait(Web.of(host).answers, what="an answer")
+    if args[:1] != ("--dir",):
+        host.kill9()  # its socket stays
+    result = ask(host.directory, *args)
+    assert (result.returncode, result.stdout) == (3, "")
+    assert re.fullmatch(r"valawai-host: no host is there: \S*control\.sock: .+; .+--dir\n", result.stderr)
+
+
+def test_status_of_a_host_that_does_not_answer(broker, new_host):
+    host = new_host(broker).start()
+    host.wait(Web.of(host).answers, what="an answer")
+    host.send_signal(signal.SIGSTOP)
+    try:
+        result = ask(host.directory)
+    finally:
+        host.send_signal(signal.SIGCONT)
+    assert result.returncode == 1
+    assert "no reply within" in result.stderr
+
+
+def test_status_watches(mov, broker, client, new_host):
+    """Two looks, of which the second sees another state, and the end by a signal."""
+    host, web = start(new_host, broker)
+    wait_ready(host, web)
+    watcher = subprocess.Popen([BINARY, "status", "--json", "--watch"], cwd=host.directory, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        first = json.loads(watcher.stdout.readline())
+        client.publish(received(), {"content": "one"})
+        host.wait(lambda: web.component()["confirmed"] == 1, what="an echo")
+        looks = (json.loads(line) for line in watcher.stdout)
+        assert next(look for look in looks if look["components"][0]["confirmed"] == 1)
+        assert first["components"][0]["confirmed"] == 0
+        watcher.send_signal(signal.SIGINT)
+        assert watcher.wait(scaled(10)) == 0
+    finally:
+        watcher.kill()
+        watcher.communicate()
+
+
+def test_status_refuses_other_words(tmp_path):
+    assert ask(tmp_path, "logs").returncode == 2
+    assert ask(tmp_path, "--dir").returncode == 2
+    assert ask(tmp_path, "--nonsense").returncode == 2

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * ask: the client's side of the Unix socket, for the verbs. */
+#ifndef HTTP_ASK_H
+#define HTTP_ASK_H
+
+#include "base/fault.h"
+#include "base/text.h"
+
+enum answer {
+    ANSWER_GOT,
+    ANSWER_NO_HOST, /* none runs there */
+    ANSWER_FAILED,  /* one is there, and does not answer as it should */
+};
+
+/* What the host of that log directory answers to a GET with status 200, put behind what is in the body. Waits for some
+ * seconds at most. */
+enum answer http_ask(const char *directory, const char *path, struct text *body, struct fault *fault)
+    __attribute__((warn_unused_result));
+
+#endif
