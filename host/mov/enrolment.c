@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "mov/enrolment.h"
 
-#define LISTEN_MS 10000 /* to be listening */
+#define LISTEN_MS 10000 /* until the queue is consumed */
 #define AGAIN_MS 1000   /* until the next attempt to listen */
-#define PUZZLE_MS 10000 /* without an answer, until the reason is looked for */
+#define PUZZLE_MS 10000 /* without an answer, until the host looks for the reason */
 #define WAIT_LAST_MS 120000
-#define SWEEP_FIRST_MS 5000 /* after an answer: until the first look for notifications that were left … */
-#define SWEEP_MS 60000      /* … and between two */
-#define EXTRA_MS 60000      /* after an answer: how long those to other requests are waited for, at least */
+#define SWEEP_FIRST_MS 5000 /* between an answer and the first sweep for notifications that remained … */
+#define SWEEP_MS 60000      /* … and between two sweeps */
+#define EXTRA_MS 60000      /* the least wait, after an answer, for those to other requests */
 
-/* At its start the MOV listens for some seconds before it finishes all components, those too that registered meanwhile.
- * So the first checks follow soon. Later ones come as often as it takes for a dead id to look healthy for no more than
- * 40 s: one is found by the next check, or is in doubt when that one is not answered. */
+/* A starting MOV consumes registrations for some seconds before it finishes all components, including new ones. So the
+ * first checks follow soon. Later checks are frequent enough that a dead id looks healthy for 40 s at most: the next
+ * check finds it, or leaves it in doubt when the MOV does not answer. */
 #define CHECK_MS 28000
 #define PATIENCE_MS INT64_C(10000)
 static const int64_t check_after[] = {0, 5000, 25000, CHECK_MS};
 #define CHECK_COUNT (sizeof check_after / sizeof check_after[0])
 
-/* So many checks in a row without an answer, and the component is registered anew. */
+/* After this many unanswered checks in a row the component registers again. */
 #define UNANSWERED_MAX 3
 
 void enrolment_init(struct enrolment *enrolment, unsigned outstanding, int64_t now)
@@ -206,14 +206,14 @@ enum enrolment_verdict enrolment_checked(struct enrolment *enrolment, enum enrol
         enrolment->check_at = now;
         if (++enrolment->unanswered < UNANSWERED_MAX)
             return VERDICT_KEEP;
-        enrolment->mute = true; /* until it answers: registering again and again does not help */
+        enrolment->mute = true; /* until the MOV answers: to register again and again does not help */
         return VERDICT_UNKNOWN;
     }
     enrolment->mute = enrolment->doubtful = false;
     enrolment->unanswered = 0;
     if (check == CHECK_FORGOTTEN)
         return VERDICT_FORGOTTEN;
-    if (enrolment->checks == 0) /* after a reconnect: the broker may have handed out again what the MOV had taken */
+    if (enrolment->checks == 0) /* after a reconnect: the broker may have redelivered messages to the MOV */
         enrolment->sweep_at = now + SWEEP_FIRST_MS;
     if (enrolment->checks < CHECK_COUNT - 1)
         enrolment->checks++;

@@ -14,22 +14,22 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-#define FILE_MAX (16u << 20) /* of what an earlier run left */
+#define FILE_MAX (16u << 20) /* bytes of a file of an earlier run */
 
 struct files {
     struct log *log;
     char *path, *ledger, *lock;
     int lock_fd;
-    char *wanted;               /* in the health file; NULL: no file */
-    char *shown;                /* what is in it, unless a disk was full meanwhile */
-    bool stays;                 /* it could not be removed */
-    struct legacy shown_legacy; /* that the next run finds in it */
-    struct legacy legacy;       /* that the next run has to find */
+    char *wanted;               /* text for the health file; NULL: no file */
+    char *shown;                /* text in the health file, unless the disk was full */
+    bool stays;                 /* the file could not be removed */
+    struct legacy shown_legacy; /* that the next run finds in the health file */
+    struct legacy legacy;       /* that the next run must find */
     char *kept;                 /* the ledger's text; NULL: no ledger */
-    const char *failed;         /* the path that could not be written: said, and not again until it can */
+    const char *failed;         /* the path that cannot be written: reported, and not again until a write succeeds */
 };
 
-/* ---- what is left with the MOV ---- */
+/* ---- registrations that remain at the MOV ---- */
 
 static void add(char ***texts, size_t *count, const char *text)
 {
@@ -79,7 +79,7 @@ struct files *files_new(const char *directory, const char *file_name, struct log
     return files;
 }
 
-/* A process that ends removes its lock file, so the one that was opened may have lost its name meanwhile. */
+/* A process that ends removes its lock file, so the open file may have lost its name. */
 static bool is_still_there(int fd, const char *path)
 {
     struct stat ours, theirs;
@@ -101,7 +101,7 @@ bool files_lock(struct files *files, struct fault *fault)
         if (fd < 0 && errno == ELOOP && is_link(files->lock))
             return fault_set(fault, "%s: the lock file is a symbolic link; remove it", files->lock);
         if (fd < 0)
-            return true; /* a disk that is full or read-only: reported when the files themselves cannot be written */
+            return true; /* a full or read-only disk is reported when the files themselves cannot be written */
         bool locked = fcntl(fd, F_SETLK, &lock) == 0;
         if (!locked && (errno == EACCES || errno == EAGAIN)) {
             bool known = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid > 0;
@@ -109,7 +109,7 @@ bool files_lock(struct files *files, struct fault *fault)
             if (known)
                 snprintf(who, sizeof who, " (process %d)", (int)lock.l_pid);
             close(fd);
-            return fault_set(fault, "%s: another valawai-host%s has its health file there; give each its own LOG_DIR",
+            return fault_set(fault, "%s: another valawai-host%s uses this health file; give each its own LOG_DIR",
                              files->path, who);
         }
         if (!locked || is_still_there(fd, files->lock)) {
@@ -138,11 +138,11 @@ bool is_component_id(const char *text, size_t len)
     return len == COMPONENT_ID_LEN && strspn(text, "0123456789abcdefABCDEF") == len;
 }
 
-/* After a power cut a renamed file may be gone, or worse, be there and empty, unless it and its directory were written
- * to the disk. */
+/* After a power cut a renamed file may be missing, or worse, empty, unless it and its directory were flushed to the
+ * disk. */
 static bool reach_disk(int fd)
 {
-    return fsync(fd) == 0 || errno == EINVAL || errno == EROFS; /* not every file system can */
+    return fsync(fd) == 0 || errno == EINVAL || errno == EROFS; /* not every file system supports this */
 }
 
 static void directory_reaches_disk(const char *path)
@@ -176,13 +176,13 @@ static bool write_beside(const char *path, const char *text)
     char *beside = memory_format("%s.new", path);
     size_t len = strlen(text), written = 0;
     bool done = false;
-    unlink(beside); /* a link that was put there is not followed */
+    unlink(beside); /* a symbolic link is not followed */
     int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0 && errno == ENOENT && make_directory(path)) /* removed while the host runs */
         fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0)
         goto out;
-    fchmod(fd, 0644); /* whatever the umask: the health check may run as another user */
+    fchmod(fd, 0644); /* independent of the umask: the health check may run as another user */
     while (written < len) {
         ssize_t some = write(fd, text + written, len - written);
         if (some < 0 && errno == EINTR)
@@ -212,14 +212,14 @@ out:
     return done;
 }
 
-/* True if the file holds the text, or is gone (NULL). */
+/* True if the file contains the text, or does not exist (NULL). */
 static bool put(struct files *files, const char *path, const char *text)
 {
     bool absent = text == NULL && (unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR);
     bool done = absent || (text != NULL && write_beside(path, text));
     if (!done && files->failed == NULL) {
-        log_error(files->log, "host", "%s: cannot %s it: %s; going on without", path, text == NULL ? "remove" : "write",
-                  strerror(errno));
+        log_error(files->log, "host", "%s: cannot %s it: %s; continuing without it", path,
+                  text == NULL ? "remove" : "write", strerror(errno));
         files->failed = path;
     } else if (done && text != NULL && files->failed == path) {
         files->failed = NULL;
@@ -241,7 +241,7 @@ static char *file_text(const char *path)
     return text.at;
 }
 
-/* A notification, an id, or a registration that may still be answered. Anything else is not ours. */
+/* A notification, an id, or a registration without an answer. Anything else is ignored. */
 static void take_item(struct json_object *item, struct legacy *legacy)
 {
     struct json_object *id = item, *pending = NULL;
@@ -295,9 +295,10 @@ struct legacy files_left_behind(struct files *files)
     bool in_ledger = left.id_count > 0;
     take_items_of_file(files->path, &left);
     free(files->kept);
-    files->kept = memory_text(""); /* whatever the ledger holds, it is to be written anew, or removed */
+    files->kept = memory_text(""); /* forces the ledger to be written again, or removed */
     files_keep(files, legacy_copy(&left));
-    /* Where there is no room for a ledger, the health file becomes it, unless that would cost what the ledger has. */
+    /* If there is no room for a ledger, the health file becomes the ledger, unless this would lose the contents of the
+     * ledger. */
     bool kept = left.id_count == 0 || files->kept == NULL || files->kept[0] != '\0' || in_ledger;
     if (kept || rename(files->path, files->ledger) != 0)
         put(files, files->path, NULL);
@@ -313,7 +314,7 @@ static bool is_shown(const struct files *files, const char *id)
     return false;
 }
 
-/* The ledger as it has to be; NULL: there need be none. */
+/* The text for the ledger; NULL: none is needed. */
 static char *ledger_text(const struct files *files)
 {
     const struct legacy *legacy = &files->legacy;
@@ -363,8 +364,8 @@ static void set_shown(struct files *files, const char *text)
     take_items(files->shown, &files->shown_legacy);
 }
 
-/* The health file tells every id when there is no ledger: then it can be the ledger by another name. That takes no time
- * and no room, however slow or full the disk is. */
+/* When there is no ledger, the health file contains every id, so it can be renamed to the ledger. This needs no time
+ * and no room, even on a slow or full disk. */
 static bool become_ledger(struct files *files)
 {
     if (files->kept != NULL || files->legacy.id_count == 0 || rename(files->path, files->ledger) != 0)
@@ -378,7 +379,7 @@ static void show_wanted(struct files *files)
     const char *text = files->wanted;
     if (same(text, files->shown) && !files->stays)
         return;
-    if (text == NULL) { /* the ledger comes first: at no time is an id in neither */
+    if (text == NULL) { /* the ledger is written first, so an id is always in one of the two */
         bool done = become_ledger(files);
         set_shown(files, NULL);
         if (!done) {
@@ -410,7 +411,7 @@ void files_keep(struct files *files, struct legacy legacy)
 static void restore(struct files *files, const char *path, const char *text)
 {
     if (text != NULL && access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR) && put(files, path, text))
-        log_warning(files->log, "host", "%s: was removed, and is written again", path);
+        log_warning(files->log, "host", "%s: was removed; writing it again", path);
 }
 
 void files_restore(struct files *files)

@@ -8,8 +8,8 @@
 #include "base/memory.h"
 #include "base/thread.h"
 
-#define LOOK_MS 1000  /* between two looks whether the files are still there */
-#define REMOVE_MS 200 /* for the removal of the files, when the thread hangs in the disk */
+#define LOOK_MS 1000  /* between two checks that the files still exist */
+#define REMOVE_MS 200 /* for the removal of the files, when the thread waits for the disk */
 
 struct health {
     struct files *files; /* the thread's, once it runs */
@@ -21,10 +21,10 @@ struct health {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* by the monotonic clock */
     bool ending;
-    uint64_t said, done;  /* how often something was said, and up to which of those it is in the files */
-    char *text;           /* what was said last … */
-    uint64_t text_said;   /* … as that */
-    struct legacy legacy; /* the same, until the thread takes it */
+    uint64_t said, done;  /* number of requests, and of those that the files reflect */
+    char *text;           /* the latest text … */
+    uint64_t text_said;   /* … and its request */
+    struct legacy legacy; /* the latest one, until the thread takes it */
     bool legacy_said;
     bool legacy_empty;
 };
@@ -55,7 +55,7 @@ struct legacy health_left_behind(struct health *health)
     return left;
 }
 
-/* Writes what was said last. The lock is held, but not while it writes. */
+/* Writes the latest contents. The lock is held, but not during the write. */
 static void write_said(struct health *health)
 {
     uint64_t number = health->said;
@@ -109,7 +109,7 @@ void health_start(struct health *health, void (*written)(void *context), void *c
     health->thread = thread_start(health_run, health);
 }
 
-/* The lock is held; gives it back. */
+/* The lock is held; releases it. */
 static uint64_t say(struct health *health)
 {
     uint64_t number = ++health->said;
@@ -178,7 +178,8 @@ bool health_stop(struct health *health, int64_t until_ms)
     pthread_mutex_unlock(&health->lock);
     if (thread_join(health->thread, until_ms))
         return true;
-    /* The disk hangs. What is known to be nothing needs no writing: removing may go where writing does not. */
+    /* The disk hangs. Nothing remains at the MOV, so the files need no writing, and a removal may succeed where a write
+     * does not. */
     if (nothing_left)
         (void)!thread_join(thread_start(remove_files, health->files), clock_ms() + REMOVE_MS);
     return false;

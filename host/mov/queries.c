@@ -12,8 +12,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-#define HOLD_MS 1000       /* an answer to another stays here, while ours is awaited … */
-#define REST_FIRST_MS 1000 /* … and then the queue is left alone for so long, and longer each time */
+#define HOLD_MS 1000       /* an answer to another program is held while ours is pending … */
+#define REST_FIRST_MS 1000 /* … and then the queue is not consumed for this time, which grows */
 #define REST_LAST_MS 8000
 
 static const char *const topics[] = {
@@ -24,9 +24,9 @@ static const char *const topics[] = {
 /* A queue on which the MOV answers. */
 struct page_queue {
     struct subscription *subscription;
-    bool listening;      /* what the consumer was last told */
-    struct list foreign; /* answers to others … */
-    int64_t put_back_at; /* … that are put back then */
+    bool listening;      /* the last command to the consumer */
+    struct list foreign; /* answers to other programs … */
+    int64_t put_back_at; /* … which return to the queue then */
     int64_t resting_until;
     int64_t rest_ms;
 };
@@ -39,8 +39,8 @@ struct queries {
     struct page_queue pages[QUERY_ABOUT_COUNT];
     struct query *open;
     bool publishing;
-    char name[20];             /* of this process, in every id: an answer that comes too late is still known as ours */
-    unsigned long last_number; /* never starts over, for the same reason */
+    char name[20];             /* of this process, in every id, so that a late answer is recognised */
+    unsigned long last_number; /* never restarts, for the same reason */
 };
 
 struct queries *queries_new(struct publisher *publisher, uint32_t delivery_limit, struct sender sender)
@@ -80,7 +80,7 @@ void queries_free(struct queries *queries)
 {
     if (queries == NULL)
         return;
-    while (queries->open != NULL) { /* without an answer */
+    while (queries->open != NULL) { /* ended without an answer */
         struct query *query = queries->open;
         end(queries, query);
         query->answered(query->context, query, NULL, 0, NULL);
@@ -110,7 +110,7 @@ void queries_ask(struct queries *queries, struct query *query, const char *membe
     const char *first = members + strspn(members, " \t\r\n{");
     text_printf(&body, "%s%s", first[0] == '}' ? "" : ",", first);
     query->body = body.at;
-    pages->resting_until = pages->rest_ms = 0; /* something new can come */
+    pages->resting_until = pages->rest_ms = 0; /* an answer may come */
 }
 
 void queries_cancel(struct queries *queries, struct query *query)
@@ -130,7 +130,7 @@ static unsigned long number_of(const struct queries *queries, struct json_object
     return strncmp(text, queries->name, len) == 0 && text[len] == '-' ? strtoul(text + len + 1, NULL, 10) : 0;
 }
 
-/* Holds an answer to another, without its body: there may be many. */
+/* Holds an answer to another program, without its body: there may be many. */
 static void hold(struct queries *queries, struct delivery *delivery)
 {
     struct page_queue *pages = queries->pages;
@@ -203,7 +203,7 @@ void queries_connected(struct queries *queries, bool publishing)
     queries->publishing = publishing;
 }
 
-/* Sends the queries whose answer can be heard, ends those that took too long; when there is something to do again. */
+/* Sends the queries that can be answered, and ends those that took too long. Returns when to call again. */
 static int64_t tend_open(struct queries *queries, int64_t now)
 {
     int64_t next = now + 1000;
@@ -212,7 +212,7 @@ static int64_t tend_open(struct queries *queries, int64_t now)
         if (now >= query->until) {
             end(queries, query);
             query->answered(query->context, query, NULL, 0, NULL);
-            return now; /* which may have made another query, or cancelled some */
+            return now; /* the callback may have made or cancelled queries */
         }
         if (!query->sent && queries->publishing && atomic_load(&queries->pages[query->about].subscription->up))
             send(queries, query);
@@ -222,7 +222,7 @@ static int64_t tend_open(struct queries *queries, int64_t now)
     return next;
 }
 
-/* Consumes the queue, or leaves it alone; when there is something to do again. */
+/* Consumes the queue, or not. Returns when to call again. */
 static int64_t tend_pages(struct queries *queries, struct page_queue *pages, bool awaited, int64_t now)
 {
     if (awaited && pages->foreign.head != NULL && now >= pages->put_back_at) {
@@ -233,7 +233,8 @@ static int64_t tend_pages(struct queries *queries, struct page_queue *pages, boo
     bool wanted = awaited && now >= pages->resting_until;
     if (wanted != pages->listening)
         consumer_want(queries->consumer, pages->subscription, pages->listening = wanted);
-    if (!wanted && pages->foreign.head != NULL) /* after the end of the subscription, or they would be here again */
+    if (!wanted && pages->foreign.head !=
+                       NULL) /* after the end of the subscription; otherwise the broker would deliver them here again */
         consumer_settle(queries->consumer, &pages->foreign);
     if (pages->foreign.head != NULL)
         return pages->put_back_at;

@@ -15,21 +15,21 @@
 enum query_about { QUERY_COMPONENTS, QUERY_CONNECTIONS };
 #define QUERY_ABOUT_COUNT 2
 
-/* Where the MOV answers queries about components, those of all components. */
+/* The queue on which the MOV answers the queries of all programs about components. */
 #define COMPONENT_PAGES_TOPIC "valawai/component/page"
 
 struct json_object;
 
-/* One query. The caller's until queries_ask(), then the room's until answered has been called. */
+/* One query. Belongs to the caller until queries_ask(), then to this room until answered has been called. */
 struct query {
     enum query_about about;
-    int64_t patience_ms; /* from queries_ask() on */
+    int64_t patience_ms; /* time for the answer, from queries_ask() on */
 
-    /* The page (body, len, and read), or without an answer NULL. May make another query. */
+    /* Receives the page (body, len, and parsed), or NULL without an answer. May make another query. */
     void (*answered)(void *context, struct query *query, const char *body, size_t len, struct json_object *page);
     void *context;
 
-    struct query *next; /* the room's, as are: */
+    struct query *next; /* this room's, as are: */
     unsigned long number;
     int64_t until;
     bool sent;
@@ -38,8 +38,8 @@ struct query {
 
 struct queries;
 
-/* publisher and consumer have to outlive it; pages: the subscriptions of the two shared queues, in the order of
- * enum query_about. */
+/* publisher and consumer must outlive it. pages: the subscriptions of the two shared queues, in the order of enum
+ * query_about. */
 struct queries *queries_new(struct publisher *publisher, uint32_t delivery_limit, struct sender sender);
 void queries_use(struct queries *queries, struct consumer *consumer,
                  struct subscription *const pages[QUERY_ABOUT_COUNT]);
@@ -48,17 +48,17 @@ void queries_free(struct queries *queries);
 /* members: a JSON object without an id. */
 void queries_ask(struct queries *queries, struct query *query, const char *members);
 
-/* Drops the query, if it is open; answered will not be called. An answer that still comes is acknowledged and ignored.
- */
+/* Cancels the query, if it is open; answered is not called. A late answer is acknowledged and ignored.
+ * */
 void queries_cancel(struct queries *queries, struct query *query);
 
-/* What happened. */
+/* Events. */
 void queries_paged(struct queries *queries, struct delivery *delivery);
 /* False: the publication belongs to another sender. */
 bool queries_confirmed(struct queries *queries, struct publication *publication) __attribute__((warn_unused_result));
 void queries_connected(struct queries *queries, bool publishing);
 
-/* Does what is due; returns when there is something to do again. */
+/* Does what is due. Returns when to call again. */
 int64_t queries_tend(struct queries *queries, int64_t now);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * registration: does what the enrolments of the components say is to be done. More than 600 lines because requests, ids
- * and notifications change one list of entries together. */
+ * registration: carries out the steps of the components' enrolments. More than 600 lines because requests, ids and
+ * notifications change one list of entries together. */
 #include "mov/registration.h"
 
 #include <json-c/json.h>
@@ -15,10 +15,10 @@
 #include "base/text.h"
 #include "mov/enrolment.h"
 
-#define LOOK_MS 5000     /* the MOV's time to tell why it does not answer a registration */
-#define CLOCKS_APART_S 5 /* the clocks of the MOV and of this machine may be, and a registration is still ours */
+#define LOOK_MS 5000     /* for the MOV's answer to a query about a registration without an answer */
+#define CLOCKS_APART_S 5 /* allowed difference between the MOV's clock and this machine's */
 
-/* Why a registration is stuck: each cause is reported once, until the component is registered. */
+/* Why a registration is stuck. Each cause is reported once until the component is registered. */
 enum cause {
     CAUSE_NO_QUEUE = 1 << 0,
     CAUSE_REFUSED = 1 << 1, /* the MOV answers queries, and does not list the component */
@@ -30,18 +30,18 @@ enum cause {
 /* One component. */
 struct entry {
     struct component *component;
-    struct sender sender; /* each has its own: a publication tells by it which component it registers */
+    struct sender sender; /* each entry has its own, by which a publication identifies its component */
     struct registration *registration;
     struct enrolment enrolment;
-    unsigned outstanding;   /* that the ledger tells */
-    int64_t requested_at_s; /* by the clock that the MOV reads, too */
+    unsigned outstanding;   /* as the ledger has it */
+    int64_t requested_at_s; /* by the wall clock, for comparison with the MOV's times */
     unsigned reported;      /* causes */
     char *id;
     char *notification;       /* as the MOV sent it */
-    struct query check, look; /* whether the MOV knows the id; why it does not answer */
+    struct query check, look; /* does the MOV know the id; why does it not answer */
 };
 
-/* An id that the MOV is still to be told to forget. */
+/* An id that must still be unregistered. */
 struct debt {
     char *id;
     bool sent;
@@ -55,17 +55,17 @@ struct registration {
     struct publisher *publisher;
     struct health *health;
     struct log *log;
-    struct sender sender; /* of what unregisters */
+    struct sender sender; /* of unregister messages */
     struct json_tokener *reader;
 
     struct enrolment_reach reach;
-    bool watched; /* the number of the MOV's consumers has come since the connection was made */
+    bool watched; /* the number of the MOV's consumers is known on this connection */
     bool missing; /* no MOV: reported */
     struct debt *debts;
     size_t debt_count;
 
-    struct list taken;   /* answers that are acknowledged … */
-    uint64_t taken_kept; /* … when the ledger tells their ids */
+    struct list taken;   /* answers to acknowledge … */
+    uint64_t taken_kept; /* … when the ledger contains their ids */
 };
 
 static const char *name_of(const struct entry *entry)
@@ -75,7 +75,7 @@ static const char *name_of(const struct entry *entry)
 
 /* ---- ids ---- */
 
-/* What the next run has to find if this one ends now. */
+/* Sets what the next run must find if this one ends now. */
 static uint64_t keep_legacy(struct registration *registration)
 {
     struct legacy legacy = {0};
@@ -92,7 +92,7 @@ static uint64_t keep_legacy(struct registration *registration)
     return health_keep(registration->health, legacy);
 }
 
-/* Takes the id over. */
+/* Takes ownership of the id. */
 static void owe(struct registration *registration, char *id)
 {
     registration->debts =
@@ -116,7 +116,7 @@ static void send_unregister(struct registration *registration, struct debt *debt
     text_free(&body);
 }
 
-/* The queue took it; or there is no such queue, and then no MOV that knew the id. */
+/* The queue has the message; or the queue does not exist, so no MOV knows the id. */
 static void debt_paid(struct registration *registration, const struct publication *publication)
 {
     for (size_t i = 0; i < registration->debt_count; i++) {
@@ -131,7 +131,7 @@ static void debt_paid(struct registration *registration, const struct publicatio
     keep_legacy(registration);
 }
 
-/* ---- one component: what its enrolment says is to be done ---- */
+/* ---- one component: the steps of its enrolment ---- */
 
 /* True the first time since the component was registered. */
 static bool report(struct entry *entry, enum cause cause)
@@ -171,7 +171,7 @@ static void send_register(struct registration *registration, struct entry *entry
     publisher_send_urgent(registration->publisher, publication);
 }
 
-/* The newest come first: ours is among them, however many replicas there were. */
+/* The newest come first, so ours is among them even with many replicas. */
 static void ask(struct entry *entry, struct query *query, int64_t patience_ms,
                 void (*answered)(void *, struct query *, const char *, size_t, struct json_object *))
 {
@@ -192,8 +192,8 @@ static const char *text_member(struct json_object *object, const char *name)
                : "";
 }
 
-/* The component of the page with that id, or with that name and registered no earlier than that; NULL: there is none.
- */
+/* The component in the page with this id, or with this name and registered at this time or later; NULL: there is none.
+ * */
 static struct json_object *listed(struct json_object *page, const char *id, const char *name, int64_t since)
 {
     struct json_object *components = NULL, *when = NULL;
@@ -233,8 +233,7 @@ static void on_checked(void *context, struct query *query, const char *body, siz
             log_info(registration->log, name_of(entry), "still registered as %s", entry->id);
         break;
     case VERDICT_FORGOTTEN:
-        log_warning(registration->log, name_of(entry), "the MOV does not know %s any more; registering again",
-                    entry->id);
+        log_warning(registration->log, name_of(entry), "the MOV has forgotten %s; registering again", entry->id);
         give_up_id(registration, entry);
         break;
     case VERDICT_UNKNOWN:
@@ -285,7 +284,7 @@ static void on_looked(void *context, struct query *query, const char *body, size
     }
 }
 
-/* Does all that is to be done for this component now. */
+/* Carries out all steps that are due for this component. */
 static void react(struct registration *registration, struct entry *entry, int64_t now)
 {
     struct enrolment *enrolment = &entry->enrolment;
@@ -305,7 +304,7 @@ static void react(struct registration *registration, struct entry *entry, int64_
             consumer_sweep(registration->consumer, answers);
             break;
         case STEP_REQUEST:
-            keep_legacy(registration); /* killed from here on, the next run knows that an answer may come */
+            keep_legacy(registration); /* if this run is killed from here on, the next one expects an answer */
             send_register(registration, entry);
             break;
         case STEP_PUZZLE:
@@ -343,8 +342,9 @@ static char *read_id(struct registration *registration, const struct entry *entr
         fault_set(fault, "it has no id of %d hexadecimal digits", COMPONENT_ID_LEN);
         goto out;
     }
-    /* The MOV names every component that it registers: a notification with another name, or none, is no answer to us.
-     */
+    /* The MOV names every component that it registers, so a notification with another name, or without one, is not for
+     * us.
+     * */
     struct json_object *name = NULL;
     if (!json_object_object_get_ex(content, "name", &name) || !json_object_is_type(name, json_type_string)) {
         fault_set(fault, "it has no name");
@@ -377,8 +377,8 @@ static struct entry *entry_of_sender(struct registration *registration, const st
     return NULL;
 }
 
-/* Acknowledges an answer when the ledger tells its id: until then the broker is the only one that knows it. A host that
- * leaves does not wait for the disk: it is about to unregister the id. */
+/* Acknowledges an answer when the ledger contains its id; until then only the broker has the id. A host that stops does
+ * not wait for the disk, because it is about to unregister the id. */
 static void settle_kept(struct registration *registration)
 {
     if (registration->taken.head != NULL &&
@@ -422,22 +422,24 @@ void registration_notified(struct registration *registration, struct component *
         settle(registration, delivery, SETTLE_REJECT);
         return;
     }
-    if (entry->id != NULL && strcmp(entry->id, id) == 0) { /* its acknowledgement was lost with a connection */
+    if (entry->id != NULL &&
+        strcmp(entry->id, id) == 0) { /* redelivered: the acknowledgement was lost with a connection */
         free(id);
     } else if (enrolment_notified(&entry->enrolment, !delivery->leftover && !delivery->redelivered,
                                   registration->reach.leaving, now)) {
         take_answer(registration, entry, delivery, id);
     } else {
-        /* It lay there, or its receiver is gone, or it answers one request too many. If its owner is alive after all,
-         * the owner finds itself without an answer and asks again. */
+        /* An earlier run left it, or its receiver has ended, or it answers a repeated request. If its owner is alive
+         * after all, the owner gets no answer and registers again. */
         log_info(registration->log, name_of(entry), "dropped a stale notification of %s; unregistering it", id);
         owe(registration, id);
     }
-    react(registration, entry, now); /* ends to listen before the acknowledgement: the next one is another's */
+    react(registration, entry,
+          now); /* stops consuming before the acknowledgement: the next notification belongs to another replica */
     settle(registration, delivery, SETTLE_ACKNOWLEDGE);
 }
 
-/* ---- what happened ---- */
+/* ---- events ---- */
 
 static void react_all(struct registration *registration)
 {
@@ -461,9 +463,9 @@ void registration_connected(struct registration *registration, bool receiving, b
     registration->reach.blocked = registration->reach.blocked && publishing;
     if (receiving)
         return;
-    registration->reach.mov = registration->watched = false; /* until we hear of it again */
+    registration->reach.mov = registration->watched = false; /* until the next news of it */
     for (size_t i = 0; i < registration->count; i++) {
-        queries_cancel(registration->queries, &registration->entries[i].check); /* would say nothing of later */
+        queries_cancel(registration->queries, &registration->entries[i].check); /* the answer would be out of date */
         enrolment_disconnected(&registration->entries[i].enrolment);
     }
     react_all(registration);
@@ -474,7 +476,7 @@ void registration_mov(struct registration *registration, unsigned consumers)
     bool went = registration->reach.mov && consumers == 0;
     registration->reach.mov = consumers > 0;
     if (consumers > 0) {
-        log_debug(registration->log, "host", "the MOV is there");
+        log_debug(registration->log, "host", "the MOV is available");
         registration->missing = false;
         return;
     }
@@ -484,8 +486,8 @@ void registration_mov(struct registration *registration, unsigned consumers)
                     "broker and virtual host",
                     REGISTER_TOPIC);
     registration->missing = true;
-    /* Only a MOV that was seen to go has forgotten us. After our own reconnect it may come back to the broker later
-     * than we do, and knows us still. */
+    /* Only a MOV that disappeared on this connection has forgotten us. After our own reconnect it may return to the
+     * broker later than we do, and still knows us. */
     for (size_t i = 0; went && i < registration->count; i++)
         if (registration->entries[i].enrolment.state == ENROLMENT_REGISTERED)
             give_up_id(registration, &registration->entries[i]);
@@ -613,7 +615,7 @@ bool registration_left(const struct registration *registration)
     return left;
 }
 
-/* How many registrations of that component earlier runs left without an answer. */
+/* The number of registrations of that component that earlier runs left without an answer. */
 static unsigned pending_of(const struct legacy *legacy, const char *name)
 {
     unsigned count = 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * registration: what the host and the MOV say to each other. Enrols every component, takes the id that the MOV answers,
- * notices when the MOV has been away (it forgets all components then) and enrols again, and withdraws at the end.
+ * registration: the exchange between host and MOV. It registers every component, receives the id, detects a restart of
+ * the MOV (which then forgets all components) and registers again, and unregisters at the end.
  *
- * Every register makes a new component at the MOV, and one without an owner keeps its connections: all that is
- * routed to it comes twice. So each id that is not in use is owed an unregister, and is kept in the ledger until then.
+ * Every registration makes a new component at the MOV, and one without a host keeps its connections, so all messages
+ * that are routed to it arrive twice. Therefore each unused id is unregistered, and the ledger keeps it until then.
  *
  * All functions belong to the control thread. */
 #ifndef MOV_REGISTRATION_H
@@ -22,18 +22,19 @@ struct component {
     const struct plugin *plugin;
     struct services *services;
     struct subscription *answers; /* on the plugin's registered topic; its owner is the component */
-    bool starting;                /* the plugin is not ready: the component is not registered yet */
+    bool starting;                /* the plugin is not ready, so the component is not registered yet */
 };
 
 struct registration;
 
-/* The sender hears of publications on the publisher's thread, and passes each to registration_confirmed(). */
+/* The sender learns the outcome of publications on the publisher's thread, and passes each to registration_confirmed().
+ */
 struct registration *registration_new(struct component *const *components, size_t count, struct publisher *publisher,
                                       struct health *health, struct log *log, struct sender sender);
 void registration_use(struct registration *registration, struct consumer *consumer, struct queries *queries);
 void registration_free(struct registration *registration);
 
-/* What happened. */
+/* Events. */
 void registration_connected(struct registration *registration, bool receiving, bool publishing);
 void registration_blocked(struct registration *registration, bool blocked); /* by an alarm of the broker */
 void registration_mov(struct registration *registration, unsigned consumers);
@@ -41,24 +42,24 @@ void registration_subscribed(struct registration *registration, struct component
 void registration_notified(struct registration *registration, struct component *component, struct delivery *delivery);
 void registration_confirmed(struct registration *registration, struct publication *publication); /* frees it */
 
-/* Does what is due; returns when there is something to do again. */
+/* Does what is due. Returns when to call again. */
 int64_t registration_tend(struct registration *registration, int64_t now);
 
 /* The health file's text while all components are registered (the caller frees it), otherwise NULL. */
 char *registration_text(const struct registration *registration);
 
-/* Where the registration of one component stands, by its place in the list that registration_new() got. */
+/* The state of one component's registration, by its place in the list of registration_new(). */
 struct registration_look {
-    bool registered; /* the MOV gave it an id, and nothing says that it has forgotten that */
+    bool registered; /* the MOV has assigned an id, and has not forgotten it as far as the host knows */
     const char *id;  /* NULL: it has none */
-    const char *why; /* it is not registered; NULL: it is */
+    const char *why; /* reason for not being registered; NULL: it is registered */
 };
 struct registration_look registration_look(const struct registration *registration, size_t index);
 
-/* Whether the MOV takes registrations: of that the host knows nothing while it has no connection. */
+/* there: the MOV accepts registrations. False: not known, because the host has no connection. */
 bool registration_knows_mov(const struct registration *registration, bool *there);
 
-/* Withdraws all components; registration_left() tells when the MOV's queue has taken it. */
+/* Unregisters all components. registration_left() is true when the MOV's queue has the messages. */
 void registration_leave(struct registration *registration);
 bool registration_left(const struct registration *registration);
 

@@ -47,7 +47,7 @@ def test_two_hosts_in_one_directory(new_host, broker, mov, client):
     health = first.wait_healthy()
     second = new_host(broker, directory=first.directory).run()
     assert second.status == 1
-    assert (f"valawai-host: {first.path('logs/component_id.json')}: another valawai-host (process {first.pid}) has its health file there;"
+    assert (f"valawai-host: {first.path('logs/component_id.json')}: another valawai-host (process {first.pid}) uses this health file;"
             " give each its own LOG_DIR") in second.stderr.splitlines()
     assert first.health() == health and not mov.unregistered
     echo_works(client)
@@ -298,7 +298,7 @@ def test_files_that_are_removed_come_back(new_host, broker, mov, client):
     assert host.wait(host.health, 10, "the health file") == health
     os.rename(host.path("logs"), host.path("gone"))
     assert host.wait(host.health, 10, "the health file in a new directory") == health
-    assert "component_id.json: was removed, and is written again" in host.console
+    assert "component_id.json: was removed; writing it again" in host.console
 
 
 # --- ghosts and old notifications ----------------------------------------------------------------------------------------

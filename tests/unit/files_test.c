@@ -481,7 +481,7 @@ static void what_was_removed_comes_back(void **state)
     files_restore(inner);
     files_restore(inner);
     console = stderr_caught();
-    assert_int_equal(count_of(console, "was removed, and is written again"), 2); /* the health file and the ledger */
+    assert_int_equal(count_of(console, "was removed; writing it again"), 2); /* the health file and the ledger */
     free(console);
     expect_file(shown, "{\"id\":\"" ID1 "\"}");
     struct files *ours = files;

@@ -198,7 +198,7 @@ static void a_file_that_is_removed_comes_back(void **state)
     expect_file(path, "shown");
     assert_true(health_stop(health, soon()));
     char *console = stderr_caught();
-    expect_in(console, "id.json: was removed, and is written again");
+    expect_in(console, "id.json: was removed; writing it again");
     free(console);
 }
 

@@ -923,7 +923,7 @@ static void the_mov_has_forgotten_us_meanwhile(void **state)
         answer(query_id, pages[i]);
         expect_journal("acknowledge\n");
         expect_text(NULL);
-        expect_log("the MOV does not know " ID1 " any more; registering again");
+        expect_log("the MOV has forgotten " ID1 "; registering again");
         tend();
         expect_journal("unregister " ID1 "\nend pages\n");
         settled(OUTCOME_CONFIRMED);
@@ -1056,7 +1056,7 @@ static void the_mov_finishes_what_has_just_registered(void **state)
     expect_text(ANSWER); /* not in doubt */
     answer(query_id, "");
     expect_text(NULL);
-    expect_log("the MOV does not know " ID1 " any more");
+    expect_log("the MOV has forgotten " ID1);
     tend();
     expect_in(journal.at, "unregister " ID1);
     settled(OUTCOME_CONFIRMED);
