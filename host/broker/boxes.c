@@ -6,8 +6,8 @@
 
 #include "base/memory.h"
 
-/* Others put in and take out as well, so an answer is good for a time only. What a box has no room for is lost: that is
- * said only by an answer that was asked for because of it. */
+/* Other programs use the queue, too, so an answer is valid only for a time. A message that finds its box full is lost,
+ * so the host declares the box again before it decides that. */
 #define FRESH_MS 1000
 #define REFUSED_MS 5000
 
@@ -111,7 +111,7 @@ void boxes_refuse(struct boxes *boxes, int64_t now, struct list *waited)
     struct box *box = answered(boxes);
     if (box == NULL)
         return;
-    if (!box->passive) { /* the same once more, without wishes: what waits goes on waiting */
+    if (!box->passive) { /* ask again with a passive declare; publications go on waiting */
         box->passive = true;
         return;
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * boxes: queues with a bound, for dead letters. A box is declared when the first publication for it comes, and the
- * answer says how many messages it holds. From then on the host counts along; it asks again when the answer is old, or
- * when the count says that the box is full. It holds no socket, no thread and no clock. */
+ * boxes: bounded queues for dead letters. The first publication for a box declares it, and the answer has the number of
+ * messages in it. From then on the host counts. It declares the box again when the answer is old, or when the count
+ * reaches the bound. It holds no socket, no thread and no clock. */
 #ifndef BROKER_BOXES_H
 #define BROKER_BOXES_H
 
@@ -12,12 +12,12 @@
 struct box {
     char *topic;
     enum { BOX_UNKNOWN, BOX_KNOWN, BOX_UNDECLARABLE } state;
-    bool passive;        /* a declare was refused: the queue may be there with other arguments */
+    bool passive;        /* a declare was refused: the queue may exist with other arguments */
     bool asked;          /* the declare is on its way */
-    uint64_t holds;      /* messages by the last answer, and those that were sent since */
-    size_t in_flight;    /* of those that were sent: not confirmed, so an answer may count them or not */
-    int64_t until;       /* the answer is old then */
-    struct list waiting; /* publications, for the answer */
+    uint64_t holds;      /* messages by the last answer, plus those sent since */
+    size_t in_flight;    /* sent and not confirmed; an answer may or may not count them */
+    int64_t until;       /* the answer is valid until then */
+    struct list waiting; /* publications that wait for the answer */
 };
 
 /* Starts zeroed. */
@@ -27,27 +27,27 @@ struct boxes {
     struct box *asked; /* one at a time */
 };
 
-void boxes_free(struct boxes *boxes); /* not the publications: boxes_take() gives them out */
+void boxes_free(struct boxes *boxes); /* not the publications; boxes_take() returns them */
 
-/* A publication with a bound. BOXES_WAIT: the box keeps it until there is an answer. */
+/* What to do with a publication for a box. BOXES_WAIT: the box keeps it until the answer comes. */
 enum boxes_say { BOXES_SEND, BOXES_WAIT, BOXES_FULL, BOXES_UNDECLARABLE };
 enum boxes_say boxes_put(struct boxes *boxes, struct publication *publication, int64_t now);
 
-/* A letter that was sent is confirmed, refused or returned. */
+/* A sent letter is confirmed, refused or returned. */
 void boxes_land(struct boxes *boxes, const char *topic);
 
-/* A publication for it came back: the queue is gone. */
+/* A publication came back, so the queue is gone. */
 void boxes_forget(struct boxes *boxes, const char *topic);
 
-/* The next box to declare, if none is on its way; NULL: none. A box is asked when nothing is in flight to it: the
- * answer is exact then, but for what others do. */
+/* The next box to declare, unless a declare is on its way; NULL: none. A box is declared when no publication to it is
+ * in flight, so that the answer is exact except for other programs. */
 const struct box *boxes_ask(struct boxes *boxes);
 
-/* What is said to that. What waited is put into the list, to be put in once more. */
+/* The answer to the declare. Moves the waiting publications to the list, to be put in again. */
 void boxes_answer(struct boxes *boxes, uint32_t messages, int64_t now, struct list *waited);
 void boxes_refuse(struct boxes *boxes, int64_t now, struct list *waited);
 
-/* The connection is gone: nothing is known any more. */
+/* The connection is lost, and with it all answers. */
 void boxes_lose(struct boxes *boxes, struct list *waited);
 
 #endif

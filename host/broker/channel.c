@@ -8,10 +8,11 @@
 #include "base/memory.h"
 #include "message/counts.h"
 
-#define PAUSE_MS 1000        /* between two looks at a plugin that keeps a message too long */
-#define DELETED_MS 500       /* the broker needs a moment to delete a queue */
-#define TIMEOUT_LEAST_MS 500 /* no consumer timeout is shorter: a consumer that is cancelled sooner lost its queue */
-#define HEADERS_MAX 256      /* of a message, that are looked at */
+#define PAUSE_MS 1000  /* between two checks of a plugin that keeps a message too long */
+#define DELETED_MS 500 /* the broker needs a moment to delete a queue */
+#define TIMEOUT_LEAST_MS                                                                                               \
+    500                 /* no consumer timeout is shorter: a consumer that is cancelled sooner has lost its queue */
+#define HEADERS_MAX 256 /* of a message that the host reads */
 
 static bool is_open(const struct channel *channel)
 {
@@ -38,8 +39,8 @@ static uint16_t limit_of(const struct channel *channel)
     return subscription->prefetch != 0 ? subscription->prefetch : channel->receiver->prefetch;
 }
 
-/* What the broker may have handed out at most: each window that grew out of another comes beside what is left of those
- * before, and leftovers come beside the prefetch, one by one. */
+/* The most messages that the broker may have delivered: each larger window adds to what remains of the windows before
+ * it, and leftovers come one by one in addition to the prefetch. */
 static size_t most_in_hand(const struct channel *channel)
 {
     return 3 * (size_t)limit_of(channel) + 64;
@@ -47,7 +48,7 @@ static size_t most_in_hand(const struct channel *channel)
 
 /* ---- opening and closing ---- */
 
-/* Everything that was handed out on the old AMQP channel is stale from here on. */
+/* From here on every delivery of the old AMQP channel is stale. */
 static void reset(struct channel *channel)
 {
     atomic_fetch_add_explicit(&channel->subscription->epoch, 1, memory_order_release);
@@ -59,11 +60,11 @@ static void reset(struct channel *channel)
     tags_clear(&channel->tags);
     window_start(&channel->window, limit_of(channel));
     if (channel->subscription->kind == SUBSCRIBE_SHARED)
-        channel->window.size = channel->window.limit; /* nothing in there can kill us */
+        channel->window.size = channel->window.limit; /* no message in this queue can crash the host */
 }
 
-/* Names component and topic for the people who look at the broker. The number comes first: it has to survive a topic
- * that is too long for AMQP's 255 bytes. */
+/* Shows component and topic in the broker's list of consumers. The number precedes the topic, because a long topic is
+ * cut off at AMQP's 255 bytes. */
 static amqp_bytes_t consumer_tag(const struct channel *channel, char text[256])
 {
     const struct subscription *subscription = channel->subscription;
@@ -98,7 +99,7 @@ static bool cancel(const struct channel *channel, struct fault *fault)
     return send(channel, AMQP_BASIC_CANCEL_METHOD, &method, fault);
 }
 
-/* RabbitMQ reads the prefetch when a consumer begins, so a larger window needs a new consumer. */
+/* RabbitMQ reads the prefetch only when a consumer starts, so a larger window needs a new consumer. */
 static bool consume_more(struct channel *channel, struct fault *fault)
 {
     return cancel(channel, fault) && consume(channel, fault);
@@ -129,15 +130,15 @@ static bool open_channel(struct channel *channel, struct fault *fault)
     return declare(channel, fault) && consume(channel, fault);
 }
 
-/* The queue is gone, and the channel is not: what was handed out is handled to its end. */
+/* The queue is gone, but the channel is open, so the deliveries in hand are handled and settled. */
 static bool consume_again(struct channel *channel, struct fault *fault)
 {
     channel->state = CHANNEL_OPENING;
     return (channel->subscription->kind == SUBSCRIBE_SHARED || declare(channel, fault)) && consume(channel, fault);
 }
 
-/* What a channel still holds when it is closed counts as returned once more (RabbitMQ 4.3); what is returned by
- * basic.nack does not. A tag of 0 means all, also what is still on its way to us. */
+/* A message that a closing channel still holds counts as returned (RabbitMQ 4.3); one that basic.nack returns does not.
+ * A tag of 0 means all messages, including those on their way to us. */
 bool channel_return_all(struct channel *channel, struct fault *fault)
 {
     amqp_basic_nack_t nack = {.delivery_tag = 0, .multiple = 1, .requeue = 1};
@@ -164,7 +165,7 @@ void channel_lost(struct channel *channel)
     set_up(channel, false);
 }
 
-/* ---- towards the state that was asked for ---- */
+/* ---- towards the wanted state ---- */
 
 static void wake_at(struct channel *channel, int64_t at)
 {
@@ -192,7 +193,7 @@ static bool begin(struct channel *channel, int64_t now, struct fault *fault)
         wake_at(channel, channel->retry_at);
         return true;
     case CHANNEL_CANCELLED:
-        return close_channel(channel, CHANNEL_CLOSING, fault); /* and then anew */
+        return close_channel(channel, CHANNEL_CLOSING, fault); /* a new one follows */
     default:
         return true;
     }
@@ -285,7 +286,7 @@ static bool delivery_begin(struct channel *channel, uint64_t tag, bool redeliver
     return true;
 }
 
-/* The last byte is there. */
+/* The last byte has arrived. */
 static bool delivery_complete(struct channel *channel, struct fault *fault)
 {
     struct delivery *delivery = channel->incoming;
@@ -335,9 +336,9 @@ static uint32_t number_of(const amqp_field_value_t *value)
     return number < 0 ? 0 : number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
 }
 
-/* How often the message went back to its queue, as far as the broker tells: x-delivery-count of quorum queues. (4.3
- * counts there what may lead to the limit, and all in x-acquired-count.) A publisher can set the header too, so it
- * means something only in a message that was returned. */
+/* How often the message was returned to its queue, by the broker's header x-delivery-count of quorum queues. (4.3
+ * counts there only the returns that the limit applies to, and all of them in x-acquired-count.) A publisher can set
+ * the header too, so it is valid only in a redelivered message. */
 static uint32_t returns_of(const amqp_basic_properties_t *properties)
 {
     static const char name[] = "x-delivery-count";
@@ -352,7 +353,7 @@ static uint32_t returns_of(const amqp_basic_properties_t *properties)
     return 0;
 }
 
-/* Worth keeping, and sound. */
+/* The properties, if they are sound and not plain. */
 static struct properties properties_of(const amqp_frame_t *frame)
 {
     const amqp_bytes_t raw = frame->payload.properties.raw;
@@ -387,7 +388,7 @@ static bool on_header(struct channel *channel, const amqp_frame_t *frame, struct
 static bool on_body(struct channel *channel, amqp_bytes_t part, struct fault *fault)
 {
     if (part.len > channel->body_size - channel->body_got)
-        return connection_violated(channel->receiver->connection, fault, "a body is longer than its header said");
+        return connection_violated(channel->receiver->connection, fault, "a body is longer than its header says");
     if (channel->incoming->refused == 0)
         memcpy(channel->incoming->body + channel->body_got, part.bytes, part.len);
     channel->body_got += part.len;
@@ -405,7 +406,7 @@ static void report_timeout(struct channel *channel, const char *why)
     channel->reported = true;
 }
 
-/* RabbitMQ tells its consumer_timeout from other failed preconditions by words only. */
+/* Only the text distinguishes RabbitMQ's consumer_timeout from other failed preconditions. */
 static bool is_timeout(int code, const char *why)
 {
     return code == AMQP_PRECONDITION_FAILED && strstr(why, "timed out") != NULL;
@@ -426,7 +427,7 @@ static void on_closed(struct channel *channel, int code, const char *why)
         channel->passive = true;
     } else {
         delay = backoff_next(&channel->backoff);
-        channel->passive = false; /* the permission may have been given meanwhile */
+        channel->passive = false; /* the user may have received the permission meanwhile */
         if (!channel->reported)
             HOST_LOG(log, channel->subscription->kind == SUBSCRIBE_SHARED ? LOG_DEBUG : LOG_ERROR, "host",
                      "%s: the broker closed the AMQP channel: %s; trying again in %u ms and then less often", topic,
@@ -445,8 +446,8 @@ static bool is_current(const struct channel *channel, amqp_bytes_t tag)
     return tag.len == current.len && memcmp(tag.bytes, current.bytes, tag.len) == 0;
 }
 
-/* RabbitMQ cancels the consumer of a quorum queue before it has deleted the queue. A subscription in between closes the
- * whole connection (541), so it waits a moment. The publishers need the queue now. */
+/* RabbitMQ cancels the consumer of a quorum queue before it deletes the queue. A subscription in between closes the
+ * whole connection (541), so the host waits a moment. Publishers need the queue at once. */
 static bool on_deleted(struct channel *channel, bool is_declared, struct fault *fault)
 {
     log_warning(channel->receiver->log, "host", "%s: the queue was deleted; subscribing to a new one",
@@ -458,9 +459,9 @@ static bool on_deleted(struct channel *channel, bool is_declared, struct fault *
     return is_declared || channel->subscription->kind == SUBSCRIBE_SHARED || declare(channel, fault);
 }
 
-/* Two causes look the same: the queue was deleted (or its node went away), or RabbitMQ 4.3 waited too long for a
- * settlement. In the latter case the queue is still there, with the message or the timed-out consumer. RabbitMQ always
- * sets nowait, and closes the connection on an answer that it did not ask for (503, 541). */
+/* A cancel has two causes: the queue was deleted (or its node went away), or RabbitMQ 4.3 waited too long for a
+ * settlement. After a timeout the queue still exists, with the message or the timed-out consumer. RabbitMQ always sets
+ * nowait, and closes the connection at an unexpected answer (503, 541). */
 static bool on_cancel(struct channel *channel, const amqp_basic_cancel_t *method, struct fault *fault)
 {
     if (!method->nowait) {
@@ -541,7 +542,7 @@ static bool on_method(struct channel *channel, const amqp_frame_t *frame, struct
             channel->state = channel->state == CHANNEL_PAUSING ? CHANNEL_PAUSED : CHANNEL_CLOSED;
             channel->retry_at = 0;
             channel->receiver->due = 0;
-        } /* otherwise the two sides' closes have met, and it is open again, or will be */
+        } /* otherwise both sides have closed at the same time, and the channel is open again, or will be */
         return true;
     case AMQP_CHANNEL_CLOSE_METHOD: {
         struct fault why;
@@ -554,7 +555,7 @@ static bool on_method(struct channel *channel, const amqp_frame_t *frame, struct
             on_closed(channel, code, why.text);
         return true;
     }
-    default: /* open-ok, qos-ok: what follows them says the same */
+    default: /* open-ok, qos-ok: a later answer implies them */
         return true;
     }
 }
@@ -564,10 +565,10 @@ bool channel_frame(struct channel *channel, const amqp_frame_t *frame, struct fa
     if (frame->frame_type == AMQP_FRAME_METHOD) {
         amqp_method_number_t id = frame->payload.method.id;
         bool is_close = id == AMQP_CHANNEL_CLOSE_OK_METHOD || id == AMQP_CHANNEL_CLOSE_METHOD;
-        return (!is_open(channel) && !is_close) || /* what else was on its way is void */
+        return (!is_open(channel) && !is_close) || /* other frames of the closed channel are void */
                on_method(channel, frame, fault);
     }
-    /* What was not announced is the rest of a delivery that is void. */
+    /* Content without an announcement is the rest of a void delivery. */
     if (frame->frame_type == AMQP_FRAME_HEADER)
         return !channel->header.pending || on_header(channel, frame, fault);
     return channel->incoming == NULL || on_body(channel, frame->payload.body_fragment, fault);

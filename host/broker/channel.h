@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * channel: one subscription on its own AMQP channel. It opens, declares, consumes, puts messages together, settles
- * them, and recovers from what the broker does to this topic alone: a deleted queue, a refused declare, a consumer
- * timeout. All methods are sent without waiting; channel_frame() takes what comes back. Everything here runs on the
- * thread that owns the connection. docs/architecture.md draws the states. */
+ * channel: one subscription on its own AMQP channel. It opens, declares, consumes, assembles messages, settles them,
+ * and recovers from faults of this topic alone: a deleted queue, a refused declare, a consumer timeout. It sends all
+ * methods without waiting; channel_frame() takes the answers. Everything here runs on the thread that owns the
+ * connection. docs/architecture.md draws the states. */
 #ifndef BROKER_CHANNEL_H
 #define BROKER_CHANNEL_H
 
@@ -14,30 +14,30 @@
 #include "message/message.h"
 
 enum channel_state {
-    CHANNEL_CLOSED, /* opens at retry_at if its topic is to be consumed */
+    CHANNEL_CLOSED, /* opens at retry_at if the topic is wanted */
     CHANNEL_PAUSED, /* closed by a consumer timeout: becomes CHANNEL_CLOSED when the plugin has returned its messages */
-    CHANNEL_CLOSING,   /* our channel.close is on its way; CHANNEL_CLOSED comes next */
-    CHANNEL_PAUSING,   /* the same, and CHANNEL_PAUSED comes next */
-    CHANNEL_OPENING,   /* open, declare and consume are on their way */
-    CHANNEL_DRAINING,  /* basic.get is on its way, again and again until the queue is empty */
-    CHANNEL_GATHERING, /* draining goes on when what was got is settled */
+    CHANNEL_CLOSING,   /* channel.close is sent; CHANNEL_CLOSED follows */
+    CHANNEL_PAUSING,   /* channel.close is sent; CHANNEL_PAUSED follows */
+    CHANNEL_OPENING,   /* open, declare and consume are sent */
+    CHANNEL_DRAINING,  /* basic.get is sent, repeatedly until the queue is empty */
+    CHANNEL_GATHERING, /* draining continues when the messages in hand are settled */
     CHANNEL_CONSUMING,
-    CHANNEL_ASKING,    /* the broker cancelled the consumer, and a declare asks whether the queue is still there */
-    CHANNEL_DELETED,   /* the queue was deleted; a new one follows at retry_at */
+    CHANNEL_ASKING,    /* the broker cancelled the consumer, and a passive declare finds out whether the queue exists */
+    CHANNEL_DELETED,   /* the queue was deleted; a new one is declared at retry_at */
     CHANNEL_CANCELLED, /* no consumer; the channel stays open for settling */
 };
 
 enum channel_want { WANT_NOTHING, WANT_LEFTOVERS, WANT_MESSAGES };
 
-/* What all channels of a connection share. */
+/* State that all channels of a connection share. */
 struct receiver {
     struct connection *connection;
     struct log *log;
-    uint16_t prefetch;          /* of a subscription that names none */
+    uint16_t prefetch;          /* of a subscription without its own */
     uint64_t message_max_bytes; /* a larger message is not read */
     uint32_t delivery_limit;    /* returns after which the broker may drop a message; 0: no limit */
-    uint32_t consumer_tags;     /* given out on this connection: none is used twice */
-    struct list batch;          /* deliveries that are complete and not handed over yet */
+    uint32_t consumer_tags;     /* the last one on this connection; none is used twice */
+    struct list batch;          /* complete deliveries that are not passed on yet */
     int64_t due;                /* when channel_tend() has something to do; 0: now */
 };
 
@@ -49,22 +49,22 @@ struct channel {
     enum channel_want want;
     struct window window;
     struct tags tags;
-    bool reported; /* what keeps it from consuming is in the log: said again only after it worked */
-    bool passive;  /* the user may not declare (403), but perhaps consume */
+    bool reported; /* the obstacle to consuming is in the log, and is reported again only after a success */
+    bool passive;  /* the user may not declare (403), but may be allowed to consume */
     uint32_t consumer_tag;
     int64_t retry_at;
     struct backoff backoff;
 
-    struct { /* a delivery whose header comes next */
+    struct { /* a delivery that waits for its header */
         bool pending, redelivered, leftover;
         uint64_t tag;
         int64_t received_us;
     } header;
-    struct delivery *incoming; /* its body is on its way */
+    struct delivery *incoming; /* waits for the rest of its body */
     uint64_t body_size, body_got;
 
-    uint32_t settled; /* by the settlements at hand */
-    bool touched;     /* by them: in the consumer's list of those */
+    uint32_t settled; /* in the current batch of settlements */
+    bool touched;     /* the batch concerns this channel: in the consumer's list */
     struct channel *next_touched;
 };
 
@@ -72,21 +72,21 @@ void channel_init(struct channel *channel, struct receiver *receiver, struct sub
                   amqp_channel_t number);
 void channel_destroy(struct channel *channel);
 
-void channel_lost(struct channel *channel); /* with the connection */
+void channel_lost(struct channel *channel); /* the connection is lost */
 
-/* Takes the next step towards the state that was asked for. */
+/* Takes the next step towards the wanted state. */
 bool channel_tend(struct channel *channel, int64_t now, struct fault *fault) __attribute__((warn_unused_result));
 
 /* A frame on this channel. */
 bool channel_frame(struct channel *channel, const amqp_frame_t *frame, struct fault *fault)
     __attribute__((warn_unused_result));
 
-/* Settles one delivery, which is not stale. What is to be acknowledged gathers until channel_settled(). */
+/* Settles one delivery, which is not stale. Acknowledgements gather until channel_settled(). */
 bool channel_settle(struct channel *channel, const struct delivery *delivery, int64_t now_us, struct fault *fault)
     __attribute__((warn_unused_result));
 bool channel_settled(struct channel *channel, struct fault *fault) __attribute__((warn_unused_result));
 
-/* Returns all that the channel holds to its queue, also what is still on its way from the broker. */
+/* Returns all messages of the channel to the queue, including those on their way from the broker. */
 bool channel_return_all(struct channel *channel, struct fault *fault) __attribute__((warn_unused_result));
 
 #endif

@@ -46,10 +46,10 @@ static struct publication *take(struct confirms *confirms, uint64_t index)
 
 void confirms_take(struct confirms *confirms, uint64_t sequence, bool multiple, bool positive, struct list *taken)
 {
-    /* 0 with multiple: all of them. */
+    /* 0 with multiple: all publications. */
     uint64_t end = sequence == 0 && multiple ? confirms->next : sequence;
     uint64_t begin = multiple || end == 0 ? confirms->first : end - 1;
-    if (end > confirms->next || begin < confirms->first) /* one that was never sent, or is confirmed already */
+    if (end > confirms->next || begin < confirms->first) /* never sent, or confirmed already */
         return;
     for (uint64_t index = begin; index < end; index++) {
         struct publication *publication = take(confirms, index);
@@ -112,7 +112,7 @@ void confirms_free(struct confirms *confirms)
     *confirms = (struct confirms){0};
 }
 
-/* ---- the message that comes back ---- */
+/* ---- the returned message ---- */
 
 static bool may_be(const struct confirms *confirms, uint64_t index, uint64_t size)
 {
@@ -123,8 +123,8 @@ static bool may_be(const struct confirms *confirms, uint64_t index, uint64_t siz
             memcmp(publication->body, confirms->returned.body, publication->len) == 0);
 }
 
-/* The index of the publication that comes back, by what is known of it so far; next: there is none. Two that are equal
- * to the last byte may be taken for each other: one of them is published again. */
+/* The index of the returned publication, by the parts that have arrived; next: none matches. Two identical publications
+ * may be mistaken for each other, which is harmless: one of them is published again. */
 static uint64_t find(const struct confirms *confirms, uint64_t size)
 {
     uint64_t from = confirms->returned.from;

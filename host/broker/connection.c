@@ -28,28 +28,29 @@
 #include "broker/reach.h"
 #include "broker/wire.h"
 
-#define FRAME_MAX 131072  /* smaller ones can leave the last frame of a body corked for 200 ms */
-#define FLUSH_BYTES 65536 /* written at once: a longer wait for more gains nothing */
+#define FRAME_MAX 131072  /* with smaller frames the last one of a body can be delayed by 200 ms */
+#define FLUSH_BYTES 65536 /* bytes gathered before a write; more gain nothing */
 #define CONNECT_SECONDS 5
-#define RECONNECT_MS 1500 /* for a peer that was there: a new attempt finds it sooner than TCP's retransmissions */
-#define PATIENCE_MS 1800  /* a heartbeat: the broker sends one every half, so more than three are missing */
-#define CLOSE_SECONDS 1   /* a dead peer does not delay the end */
-#define HELD_MS 200       /* a connection that lasted so long was of use */
+#define RECONNECT_MS 1500 /* for a known peer: a new attempt reaches it sooner than TCP's retransmissions */
+#define PATIENCE_MS                                                                                                    \
+    1800 /* for each second of the heartbeat; the broker sends two in a heartbeat, so more than three are missing */
+#define CLOSE_SECONDS 1 /* so that a dead peer does not delay the end */
+#define HELD_MS 200     /* a connection that lasted this long was useful */
 
 struct connection {
     const struct broker *broker;
     const char *purpose; /* shown in the broker's list of connections */
     amqp_connection_state_t state;
-    size_t next; /* endpoint to try */
+    size_t next; /* endpoint of the next attempt */
     char peer[300];
     bool has_been_open;
-    bool broken; /* the stream cannot be parsed any more: the socket is dropped without connection.close */
+    bool broken; /* the stream cannot be parsed: the socket is dropped without connection.close */
     int64_t opened_at, tend_at;
-    struct text out;            /* publications that wait to be sent */
-    struct lookup *lookup;      /* of the host's name, when the resolver takes longer than an attempt */
-    char *password;             /* the last one of the password file */
-    int wake;                   /* an eventfd: readable when attempts to open are given up */
-    pthread_mutex_t break_lock; /* for fd and opening: a descriptor that was closed and reused is not shut down */
+    struct text out;            /* frames that wait for a flush */
+    struct lookup *lookup;      /* of the broker's name, when the resolver takes longer than an attempt */
+    char *password;             /* as last read from the password file */
+    int wake;                   /* an eventfd: readable when attempts to open end */
+    pthread_mutex_t break_lock; /* for fd and opening, so that no reused descriptor is shut down */
     int fd;
     bool opening;
 };
@@ -195,7 +196,7 @@ static const char *close_text(const amqp_connection_close_t *close, char *text, 
     return text;
 }
 
-/* If the file cannot be read, the password that was read last: it may still be right. */
+/* If the file cannot be read, returns the last password, which may still be valid. */
 static const char *current_password(struct connection *connection)
 {
     const struct broker *broker = connection->broker;
@@ -254,7 +255,7 @@ static enum opened log_in(struct connection *connection, struct fault *fault)
     }
 }
 
-/* A certificate without TLS is a mistake: the connection would be in plain text. */
+/* A certificate without TLS is a mistake, because the connection would be in plain text. */
 static bool is_tls_meant(const struct broker *broker, struct fault *fault)
 {
     if (broker->tls_key != NULL && broker->tls_certificate == NULL)
@@ -295,7 +296,7 @@ static amqp_socket_t *make_socket(struct connection *connection, struct fault *f
     return socket;
 }
 
-/* Opens the socket itself, so that addresses are tried in parallel and a stop does not wait. */
+/* Opens the socket itself, so that it can try addresses in parallel and a stop does not wait. */
 static bool connect_plain(struct connection *connection, amqp_socket_t *socket, const struct target *target,
                           struct fault *fault)
 {
@@ -305,11 +306,11 @@ static bool connect_plain(struct connection *connection, amqp_socket_t *socket, 
         return false;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    amqp_tcp_socket_set_sockfd(socket, fd); /* the library owns it from now on */
+    amqp_tcp_socket_set_sockfd(socket, fd); /* the library owns the descriptor from now on */
     return true;
 }
 
-/* For TLS the library accepts no socket: it connects by itself, to one address after the other. */
+/* For TLS the library accepts no socket. It connects by itself, to one address after the other. */
 static enum opened connect_tls(struct connection *connection, amqp_socket_t *socket, const struct target *target,
                                struct fault *fault)
 {
@@ -325,7 +326,7 @@ static enum opened connect_tls(struct connection *connection, amqp_socket_t *soc
         return OPEN_REFUSED;
     }
     if (status == AMQP_STATUS_SOCKET_ERROR)
-        fault_set(fault, "no connection: is it running there, and listening?");
+        fault_set(fault, "no connection: is the broker running and listening there?");
     else
         lost(connection, fault, "connect", status);
     return OPEN_FAILED;
@@ -356,7 +357,7 @@ static enum opened open_endpoint(struct connection *connection, const struct end
         goto out;
     set_fd(connection, amqp_get_sockfd(connection->state));
     opened = log_in(connection, fault);
-    amqp_set_rpc_timeout(connection->state, &goodbye); /* the one RPC that is left is connection.close */
+    amqp_set_rpc_timeout(connection->state, &goodbye); /* the only remaining RPC is connection.close */
     connection->has_been_open = connection->has_been_open || opened == OPENED;
     connection->opened_at = clock_ms();
     connection->tend_at = 0;
@@ -447,7 +448,7 @@ enum frame connection_frame(struct connection *connection, amqp_frame_t *frame, 
         }
         if (frame->frame_type == AMQP_FRAME_HEARTBEAT)
             continue;
-        /* The library decodes the properties of every class into a different structure. */
+        /* The library decodes the properties of each class into a different structure. */
         if (frame->frame_type == AMQP_FRAME_HEADER && frame->payload.properties.class_id != AMQP_BASIC_CLASS) {
             connection_violated(connection, fault, "a content header of another class than basic");
             return FRAME_LOST;
@@ -483,7 +484,7 @@ bool connection_send(struct connection *connection, amqp_channel_t channel, amqp
     return status == AMQP_STATUS_OK || lost(connection, fault, "send", status);
 }
 
-/* Waits for a broker that does not read; connection_break() ends that. */
+/* Waits for a broker that does not read; connection_break() ends the wait. */
 bool connection_flush(struct connection *connection, struct fault *fault)
 {
     size_t sent = 0;
@@ -534,8 +535,8 @@ static bool publish_by_library(struct connection *connection, amqp_channel_t cha
     return status == AMQP_STATUS_OK || lost(connection, fault, "publish", status);
 }
 
-/* Without TLS the library buffers nothing, so what is written here lies between its frames and never inside one. Only
- * the library can write to a TLS session. */
+/* Without TLS the library buffers nothing, so these bytes never split one of its frames. Only the library can write to
+ * a TLS session. */
 bool connection_publish(struct connection *connection, amqp_channel_t channel, const struct wire_message *message,
                         struct fault *fault)
 {

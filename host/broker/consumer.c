@@ -11,11 +11,11 @@
 #include "broker/link.h"
 #include "broker/watch.h"
 
-#define WATCH_CHANNEL 1   /* the subscriptions follow */
-#define IDLE_MS 1000      /* so that heartbeats are served in any case */
-#define RELEASE_FRAMES 64 /* frames whose memory is kept before it is given back */
+#define WATCH_CHANNEL 1   /* the channels of the subscriptions follow */
+#define IDLE_MS 1000      /* the longest sleep, for the heartbeats */
+#define RELEASE_FRAMES 64 /* frames read before their memory is released */
 
-/* What other threads want of a subscription. */
+/* A command of another thread for a subscription. */
 struct command {
     struct node node;
     struct channel *channel;
@@ -30,9 +30,9 @@ struct consumer {
     struct watch watch;
     struct channel *channels;
     size_t channel_count;
-    struct channel *touched; /* by the settlements at hand */
+    struct channel *touched; /* channels of the current batch of settlements */
 
-    struct queue settlements; /* its descriptor is the wake-up for everything */
+    struct queue settlements; /* its descriptor wakes the thread for every purpose */
     struct queue commands;
     atomic_bool stopping;
 
@@ -45,7 +45,7 @@ static struct channel *channel_by_number(struct consumer *consumer, amqp_channel
     return number > WATCH_CHANNEL && index < consumer->channel_count ? &consumer->channels[index] : NULL;
 }
 
-/* ---- what others want ---- */
+/* ---- commands of other threads ---- */
 
 static void take_commands(struct consumer *consumer)
 {
@@ -59,7 +59,7 @@ static void take_commands(struct consumer *consumer)
     }
 }
 
-/* There may be many channels, so only when there is reason to. */
+/* There may be many channels, so this runs only when one of them is due. */
 static bool tend_channels(struct consumer *consumer, int64_t now, struct fault *fault)
 {
     if (now < consumer->receiver.due)
@@ -71,7 +71,7 @@ static bool tend_channels(struct consumer *consumer, int64_t now, struct fault *
     return true;
 }
 
-/* Frees all of the list, also when the connection breaks in the middle: then all of it is stale. */
+/* Frees all deliveries of the list, even if the connection breaks in the middle: then all are stale. */
 static bool settle(struct consumer *consumer, struct list *deliveries, struct fault *fault)
 {
     bool sent = true;
@@ -93,7 +93,7 @@ static bool settle(struct consumer *consumer, struct list *deliveries, struct fa
 
 /* ---- what the broker sends ---- */
 
-/* Neighbours of one subscription are handed over at once. */
+/* Adjacent deliveries of one subscription are passed on together. */
 static void hand_over(struct consumer *consumer)
 {
     struct subscription *subscription = NULL;
@@ -153,7 +153,7 @@ out:
 
 /* ---- the thread ---- */
 
-/* When there is something to do again, if the broker says nothing. */
+/* When there is work again, if no frame arrives. */
 static int64_t next_deadline(const struct consumer *consumer, int64_t now, int64_t tend_at)
 {
     const int64_t dues[] = {tend_at, watch_due(&consumer->watch), consumer->receiver.due};
@@ -163,7 +163,7 @@ static int64_t next_deadline(const struct consumer *consumer, int64_t now, int64
     return next < now ? now : next;
 }
 
-/* False: woken by other threads only, and there is nothing to read. */
+/* False: only other threads woke it, and there is nothing to read. */
 static bool sleep_until(struct consumer *consumer, int64_t deadline)
 {
     struct connection *connection = consumer->receiver.connection;
@@ -195,7 +195,8 @@ static void connection_lost(struct consumer *consumer, const char *why)
     consumer->options.events->connected(consumer->options.context, false);
 }
 
-/* What is not settled goes back before the connection is closed: closing it would count as one more return of each. */
+/* Returns unsettled messages before it closes the connection, because the close would count as a further return of
+ * each. */
 static void say_goodbye(struct consumer *consumer)
 {
     bool sent = true;
@@ -214,8 +215,8 @@ static void serve(void *context)
     while (alive) {
         bool stopping = atomic_load(&consumer->stopping);
         int64_t now = clock_ms();
-        /* Settlements are taken before commands: a thread that ends a subscription and then settles what it got relies
-         * on that order. */
+        /* Settlements are taken before commands. A thread that ends a subscription and then settles its deliveries
+         * relies on that order. */
         struct list settlements = queue_take(&consumer->settlements);
         take_commands(consumer);
         alive = tend_channels(consumer, now, &fault);
@@ -247,7 +248,7 @@ static void rest(void *context, int64_t until_ms)
     }
 }
 
-/* Each subscription has an AMQP channel, and one more is for the watch. */
+/* Each subscription needs an AMQP channel, and the watch needs one more. */
 static bool suits(void *context, struct fault *why)
 {
     struct consumer *consumer = context;

@@ -46,7 +46,7 @@ static void on_outlet_refused(struct declares *declares, const char *why)
     const char *topic = outlets_refuse(&declares->outlets, clock_ms(), &first);
     if (first)
         log_error(declares->log, "host", "%s: cannot declare its queue: %s; publications to it wait", topic, why);
-    /* The queue may be there all the same, with other arguments than ours. */
+    /* The queue may exist with other arguments than ours. */
     outbox_release(declares->outbox, topic, clock_ms());
 }
 

@@ -16,8 +16,8 @@
 #define CHANNEL 1
 #define WINDOW 32768     /* unconfirmed publications; a broker that writes to its disk confirms in bursts */
 #define ANSWER_MS 10000  /* a declare that takes longer has failed */
-#define IDLE_MS 1000     /* between two looks at the heartbeat */
-#define TRACE_MAX 100000 /* copies that wait in the queue: a reader that stops does not fill the broker */
+#define IDLE_MS 1000     /* the longest wait, for the heartbeats */
+#define TRACE_MAX 100000 /* most copies in the queue, so that a stopped reader does not fill the broker */
 #define TRACE_PREFETCH 1000
 #define TRACE_EXCHANGE "amq.rabbitmq.trace"
 
@@ -29,8 +29,8 @@ struct dialogue {
     amqp_method_number_t awaited; /* the answer to the pending request; one at a time */
     bool answered;
     int closed_by;                /* the reply code of a channel.close */
-    uint32_t consumers, messages; /* of the queue that was declared last */
-    bool leaves_large;            /* a body over the limit is left out of what basic.get reads */
+    uint32_t consumers, messages; /* of the last declared queue */
+    bool leaves_large;            /* basic.get leaves out a body over the limit */
     bool arrived, empty;          /* the result of basic.get */
     bool all_confirmed;
     bool blocked;
@@ -42,20 +42,20 @@ struct dialogue {
     bool confirmed[WINDOW];
 
     const char *topic; /* the topic to listen to; never NULL */
-    char *queue;       /* that was declared last */
+    char *queue;       /* the last declared one */
     bool tracing, probed, traced;
     bool is_copy, is_wanted; /* of the incoming message */
-    uint64_t tag, left;      /* left: bytes of the body that are still to come */
+    uint64_t tag, left;      /* left: bytes of the body that have not arrived */
     uint64_t message_max_bytes;
     enum { CONTENT_NONE, CONTENT_ANNOUNCED, CONTENT_BODY } content;
     struct text body, properties;
 };
 
-/* ---- what the broker says ---- */
+/* ---- frames of the broker ---- */
 
 static void confirm(struct dialogue *dialogue, uint64_t number, bool multiple)
 {
-    if (number == 0 && multiple) /* all of them */
+    if (number == 0 && multiple) /* all publications */
         number = dialogue->published;
     if (number > dialogue->published)
         return;
@@ -76,7 +76,7 @@ static bool is(amqp_bytes_t bytes, const char *text)
     return bytes.len == strlen(text) && memcmp(bytes.bytes, text, bytes.len) == 0;
 }
 
-/* A copy of the firehose says in its headers where the message went. */
+/* The headers of a copy from the firehose name the queues that received the message. */
 static bool was_routed_to(const amqp_basic_properties_t *properties, const char *topic)
 {
     if (!(properties->_flags & AMQP_BASIC_HEADERS_FLAG))
@@ -123,7 +123,7 @@ static bool on_header(struct dialogue *dialogue, const amqp_frame_t *frame, stru
     dialogue->content = CONTENT_BODY;
     keep_properties(dialogue, frame->payload.properties.raw);
     if (dialogue->tracing && !dialogue->is_copy)
-        dialogue->probed = true; /* it was published after the copies of it, if there are any */
+        dialogue->probed = true; /* the broker has published its copies before it */
     else if (dialogue->tracing && !dialogue->probed && was_routed_to(properties, dialogue->queue))
         dialogue->traced = true;
     else if (dialogue->tracing)
@@ -208,7 +208,7 @@ static bool on_method(struct dialogue *dialogue, const amqp_frame_t *frame, stru
     return true;
 }
 
-/* complete: the last byte of a message was in this frame. */
+/* complete: this frame contained the last byte of a message. */
 static bool on_frame(struct dialogue *dialogue, const amqp_frame_t *frame, bool *complete, struct fault *fault)
 {
     *complete = false;
@@ -234,7 +234,7 @@ static enum frame next_frame(struct dialogue *dialogue, bool *complete, struct f
     return got == FRAME_GOT && !on_frame(dialogue, &frame, complete, fault) ? FRAME_LOST : got;
 }
 
-/* The message that has arrived. */
+/* The message that has just arrived. */
 static struct dialogue_message message_of(const struct dialogue *dialogue)
 {
     return (struct dialogue_message){
@@ -272,9 +272,9 @@ bool dialogue_wait(struct dialogue *dialogue, struct pollfd *fds, nfds_t count, 
     return true;
 }
 
-/* ---- questions ---- */
+/* ---- requests ---- */
 
-/* Reads one frame at a time, so that what follows the answer is left for dialogue_next(). */
+/* Reads one frame at a time, so that frames after the answer remain for dialogue_next(). */
 static bool await(struct dialogue *dialogue, const bool *done, struct fault *fault)
 {
     int64_t deadline = clock_ms() + ANSWER_MS;
@@ -301,7 +301,7 @@ static bool ask(struct dialogue *dialogue, amqp_method_number_t id, void *method
 {
     dialogue->answered = false;
     dialogue->closed_by = 0;
-    dialogue->awaited = id + 1; /* AMQP numbers every answer so */
+    dialogue->awaited = id + 1; /* in AMQP an answer has the next number */
     return connection_send(dialogue->connection, CHANNEL, id, method, fault) &&
            await(dialogue, &dialogue->answered, fault);
 }
@@ -402,8 +402,8 @@ bool dialogue_consume(struct dialogue *dialogue, const char *topic, uint16_t pre
            ask(dialogue, AMQP_BASIC_CONSUME_METHOD, &consume, fault);
 }
 
-/* Sends a message to its own queue. If tracing is on, a copy of that message comes first. What else comes before it is
- * not shown: it was published before the listener was ready. */
+/* Sends a message to its own queue. If tracing is on, a copy of that message arrives first. Other copies before it are
+ * not shown, because their messages were published before the listener was ready. */
 static bool probe(struct dialogue *dialogue, struct fault *fault)
 {
     const struct wire_message empty = {.topic = dialogue->queue, .body = "{}", .len = 2};
@@ -501,7 +501,7 @@ bool dialogue_move(struct dialogue *dialogue, const char *topic, const struct di
            await(dialogue, &dialogue->all_confirmed, fault);
 }
 
-/* ---- beginning and end ---- */
+/* ---- open and close ---- */
 
 struct dialogue *dialogue_open(const struct settings *settings, const char *purpose, struct fault *fault)
 {

@@ -10,13 +10,13 @@ struct link_pause link_failed(struct link *link, enum opened opened, int64_t beg
     const struct broker *broker = link->broker;
     if ((link->has_been_connected || !link->is_first_bounded) && opened == OPEN_REFUSED)
         return (struct link_pause){
-            .is_said = true, /* the pauses see to it that this is not often */
+            .is_said = true, /* the pauses keep this rare */
             .until_ms = now + backoff_next(&link->refusals),
         };
     if (link->has_been_connected || !link->is_first_bounded)
         return (struct link_pause){
             .is_said = link->attempt % SAID_EVERY == 1,
-            .until_ms = began + backoff_next(&link->backoff), /* the attempt itself was a pause, too */
+            .until_ms = began + backoff_next(&link->backoff), /* the duration of the attempt counts as a pause */
         };
     return (struct link_pause){
         .gives_up = opened == OPEN_REFUSED || link->attempt >= broker->max_retries,
@@ -35,7 +35,7 @@ static void say(const struct link *link, const char *why)
                     link->broker->max_retries);
 }
 
-/* False: there is no use in another attempt. */
+/* False: another attempt is useless. */
 static bool connect_once(struct link *link)
 {
     struct fault fault;
@@ -54,7 +54,7 @@ static bool connect_once(struct link *link)
             link->events->connected(link->context);
         return true;
     }
-    if (atomic_load(link->stopping)) /* which has ended the attempt */
+    if (atomic_load(link->stopping)) /* the stop has ended the attempt */
         return false;
     struct link_pause pause = link_failed(link, opened, began, clock_ms());
     if (pause.gives_up) {

@@ -10,7 +10,7 @@ static struct account *line_of(struct outbox *outbox, const struct publication *
 
 /* ---- the ring of lines ---- */
 
-/* Its turn comes after those of all that wait already. */
+/* Its turn comes after those of all waiting lines. */
 static void join(struct outbox *outbox, struct account *line)
 {
     if (line->next != NULL)
@@ -21,7 +21,7 @@ static void join(struct outbox *outbox, struct account *line)
     outbox->last = line;
 }
 
-/* The line whose turn it is. */
+/* Removes the current line. */
 static void leave(struct outbox *outbox)
 {
     struct account *line = outbox->last->next;
@@ -43,7 +43,7 @@ static void next_turn(struct outbox *outbox)
     outbox->spent = 0;
 }
 
-/* Goes on to the first line that may send. False: none may. */
+/* Advances to the first line that may send. False: none may. */
 static bool turn_to_room(struct outbox *outbox)
 {
     const struct account *begin = outbox->last;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * outbox: publications that wait for the broker, and which of them goes next. Every plugin has a line of its own, and
- * the lines take turns, so that a plugin that publishes without pause delays no other. What a line may have at the
- * broker unconfirmed is limited, too: what is in the broker's hands goes first there, whatever the order here.
+ * outbox: the publications that wait for the broker, and their order. Every plugin has its own line, and the lines take
+ * turns, so a plugin that publishes without pause delays no other. The number of unconfirmed publications of a line is
+ * limited, too, because the broker handles those first, in any order of the lines here.
  *
  * It holds no lock and no clock, and belongs to the publisher's thread. */
 #ifndef BROKER_OUTBOX_H
@@ -10,55 +10,55 @@
 
 #include "message/message.h"
 
-/* Unconfirmed publications of one line. A broker gets through so many in less than 0.1 s, and they are enough to keep
- * it busy over a round trip of some milliseconds. */
+/* Unconfirmed publications of one line. A broker handles this many in less than 0.1 s, and they keep it busy over a
+ * round trip of some milliseconds. */
 #define OUTBOX_IN_FLIGHT 1024
 #define OUTBOX_IN_FLIGHT_BYTES 1048576
 
-/* Bytes that a line may send before the next one has its turn. */
+/* Bytes that a line may send in one turn. */
 #define OUTBOX_TURN_BYTES 16384
 
 /* Starts zeroed. */
 struct outbox {
     struct account own;   /* the host's line */
-    struct account *last; /* the lines that are not empty, in a ring: the one before the next to have its turn */
-    struct list again;    /* those of a lost connection: they were sent before all others */
-    struct list parked;   /* those that came back, until their retry_at */
-    size_t spent;         /* bytes, in this turn */
+    struct account *last; /* the ring of lines that are not empty: the next turn belongs to the line after this one */
+    struct list again;    /* publications of a lost connection, which precede all others */
+    struct list parked;   /* returned publications, until their retry_at */
+    size_t spent;         /* bytes in this turn */
 };
 
 /* Puts every publication into its line. Empties the list. */
 void outbox_put(struct outbox *outbox, struct list *publications);
 
-/* What was taken, is not in flight and is to be sent again, before all others. Empties the list. */
+/* Publications that were taken and are not in flight: sends them again, before all others. Empties the list. */
 void outbox_put_first(struct outbox *outbox, struct list *publications);
 
-/* The next one, which is in flight from now on; NULL: none that may be sent now. */
+/* The next publication, in flight from now on; NULL: none may be sent now. */
 struct publication *outbox_take(struct outbox *outbox);
 
 /* True if outbox_take() has one. */
 bool outbox_has(const struct outbox *outbox);
 
-/* What was in flight and is to be sent again, before all others. Empties the list. */
+/* Publications that were in flight: sends them again, before all others. Empties the list. */
 void outbox_put_back(struct outbox *outbox, struct list *publications);
 
-/* It is not in flight any more. */
+/* The publication is no longer in flight. */
 void outbox_landed(struct outbox *outbox, const struct publication *publication);
 
-/* It came back, and waits: outbox_unpark() puts what is due into its line. */
+/* The publication was returned and waits until retry_at. outbox_unpark() puts those that are due into their lines. */
 void outbox_park(struct outbox *outbox, struct publication *publication, int64_t retry_at);
 void outbox_unpark(struct outbox *outbox, int64_t now);
 
-/* What waits for this topic is due. */
+/* Makes the parked publications of this topic due. */
 void outbox_release(struct outbox *outbox, const char *topic, int64_t now);
 
-/* When the next one is due; INT64_MAX: none waits. */
+/* When the next parked publication is due; INT64_MAX: there is none. */
 int64_t outbox_due(const struct outbox *outbox);
 
-/* When the oldest came that is not in flight, as far as the heads of the lines tell; INT64_MAX: there is none. */
+/* When the oldest publication that is not in flight entered, by the heads of the lines; INT64_MAX: there is none. */
 int64_t outbox_oldest(const struct outbox *outbox);
 
-/* All that is left. */
+/* Removes and returns all publications. */
 struct list outbox_empty(struct outbox *outbox);
 
 #endif

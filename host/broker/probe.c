@@ -31,7 +31,7 @@ static void read_type(const char *words, char *type, size_t size)
         snprintf(type, size, "classic");
 }
 
-/* As a host declares it. Only where it is there: the broker compares, and makes none. */
+/* Declares the queue as a host does. It exists already, so the broker only compares. */
 static bool compare(struct dialogue *dialogue, const char *queue, struct queue_facts *facts, struct fault *fault)
 {
     amqp_queue_declare_t same = {.queue = amqp_cstring_bytes(queue), .durable = 1};
@@ -44,7 +44,7 @@ static bool compare(struct dialogue *dialogue, const char *queue, struct queue_f
     return true;
 }
 
-/* Permission and type in one: nothing can be declared with that type. */
+/* Finds permission and type with one request: no queue can have that type. */
 static bool probe_configure(struct dialogue *dialogue, const char *queue, struct queue_facts *facts,
                             struct fault *fault)
 {
@@ -59,7 +59,7 @@ static bool probe_configure(struct dialogue *dialogue, const char *queue, struct
     return true;
 }
 
-/* A priority is a number: the consumer does not come into being. */
+/* A priority must be a number, so no consumer is created. */
 static bool probe_read(struct dialogue *dialogue, const char *queue, struct queue_facts *facts, struct fault *fault)
 {
     amqp_table_entry_t priority = argument("x-priority", "none");

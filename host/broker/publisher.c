@@ -18,20 +18,20 @@
 #include "broker/room.h"
 #include "message/counts.h"
 
-#define DATA_CHANNEL 1   /* publications and their confirms */
-#define RECORD_CHANNEL 3 /* records for the MOV, which are not confirmed; channel 2 is that of declares.h */
+#define DATA_CHANNEL 1   /* publications, with confirms */
+#define RECORD_CHANNEL 3 /* records for the MOV, without confirms; channel 2 belongs to declares.h */
 #define IDLE_MS 1000
-#define DEAD_LETTER_MS 10000    /* that the broker cannot keep: tried again for so long */
-#define LOOK_EVERY 32           /* publications between two looks at what the broker says … */
-#define LOOK_EVERY_BYTES 262144 /* … or so many bytes: an alarm is to be seen before the socket is full */
-#define OLDEST_MS 500           /* between two looks for the oldest publication */
+#define DEAD_LETTER_MS 10000    /* how long a dead letter that the broker cannot keep is tried again */
+#define LOOK_EVERY 32           /* publications between two reads of the socket … */
+#define LOOK_EVERY_BYTES 262144 /* … or bytes, so that an alarm is read before the socket is full */
+#define OLDEST_MS 500           /* between two searches for the oldest publication */
 #define REFUSED_MS 200          /* until a queue that refused a publication is tried again */
 
 enum state {
     OFFLINE,    /* no connection */
     PREPARING,  /* the queues are being declared */
-    PUBLISHING, /* whatever waits */
-    PROBING,    /* one at a time, until the one is found that the broker closed the channel for */
+    PUBLISHING, /* sends all publications */
+    PROBING,    /* sends one at a time, to find the one for which the broker closed the channel */
     BLOCKED,    /* the broker has raised an alarm */
 };
 
@@ -43,9 +43,9 @@ struct publisher {
     pthread_t thread;
     atomic_bool stopping;
     atomic_int_fast64_t sending_since; /* clock_ms() when a send began; 0: not in one */
-    atomic_int_fast64_t oldest;        /* when the oldest publication came; INT64_MAX: there is none */
+    atomic_int_fast64_t oldest;        /* when the oldest publication entered; INT64_MAX: there is none */
 
-    struct queue inbox; /* what publisher_send() brings; its descriptor is the wake-up for everything */
+    struct queue inbox; /* from publisher_send(); its descriptor wakes the thread for every purpose */
     struct records records;
     struct room room;
 
@@ -54,8 +54,8 @@ struct publisher {
     struct outbox outbox;
     struct confirms confirms;
     struct list confirmed; /* outcomes to report */
-    size_t suspects;       /* publications that are sent one at a time */
-    int64_t looked_at;     /* for the oldest publication */
+    size_t suspects;       /* publications that PROBING still sends one at a time */
+    int64_t looked_at;     /* the last search for the oldest publication */
     struct declares declares;
 };
 
@@ -67,7 +67,7 @@ static void report(struct publisher *publisher)
         return;
     size_t count = room_leave(&publisher->room, &publisher->confirmed);
     publications_report(&publisher->confirmed);
-    room_left(&publisher->room, count); /* after the report: publisher_drain() promises that */
+    room_left(&publisher->room, count); /* after the report, as publisher_drain() promises */
 }
 
 static void note_refusal(struct publisher *publisher, struct publication *publication, bool refused)
@@ -111,13 +111,13 @@ static void on_unroutable(struct publisher *publisher, struct publication *publi
         finish(publisher, publication, OUTCOME_UNROUTABLE);
         return;
     }
-    /* Sooner, when the queue has been declared. The host does not declare the MOV's queues. */
+    /* The wait ends early when the queue is declared. The host does not declare the MOV's queues. */
     bool is_ours = outlets_want(&publisher->declares.outlets, publication->topic);
     outbox_park(&publisher->outbox, publication, clock_ms() + (is_ours ? 30000 : 1000));
 }
 
-/* The queue is full, or could not keep it: the publication is sent again. A dead letter delays its own message, so
- * it is given up in the end. */
+/* The queue is full, or cannot keep the publication, which is sent again. A dead letter delays its original, so it is
+ * given up after a time. */
 static void on_not_kept(struct publisher *publisher, struct publication *publication)
 {
     int64_t now = clock_ms();
@@ -152,7 +152,7 @@ static void confirm(struct publisher *publisher, uint64_t sequence, bool multipl
         publisher->state = PUBLISHING;
 }
 
-/* ---- what the broker sends ---- */
+/* ---- frames of the broker ---- */
 
 static bool on_channel_close(struct publisher *publisher, const amqp_frame_t *frame, struct fault *fault)
 {
@@ -164,7 +164,7 @@ static bool on_channel_close(struct publisher *publisher, const amqp_frame_t *fr
         declares_refused(&publisher->declares, why.text);
         return true;
     }
-    if (frame->channel == RECORD_CHANNEL) { /* no publication is the cause */
+    if (frame->channel == RECORD_CHANNEL) { /* not caused by a publication */
         amqp_channel_open_t open = {0};
         log_debug(publisher->options.log, "host", "the broker refuses a record for the MOV: %s", why.text);
         return connection_send(publisher->connection, RECORD_CHANNEL, AMQP_CHANNEL_OPEN_METHOD, &open, fault);
@@ -188,7 +188,7 @@ static enum state working_state(const struct publisher *publisher)
     return publisher->suspects > 0 ? PROBING : PUBLISHING;
 }
 
-/* The only content that a broker sends here is a returned publication, on its channel. */
+/* The only valid content here is a returned publication, on its channel. */
 static bool on_content(struct publisher *publisher, const amqp_frame_t *frame, struct fault *fault)
 {
     if (frame->channel != DATA_CHANNEL)
@@ -286,7 +286,7 @@ static bool may_send(const struct publisher *publisher)
     return publisher->state == PUBLISHING || (publisher->state == PROBING && publisher->confirms.count == 0);
 }
 
-/* False: it waits for an answer about its queue, or has an outcome. */
+/* False: the letter waits for an answer about its queue, or has an outcome. */
 static bool fits_box(struct publisher *publisher, struct publication *letter)
 {
     switch (boxes_put(&publisher->declares.boxes, letter, clock_ms())) {
@@ -305,14 +305,14 @@ static bool fits_box(struct publisher *publisher, struct publication *letter)
     return false;
 }
 
-/* All that may go, with looks at what the broker says in between; stops early when it raises an alarm. */
+/* Sends all that may leave, and reads the socket in between. Stops early when the broker raises an alarm. */
 static bool send_waiting(struct publisher *publisher, struct fault *fault)
 {
     size_t sent = 0, bytes = 0;
     while (may_send(publisher)) {
         struct publication *publication = outbox_take(&publisher->outbox);
         if (publication == NULL) {
-            if (publisher->state == PROBING) { /* the rest of them went another way */
+            if (publisher->state == PROBING) { /* the others have an outcome already */
                 publisher->suspects = 0;
                 publisher->state = PUBLISHING;
             }
@@ -320,7 +320,7 @@ static bool send_waiting(struct publisher *publisher, struct fault *fault)
         }
         if (publication->cause != NULL && delivery_is_stale(publication->cause)) {
             counts_withdrawn(publication);
-            finish(publisher, publication, OUTCOME_CONFIRMED); /* without effect: the cause comes again */
+            finish(publisher, publication, OUTCOME_CONFIRMED); /* without effect, because the cause is redelivered */
             continue;
         }
         if (publication->properties.len > connection_properties_max(publisher->connection)) {
@@ -333,7 +333,8 @@ static bool send_waiting(struct publisher *publisher, struct fault *fault)
         }
         if (publication->most > 0 && !fits_box(publisher, publication))
             continue;
-        confirms_put(&publisher->confirms, publication); /* before: a send that fails half-way leaves it unconfirmed */
+        confirms_put(&publisher->confirms,
+                     publication); /* before the send, so that a failed send leaves it unconfirmed */
         if (!send_one(publisher, publication, fault))
             return false;
         bytes += publication->len;
@@ -372,7 +373,7 @@ static void take_inbox(struct publisher *publisher)
         outbox_unpark(&publisher->outbox, now);
 }
 
-/* For those who watch the host: now and then, because it looks at all that is unconfirmed. */
+/* For monitoring. Runs seldom, because it reads all unconfirmed publications. */
 static void look_for_oldest(struct publisher *publisher, int64_t now)
 {
     if (now - publisher->looked_at < OLDEST_MS)
@@ -388,7 +389,7 @@ static bool send_all(struct publisher *publisher, struct fault *fault)
         return true;
     atomic_store(&publisher->sending_since, clock_ms());
     bool sent = send_waiting(publisher, fault);
-    sent = sent && declares_next(&publisher->declares, fault); /* what has just begun to wait for it */
+    sent = sent && declares_next(&publisher->declares, fault); /* for publications that wait since now */
     if (sent && publisher->state == PUBLISHING)
         sent = send_records(publisher, fault);
     sent = sent && connection_flush(publisher->connection, fault);
@@ -399,7 +400,7 @@ static bool send_all(struct publisher *publisher, struct fault *fault)
 
 /* ---- the thread ---- */
 
-/* False: woken by the inbox only, and there is nothing to read. */
+/* False: only the inbox woke it, and there is nothing to read. */
 static bool sleep_until(struct publisher *publisher, int64_t deadline)
 {
     if (!queue_sleep(&publisher->inbox))
@@ -454,7 +455,7 @@ static bool channels_open(struct publisher *publisher, struct fault *fault)
            connection_send(publisher->connection, RECORD_CHANNEL, AMQP_CHANNEL_OPEN_METHOD, &open, fault);
 }
 
-/* To work as soon as every queue was declared, or could not be. */
+/* Starts publishing when the broker has answered every declare. */
 static void look_prepared(struct publisher *publisher)
 {
     if (publisher->state != PREPARING || !outlets_prepared(&publisher->declares.outlets))
@@ -546,7 +547,7 @@ void publisher_start(struct publisher *publisher)
 
 bool publisher_send(struct publisher *publisher, struct list *publications)
 {
-    /* A dead letter needs no room: the prefetch bounds them, and the publisher's own thread sends some. */
+    /* A dead letter needs no room: the prefetch bounds their number, and the publisher's own thread sends some. */
     if (((struct publication *)publications->head)->most > 0)
         room_force(&publisher->room, publications);
     else if (!room_enter(&publisher->room, publications))
@@ -609,7 +610,7 @@ bool publisher_stop(struct publisher *publisher, int64_t until_ms)
     atomic_store(&publisher->stopping, true);
     connection_give_up(publisher->connection);
     if (atomic_load(&publisher->sending_since) != 0)
-        connection_break(publisher->connection); /* nothing that is still to be sent matters any more */
+        connection_break(publisher->connection); /* unsent data no longer matters */
     queue_wake(&publisher->inbox);
     return thread_join(publisher->thread, until_ms);
 }

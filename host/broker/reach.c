@@ -25,18 +25,18 @@ static int milliseconds_until(int64_t until_ms)
 
 /* ---- the name ---- */
 
-/* Owned by its thread and by who waits for it: the last of the two frees it. */
+/* Owned by its thread and by the waiting thread; the last of the two frees it. */
 struct lookup {
     atomic_uint owners;
     atomic_bool ended;
-    int done; /* an eventfd: readable when it has ended */
+    int done; /* an eventfd: readable when the lookup has ended */
     int error;
     struct addrinfo *list;
     char port[8];
     char host[];
 };
 
-static atomic_uint threads; /* they outlive whatever started them */
+static atomic_uint threads; /* they may outlive the thread that started them */
 
 unsigned lookup_threads(void)
 {
@@ -87,7 +87,7 @@ static bool lookup_start(struct lookup *lookup, struct fault *fault)
     return fault_set(fault, "no thread to resolve %s: %s", lookup->host, strerror(error));
 }
 
-/* NULL: see fault. What is an address already needs no resolver and no thread. */
+/* NULL: see fault. A numeric address needs no resolver and no thread. */
 static struct lookup *lookup_new(const struct target *target, struct fault *fault)
 {
     size_t size = strlen(target->host) + 1;
@@ -132,18 +132,18 @@ static bool lookup_wait(struct lookup *lookup, const struct target *target, stru
 
 /* ---- the addresses ---- */
 
-/* What races: addresses that were not tried yet, and sockets that are connecting. */
+/* The remaining addresses, and the sockets that are connecting. */
 struct race {
     const struct addrinfo *addresses[REACH_ADDRESSES_MAX];
     size_t count, begun;
-    struct pollfd
-        fds[REACH_ADDRESSES_MAX + 1]; /* by address; -1: not begun, or failed. The last is the target's wake */
+    struct pollfd fds[REACH_ADDRESSES_MAX +
+                      1]; /* one for each address; -1: not begun, or failed. The last is the target's wake */
     size_t connecting;
     int64_t next_at; /* when the next one begins */
-    int error;       /* of the last one that failed */
+    int error;       /* of the last failure */
 };
 
-/* Both families by turns, the first one's first (RFC 8305, section 4). */
+/* Alternates the two families, beginning with that of the first address (RFC 8305, section 4). */
 static void sort(struct race *race, const struct addrinfo *list)
 {
     const struct addrinfo *same = list, *other = list;
@@ -172,7 +172,7 @@ static void failed(struct race *race, size_t at, int error)
     }
     race->fds[at].fd = -1;
     race->error = error;
-    race->next_at = 0; /* no reason to let the next one wait */
+    race->next_at = 0; /* the next attempt need not wait */
 }
 
 /* True: connected at once. */
@@ -194,7 +194,7 @@ static bool begin_next(struct race *race)
     return false;
 }
 
-/* The index of the socket that is connected; count: none is. */
+/* The index of a connected socket; count: none is. */
 static size_t winner(struct race *race)
 {
     for (size_t at = 0; at < race->begun; at++) {
@@ -220,7 +220,7 @@ static size_t run(struct race *race, const struct target *target, struct fault *
             continue;
         }
         if (now >= target->deadline_ms) {
-            fault_set(fault, "no answer; is it the right address, and does a firewall let us pass?");
+            fault_set(fault, "no answer: is the address right, and does a firewall block the port?");
             return race->count;
         }
         bool waits = race->begun < race->count && race->next_at < target->deadline_ms;
@@ -237,7 +237,7 @@ static size_t run(struct race *race, const struct target *target, struct fault *
         if (at < race->count)
             return at;
     }
-    fault_set(fault, "no connection (%s): is it running there, and listening?", strerror(race->error));
+    fault_set(fault, "no connection (%s): is the broker running and listening there?", strerror(race->error));
     return race->count;
 }
 
@@ -255,7 +255,7 @@ int reach_addresses(const struct addrinfo *list, const struct target *target, st
     return won < race.count ? race.fds[won].fd : -1;
 }
 
-/* Addresses change: the next attempt asks anew. */
+/* Addresses can change, so the next attempt resolves the name again. */
 static void forget(struct lookup **lookup)
 {
     if (*lookup == NULL || !atomic_load(&(*lookup)->ended))

@@ -3,7 +3,7 @@
 
 #define MOST 4096          /* records that may wait … */
 #define MOST_BYTES 8388608 /* … and their bytes */
-#define KEPT_BYTES 262144  /* of memory, from one time to the next */
+#define KEPT_BYTES 262144  /* of memory that is kept between two batches */
 
 void records_init(struct records *records)
 {

@@ -25,8 +25,7 @@ void room_destroy(struct room *room)
     pthread_mutex_destroy(&room->lock);
 }
 
-/* An account that holds nothing may take whatever it needs: the publications of one handler leave together, and can be
- * more than the share. */
+/* An account that holds nothing may exceed its share, because the publications of one handler leave together. */
 static bool fits(const struct room *room, const struct account *account, size_t bytes)
 {
     return account == room->own || account->held == 0 ||

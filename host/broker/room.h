@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * room: how much may be on its way through the publisher, and the waits for that. Each plugin has a share of its own;
- * a plugin that has used up its share waits, and delays no other. */
+ * room: the space for publications in the publisher, and the waits for it. Each plugin has its own share; a plugin that
+ * has used up its share waits, and delays no other. */
 #ifndef BROKER_ROOM_H
 #define BROKER_ROOM_H
 
@@ -11,10 +11,10 @@
 #include "message/message.h"
 
 struct room {
-    struct account *own; /* of publications without an account: the host's, which never wait */
+    struct account *own; /* for publications without an account: the host's, which never wait */
     size_t share;        /* bytes of one account */
 
-    pthread_mutex_t lock; /* for what follows, and `held` and `bytes` of every account */
+    pthread_mutex_t lock; /* for the members below, and `held` and `bytes` of every account */
     pthread_cond_t grown;
     size_t held; /* publications between room_enter() and room_left() */
     bool closed;
@@ -27,19 +27,19 @@ void room_destroy(struct room *room);
  * room is closed. */
 bool room_enter(struct room *room, const struct list *publications) __attribute__((warn_unused_result));
 
-/* [any thread] The same for what may not wait, and is let in after room_close() too. */
+/* [any thread] The same without a wait, even after room_close(). */
 void room_force(struct room *room, const struct list *publications);
 
-/* Publications have an outcome, and their accounts have room again. Returns how many; room_left() follows when their
- * outcome has been reported. */
+/* The publications have an outcome, and free the room of their accounts. Returns their number for room_left(), which
+ * follows when their outcome has been reported. */
 size_t room_leave(struct room *room, const struct list *publications);
 void room_left(struct room *room, size_t count);
 
-/* Ends the waits: room_enter() lets nothing more in. */
+/* Ends the waits; from now on room_enter() returns false. */
 void room_close(struct room *room);
 
-/* Waits until the room is empty and no records wait. False: until_ms came first, and publications are left. */
+/* Waits until the room is empty and no records wait. False: publications remain at until_ms. */
 bool room_drain(struct room *room, struct records *records, int64_t until_ms) __attribute__((warn_unused_result));
-void room_look(struct room *room); /* has room_drain() look again, at the records */
+void room_look(struct room *room); /* makes room_drain() check the records again */
 
 #endif

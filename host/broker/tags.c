@@ -60,7 +60,7 @@ static struct tag *find(const struct tags *tags, uint64_t number)
     size_t low = tags->first, high = tags->end;
     if (low == high || number < tags->at[low].number)
         return NULL;
-    /* Tags mostly follow each other, so this one mostly is where it would be then. */
+    /* Tags are mostly consecutive, so try that position first. */
     uint64_t distance = number - tags->at[low].number;
     if (distance < high - low && tags->at[low + (size_t)distance].number == number)
         return &tags->at[low + (size_t)distance];
@@ -86,7 +86,7 @@ bool tags_mark(struct tags *tags, uint64_t number, enum tag_state state)
     return true;
 }
 
-/* The run at the beginning. Returns the last tag of it to acknowledge, or 0. */
+/* Takes the settled run at the beginning. Returns its last tag to acknowledge, or 0. */
 static uint64_t take_run(struct tags *tags)
 {
     uint64_t last = 0;

@@ -16,7 +16,7 @@
 
 static const char content_type[] = "application/json";
 #define CONTENT_TYPE_LEN (sizeof content_type - 1)
-#define COMMON_PROPERTIES_LEN (2 + 1 + CONTENT_TYPE_LEN + 1) /* flags, the type with its length, the mode */
+#define COMMON_PROPERTIES_LEN (2 + 1 + CONTENT_TYPE_LEN + 1) /* flags, length and text of the type, delivery mode */
 
 static char *put_16(char *at, unsigned value)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * queries: what is asked of the MOV about components and connections. The MOV answers on two queues that all components
- * share, so these are consumed only while an answer is awaited, and the answers to others are put back. Each of them is
- * looked at once and held meanwhile. A broker that counts how often a message is put back drops it after some twenty
- * times, so one that is halfway there is published anew.
+ * queries: asks the MOV about components and connections. The MOV answers on two queues that all components share, so
+ * the host consumes them only while an answer is pending, and returns the answers to others. It holds each of those
+ * meanwhile and returns it once. A broker that counts returns drops a message after some twenty, so the host publishes
+ * an answer again when half of them are used up.
  *
  * All functions belong to the control thread. */
 #ifndef MOV_QUERIES_H

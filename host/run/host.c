@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * host: the control thread, and the order in which the host starts and stops. */
+ * host: the control thread, and the order of start and stop. */
 #include "run/host.h"
 
 #include <errno.h>
@@ -19,11 +19,11 @@
 #include "run/parts.h"
 #include "run/shutdown.h"
 
-#define START_MS 500          /* the wait for all plugins before the host connects; those that take longer join later */
-#define PLUGIN_QUERY_MS 10000 /* the MOV's time to answer the query of a plugin */
-#define KEEP_MS 2000          /* between looks at the signals, when nothing happens */
-#define TRACES_MS 1000        /* for the last spans, at the end */
-#define DISK_MS 500           /* for the health file and the ledger at the end, at least */
+#define START_MS 500          /* the wait for all plugins before the host connects; slower ones join later */
+#define PLUGIN_QUERY_MS 10000 /* for the MOV's answer to a plugin's query */
+#define KEEP_MS 2000          /* between two checks of the signals, when nothing happens */
+#define TRACES_MS 1000        /* for the last spans */
+#define DISK_MS 500           /* the least time for the health file and the ledger at the end */
 
 /* ---- the control thread ---- */
 
@@ -67,7 +67,7 @@ static void handle_event(struct host *host, struct event *event)
         host->reconnects += event->up && host->received;
         host->received = host->received || event->up;
         if (event->up && !host->publisher_started && !host->stopping) {
-            /* After the first connection, so that a broker that is not there is said, and waited for, once. */
+            /* After the first connection, so that only one thread reports a missing broker and waits for it. */
             host->publisher_started = true;
             publisher_start(host->publisher);
         }
@@ -111,13 +111,13 @@ static void handle_event(struct host *host, struct event *event)
     case ASKED:
         ask(host, event->query);
         break;
-    case STARTED_ONE: /* check_starts() looks which */
+    case STARTED_ONE: /* check_starts() finds out which */
         break;
     }
     free(event);
 }
 
-/* One line for people: how far the host has come. */
+/* One line for people: the progress of the host. */
 static void show_status(struct host *host, bool healthy)
 {
     const char *plural = host->ring->route_count == 1 ? "" : "s";
@@ -141,7 +141,7 @@ static void show_health(struct host *host)
     free(text);
 }
 
-/* For those who ask by HTTP. */
+/* For the HTTP interface. */
 static void note_state(struct host *host, int64_t now)
 {
     show_note(host->show,
@@ -183,7 +183,7 @@ static void want_topics(struct host *host, const struct seat *seat, bool wanted)
             consumer_want(host->consumer, &host->ring->routes[i].subscription, wanted);
 }
 
-/* A plugin begins to work when its start has returned: its topics are consumed, and its component is registered. */
+/* A plugin works as soon as its start has returned: the host consumes its topics and registers its component. */
 static void check_starts(struct host *host)
 {
     if (host->started != STARTING || host->stopping)
@@ -198,13 +198,13 @@ static void check_starts(struct host *host)
     }
 }
 
-/* Most are ready at once, and the others are left out for now. True if the host can begin to work. */
+/* Waits a moment for the plugins. Most are ready at once; the others join later. True if the host can begin to work. */
 static bool await_starts(struct host *host)
 {
     int64_t until = clock_ms() + START_MS;
     ring_start(host->ring);
     do {
-        int64_t soon = clock_ms() + 50; /* to look whether the host is to stop */
+        int64_t soon = clock_ms() + 50; /* to check for a stop */
         host->started = ring_started(host->ring, soon < until ? soon : until, host->fault);
     } while (host->started == STARTING && clock_ms() < until && !signals_stop(host->signals));
     for (size_t i = 0; i < host->ring->seat_count; i++) {
@@ -215,7 +215,7 @@ static bool await_starts(struct host *host)
     return host->started != START_FAILED && !signals_stop(host->signals);
 }
 
-/* Sleeps until something happens or is due, and sees to it. */
+/* Sleeps until an event comes or something is due, and handles it. */
 static void turn(struct host *host, int64_t until_ms)
 {
     sleep_until(host, host->due < until_ms ? host->due : until_ms);
@@ -239,7 +239,7 @@ static bool asked_to_stop(void *context)
     return signals_stop(((const struct host *)context)->signals);
 }
 
-/* ---- starting and stopping, in order ---- */
+/* ---- start and stop, in order ---- */
 
 /* [health's thread] */
 static void on_written(void *context)
@@ -323,14 +323,14 @@ static const struct shutdown_steps shutdown_steps = {
     .warn = warn,
 };
 
-/* The disk has at least so much time. */
+/* The deadline, or later: the disk has at least DISK_MS. */
 static int64_t no_sooner(int64_t deadline)
 {
     int64_t least = clock_ms() + DISK_MS;
     return deadline > least ? deadline : least;
 }
 
-/* What the control thread is given, and what it says at its end. */
+/* The arguments of the control thread, and its result. */
 struct run {
     const struct settings *settings;
     const struct plugins *plugins;
@@ -376,7 +376,7 @@ static bool control(const struct settings *settings, const struct plugins *plugi
         ended = shutdown_run(&shutdown_steps, &host, settings->host.grace_seconds * 1000);
         ended = health_stop(host.health, no_sooner(deadline)) && ended;
     } else {
-        if (host.started != START_FAILED) /* the first signal came meanwhile */
+        if (host.started != START_FAILED) /* a signal ended the wait */
             signals_hurry(signals);
         deadline = clock_ms() + settings->host.grace_seconds * 1000;
         ring_close(host.ring, deadline - SHUTDOWN_ANSWERS_MS);
@@ -394,7 +394,7 @@ static bool control(const struct settings *settings, const struct plugins *plugi
         host_free_parts(&host);
         return as_asked;
     }
-    /* What still runs uses what would be freed. */
+    /* Running parts still use this memory. */
     if (ended)
         log_warning(log, "host", PLUGIN_LEFT_THREADS);
     if (!as_asked)
@@ -414,13 +414,14 @@ static void *control_run(void *argument)
     return NULL;
 }
 
-/* The control thread is not the main one, because the name of that is the name of the process, for `pgrep` and others.
- */
+/* The control thread is not the main thread, because the name of the main thread is the name of the process, as `pgrep`
+ * sees it.
+ * */
 bool host_run(const struct settings *settings, const struct plugins *plugins, struct signals *signals, struct log *log,
               struct fault *fault)
 {
     struct run run = {settings, plugins, signals, log, fault, false};
     pthread_join(thread_start(control_run, &run), NULL);
-    signals_release(); /* a second one ends the log, too */
+    signals_release(); /* a second signal ends the log, too */
     return run.as_asked;
 }

@@ -18,12 +18,12 @@ struct notify {
     int fd; /* -1: no service manager */
     struct sockaddr_un address;
     socklen_t address_len;
-    int64_t watchdog_ms; /* between two signs of life; 0: no watchdog */
+    int64_t watchdog_ms; /* between two watchdog messages; 0: no watchdog */
     int64_t watchdog_due;
     char *status;
     bool ready, stopping;
-    char *unsent; /* the manager's queue was full, or it was away */
-    bool failed;  /* logged, and not again until a message has been sent */
+    char *unsent; /* the service manager's queue was full, or it was away */
+    bool failed;  /* the failure is logged, and not again until a message has been sent */
 };
 
 static bool set_address(struct notify *notify, const char *path)
@@ -91,7 +91,7 @@ static bool send_words(struct notify *notify, const char *words)
     return false;
 }
 
-/* Owns the words from here on. They replace words that have not been sent: each message holds the whole state. */
+/* Takes ownership of the text. It replaces an unsent one, because each message contains the whole state. */
 static void tell(struct notify *notify, char *words)
 {
     free(notify->unsent);
@@ -134,7 +134,7 @@ int64_t notify_tend(struct notify *notify, int64_t now)
         due = now + RETRY_MS;
     if (notify->watchdog_ms > 0) {
         if (now >= notify->watchdog_due) {
-            (void)send_words(notify, "WATCHDOG=1"); /* the next one makes up for one that is lost */
+            (void)send_words(notify, "WATCHDOG=1"); /* the next one replaces a lost one */
             notify->watchdog_due = now + notify->watchdog_ms;
         }
         if (notify->watchdog_due < due)

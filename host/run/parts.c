@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * parts: how the parts of the host are made, and what their threads tell the control thread. */
+ * parts: makes the parts of the host, and passes their events to the control thread. */
 #include "run/parts.h"
 
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-#define PAGES_PREFETCH 1000 /* answers to others that may lie before ours */
+#define PAGES_PREFETCH 1000 /* answers to other programs that may precede ours */
 
 /* ---- RabbitMQ is the ring's transport ---- */
 
@@ -30,7 +30,7 @@ static void on_delivered(struct subscription *subscription, struct list *deliver
     ring_deliver(((struct host *)subscription->receiver)->ring, deliveries);
 }
 
-/* [consumer's thread] What the MOV says to the host. */
+/* [consumer's thread] Messages of the MOV to the host. */
 static void tell_deliveries(struct subscription *subscription, struct list *deliveries, int kind)
 {
     for (struct node *node; (node = list_take(deliveries)) != NULL;) {
@@ -50,7 +50,7 @@ static void on_paged(struct subscription *subscription, struct list *deliveries)
     tell_deliveries(subscription, deliveries, PAGED);
 }
 
-/* [publisher's thread] What the registration says to the MOV. */
+/* [publisher's thread] Outcomes of the registration's messages to the MOV. */
 static void on_confirmed(void *context, struct list *publications)
 {
     for (struct node *node; (node = list_take(publications)) != NULL;) {
@@ -93,7 +93,7 @@ static void on_started(void *context)
     tell(context, event_new(STARTED_ONE));
 }
 
-/* ---- what the connections tell ---- */
+/* ---- events of the connections ---- */
 
 static void on_receiving(void *context, bool up)
 {
@@ -141,7 +141,7 @@ static void on_listening(struct subscription *subscription, bool up)
     on_subscribed(subscription, up, LISTENING);
 }
 
-/* The queries see for themselves whether their pages are consumed; but something is to be done now. */
+/* The queries read the state of the subscription themselves; this only wakes the control thread. */
 static void on_page_listening(struct subscription *subscription, bool up)
 {
     on_subscribed(subscription, up, PAGE_LISTENING);
@@ -164,7 +164,7 @@ static const struct publisher_events publisher_events = {.connected = on_publish
 
 /* ---- making them ---- */
 
-/* For the names of the connections. The caller frees the text. */
+/* The components, for the names of the connections. The caller frees the text. */
 static struct text component_names(const struct plugins *plugins)
 {
     struct text names = {0};
@@ -227,7 +227,7 @@ static void make_ring(struct host *host, const struct plugins *plugins)
     host->ring = ring_new(&ring);
 }
 
-/* A component for each seat, with the topic on which the MOV answers it. */
+/* Makes a component for each seat, with the topic on which the MOV answers. */
 static void make_components(struct host *host, struct component **components, size_t *count)
 {
     for (size_t i = 0; i < host->ring->seat_count; i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * parts: the parts of the host, and the events by which their threads reach the control thread. For run/host.c. */
+ * parts: the parts of the host, and the events from their threads to the control thread. For run/host.c. */
 #ifndef RUN_PARTS_H
 #define RUN_PARTS_H
 
@@ -16,7 +16,7 @@
 #include "run/show.h"
 #include "run/signals.h"
 
-/* What other threads tell the control thread. */
+/* An event of another thread for the control thread. */
 struct event {
     struct node node;
     enum {
@@ -55,32 +55,32 @@ struct host {
     struct ring *ring;
     struct show *show;
     struct http *http;
-    struct exporter *exporter;           /* of traces; NULL: they are off */
+    struct exporter *exporter;           /* of traces; NULL: tracing is off */
     struct component *components;        /* for registration, one for each seat */
-    struct subscription *answers;        /* where the MOV answers them */
-    struct subscription pages[2];        /* where the MOV answers queries */
+    struct subscription *answers;        /* to the topics on which the MOV answers registrations */
+    struct subscription pages[2];        /* to the queues on which the MOV answers queries */
     struct subscription **subscriptions; /* all of them */
 
     struct queue events;
-    int64_t due; /* when there is something to do though nothing happens */
+    int64_t due; /* when there is work without an event */
     bool receiving, publishing, publisher_started;
-    bool received, published; /* there was a connection already */
-    uint64_t reconnects;      /* of the two together */
+    bool received, published; /* there has been a connection */
+    uint64_t reconnects;      /* of both connections */
     size_t routes_up;
     enum started started; /* of the plugins, all together */
     bool gave_up, stopping;
     struct fault *fault;
     struct signals *signals;
-    unsigned long threads; /* of the process, before ours and the plugins' */
+    unsigned long threads; /* of the process, before those of the host and the plugins */
 };
 
-/* Makes all that host does not have yet. host has its settings, log, health file and queue of events. */
+/* Makes the other parts. host already has its settings, log, health file and queue of events. */
 void host_make_parts(struct host *host, const struct plugins *plugins);
 
-/* Publications and deliveries that are not settled go with publisher and consumer. */
+/* Frees unsettled deliveries and unconfirmed publications with consumer and publisher. */
 void host_free_parts(struct host *host);
 
-/* Handles what other threads have told; the control thread's. */
+/* Handles the events of other threads; runs on the control thread. */
 void host_take_events(struct host *host);
 
 #endif

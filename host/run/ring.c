@@ -9,14 +9,14 @@
 #include "message/dead.h"
 #include "plugin/blame.h"
 
-/* ---- the arrows ---- */
+/* ---- the steps of the ring ---- */
 
 /* receive -> route */
 void ring_deliver(struct ring *ring, struct list *deliveries)
 {
     (void)ring;
     struct executor *executor = NULL;
-    struct list batch = {0}; /* neighbours that go the same way are handed over at once */
+    struct list batch = {0}; /* adjacent deliveries of the same route are passed on together */
     for (struct node *node; (node = list_take(deliveries)) != NULL;) {
         const struct delivery *delivery = (const struct delivery *)node;
         const struct route *route = (const struct route *)delivery->from;
@@ -37,7 +37,7 @@ static void pass_trace(struct list *publications, struct properties cause)
     *publications = traced;
 }
 
-/* ---- dead letters: a rejected message leaves as a publication, and is acknowledged when that is confirmed ---- */
+/* ---- dead letters: a rejected message becomes a publication, and is acknowledged when it is confirmed ---- */
 
 static const struct plugin *plugin_of(const struct delivery *delivery)
 {
@@ -46,11 +46,11 @@ static const struct plugin *plugin_of(const struct delivery *delivery)
 
 static void tell_not_kept(const struct ring *ring, const struct delivery *delivery, const char *why)
 {
-    log_error(ring->options.log, plugin_of(delivery)->name, "%s: a rejected message is not kept: %s",
+    log_error(ring->options.log, plugin_of(delivery)->name, "%s: a rejected message is dropped: %s",
               delivery->from->topic, why);
 }
 
-/* NULL: there is to be none, or there can be none; the message is rejected then. */
+/* Makes the dead letter. NULL: none is wanted or possible; the message is rejected then. */
 static struct publication *bury(const struct ring *ring, const struct delivery *delivery, const char *detail)
 {
     struct fault fault;
@@ -82,7 +82,7 @@ static void on_rejected(void *context, struct delivery *delivery, const char *de
         list_put(publications, &letter->node);
 }
 
-/* ---- the arrows, again ---- */
+/* ---- the steps of the ring, continued ---- */
 
 static void send(const struct ring *ring, struct delivery *delivery, struct list *publications)
 {
@@ -92,13 +92,13 @@ static void send(const struct ring *ring, struct delivery *delivery, struct list
         ((struct publication *)node)->sender = &ring->sender;
         delivery->unconfirmed++;
     }
-    if (!transport->send(transport->context, publications)) { /* closing: the delivery goes back to its queue */
+    if (!transport->send(transport->context, publications)) { /* closing: the delivery returns to its queue */
         list_free(publications);
         free(delivery);
     }
 }
 
-/* handle -> publish, or at once -> settle [executor's thread] */
+/* handle -> publish, or handle -> settle [executor's thread] */
 static void on_handled(void *context, struct delivery *delivery, struct list *publications)
 {
     const struct ring *ring = context;
@@ -126,11 +126,11 @@ static const char *why_not_kept(enum outcome outcome)
     case OUTCOME_UNDECLARED:
         return "its queue of dead letters cannot be declared";
     default:
-        return "the broker does not take it as a dead letter";
+        return "the broker refuses it as a dead letter";
     }
 }
 
-/* What the publication's outcome means for its cause. */
+/* Applies the outcome of a publication to its cause. */
 static void conclude(const struct ring *ring, struct delivery *cause, const struct publication *publication)
 {
     bool confirmed = publication->outcome == OUTCOME_CONFIRMED;
@@ -144,7 +144,7 @@ static void conclude(const struct ring *ring, struct delivery *cause, const stru
     }
 }
 
-/* True if the message leaves as a dead letter now, because a publication of its handler was refused. */
+/* True if the message becomes a dead letter now, because a publication of its handler was refused. */
 static bool bury_late(const struct ring *ring, struct delivery *delivery, bool is_buried)
 {
     struct list one = {0};
@@ -188,9 +188,9 @@ static void on_started(void *context)
 static const struct executor_events executor_events = {
     .handled = on_handled, .rejected = on_rejected, .started = on_started};
 
-/* ---- beginning and end ---- */
+/* ---- start and end ---- */
 
-/* A warning does not keep a plugin from running. Hints are for its author. */
+/* A warning does not stop a plugin. Hints are for its author. */
 static void tell_warnings(struct log *log, const struct plugin *plugin)
 {
     for (size_t i = 0; i < contract_findings(plugin->contract); i++) {

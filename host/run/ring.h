@@ -2,8 +2,8 @@
  *
  * ring: receive -> route -> handle -> publish -> confirm -> settle, for whatever transport carries the messages.
  *
- * A delivery is settled only when every publication that its handling made is confirmed. That one rule is all of the
- * reliability: whatever breaks in between, the delivery is still the broker's, and comes again. */
+ * A delivery is acknowledged only when every publication of its handler is confirmed. All reliability follows from this
+ * rule: after a fault before that, the broker still owns the message and delivers it again. */
 #ifndef RUN_RING_H
 #define RUN_RING_H
 
@@ -11,17 +11,18 @@
 #include "plugin/executor.h"
 #include "settings/settings.h"
 
-/* What is said when the process has more threads after ring_join() than before. */
-#define PLUGIN_LEFT_THREADS "a plugin has left threads running behind its stop; it is to join them there"
+/* The record when the process has more threads after ring_join() than before. */
+#define PLUGIN_LEFT_THREADS "a plugin has left threads running after its stop; join them in stop"
 
-/* Where the deliveries of a subscription go. The subscription comes first: a delivery knows only that. */
+/* The destination of a subscription's deliveries. The subscription is the first member, because a delivery refers to
+ * it. */
 struct route {
     struct subscription subscription;
     struct executor *executor;
     const struct plugin *plugin;
 };
 
-/* A plugin with what the ring has for it. */
+/* A plugin with its parts of the ring. */
 struct seat {
     const struct plugin *plugin;
     struct services *services;
@@ -34,9 +35,9 @@ struct ring_options {
     const struct plugins *plugins;
     struct log *log;
     struct transport transport;
-    struct exporter *exporter; /* of traces; NULL: they are off */
+    struct exporter *exporter; /* of traces; NULL: tracing is off */
     bool keeps_dead_letters;   /* rejected messages move to TOPIC/dead */
-    /* [any thread] A plugin's question to the MOV; services_reply() ends it. */
+    /* [any thread] A plugin's query to the MOV; services_reply() ends it. */
     void (*ask)(void *context, struct plugin_query *question);
     /* [any thread] A plugin has returned from its start. May be NULL. */
     void (*started)(void *context);
@@ -45,7 +46,7 @@ struct ring_options {
 
 struct ring {
     struct ring_options options;
-    struct sender sender; /* of what handlers publish, and of dead letters */
+    struct sender sender; /* of the handlers' publications, and of dead letters */
     char host[256];       /* the name of the machine */
     struct contract *mov; /* the contract of the MOV's own queues */
     struct seat *seats;   /* in the order of the plugins */
@@ -55,25 +56,25 @@ struct ring {
 };
 
 struct ring *ring_new(const struct ring_options *options);
-void ring_free(struct ring *ring); /* after ring_join() said true, or if no plugin was started */
+void ring_free(struct ring *ring); /* after ring_join() returned true, or if no plugin was started */
 
-/* Starts the plugins, all at the same time. */
+/* Starts all plugins at the same time. */
 void ring_start(struct ring *ring);
 
-/* What became of them, waiting until then for those that have not returned from their start. START_FAILED: one of them
- * cannot run. Sets `started` of each seat. */
+/* The result of the starts; waits until then for those that have not returned. START_FAILED: a plugin cannot run. Sets
+ * `started` of each seat. */
 enum started ring_started(struct ring *ring, int64_t until_ms, struct fault *fault) __attribute__((warn_unused_result));
 
 /* [any thread] receive -> route: deliveries of the ring's routes. Empties the list. */
 void ring_deliver(struct ring *ring, struct list *deliveries);
 
-/* Warns of what takes long; to be called every second or so. */
+/* Warns of slow handlers. Call it about once a second. */
 void ring_tend(struct ring *ring, int64_t now);
 
-/* Lets what is in hand end; answers that are to come later are waited for until until_ms. */
+/* Finishes the calls in hand, and waits for answers of tickets until until_ms. */
 void ring_close(struct ring *ring, int64_t until_ms);
 
-/* True if every plugin has come to its end. */
+/* True if every plugin has ended. */
 bool ring_join(struct ring *ring, int64_t until_ms) __attribute__((warn_unused_result));
 
 #endif

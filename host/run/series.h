@@ -1,32 +1,32 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * series: how fast a number grows, now and in each quarter of a minute of the last fifteen minutes. It is given the
- * number about once a second, with the time, and knows no clock. */
+ * series: the growth rate of a number, now and in each quarter of a minute of the last fifteen minutes. It receives the
+ * number with the time about once a second, and reads no clock. */
 #ifndef RUN_SERIES_H
 #define RUN_SERIES_H
 
 #include "http/view.h"
 
-#define SERIES_RECENT 6 /* the last looks: what "now" is */
+#define SERIES_RECENT 6 /* the latest samples, which define "now" */
 
 /* Starts zeroed. */
 struct series {
     struct series_look {
         int64_t at;
         uint64_t total;
-    } recent[SERIES_RECENT], begin; /* begin: of the point that is being measured */
+    } recent[SERIES_RECENT], begin; /* begin: of the current point */
     size_t looks;
     double points[VIEW_RATE_POINTS]; /* a ring */
     size_t count, next;
 };
 
-/* True if a point is full with this look. */
+/* True if this sample completes a point. */
 bool series_take(struct series *series, int64_t now, uint64_t total);
 
-/* A second, over the last looks. */
+/* The rate per second, over the latest samples. */
 double series_now(const struct series *series);
 
-/* The points a second, the oldest first and the newest at the end of all. Returns how many there are. */
+/* The points, per second, aligned to the end of the array: the oldest first. Returns their number. */
 size_t series_points(const struct series *series, double points[VIEW_RATE_POINTS]);
 
 #endif

@@ -12,12 +12,12 @@
 #include "message/dead.h"
 #include "run/series.h"
 
-#define POINTS_OF_QUANTILES 4 /* points of a series between two of the sums that quantiles are made of: a minute … */
-#define SUMS_KEPT 15          /* … and so many of them */
+#define POINTS_OF_QUANTILES 4 /* points of a series between two sums for quantiles: a minute … */
+#define SUMS_KEPT 15          /* … and the number of sums */
 
 _Static_assert(REASON_COUNT - 1 == VIEW_REASONS, "the view names each reason but REASON_NONE");
 
-/* What is told of a component that is not in a counter. */
+/* The state of a component that is not in a counter. */
 struct noted {
     bool started, registered, healthy, over_limit, stopping;
     char reason[VIEW_TEXT_MAX];
@@ -31,10 +31,10 @@ struct noted_host {
     enum view_mov mov;
 };
 
-/* A record of level ERROR on its way from the thread that wrote it: the newest replaces the one before. */
+/* A record of level ERROR from the thread that wrote it; the newest replaces the one before. */
 typedef _Atomic(struct view_error *) error_slot;
 
-/* What http's thread keeps of a component between two looks. */
+/* What http's thread keeps of a component between two requests. */
 struct past {
     struct series settled;
     struct histogram_sums sums[SUMS_KEPT]; /* of its handlers, a minute apart: a ring */
@@ -53,7 +53,7 @@ struct show {
     struct text broker; /* its addresses */
 
     struct noted *next;   /* the control thread's, for the next lines */
-    pthread_mutex_t lock; /* held for a copy of what follows */
+    pthread_mutex_t lock; /* held while the members below are copied */
     struct noted *noted;
     struct noted_host host;
 
@@ -90,7 +90,7 @@ static void take_error(error_slot *slot, struct view_error *last)
     free(error);
 }
 
-/* ---- what the control thread notes ---- */
+/* ---- the control thread ---- */
 
 /* A topic of the component that is not consumed; NULL: all are. */
 static const char *not_consumed(const struct ring *ring, const struct seat *seat)
@@ -101,7 +101,7 @@ static const char *not_consumed(const struct ring *ring, const struct seat *seat
     return NULL;
 }
 
-/* The first of what keeps the component from its work. */
+/* The first reason why the component does not work. */
 static void find_reason(const struct show *show, const struct show_state *state, const struct seat *seat,
                         const struct registration_look *look, int64_t busy_ms, struct noted *noted)
 {
@@ -178,7 +178,7 @@ void show_note(struct show *show, const struct show_state *state, int64_t now)
     pthread_mutex_unlock(&show->lock);
 }
 
-/* ---- what http's thread reads ---- */
+/* ---- http's thread ---- */
 
 static uint64_t settled_of(const struct counts *counts)
 {
@@ -187,7 +187,7 @@ static uint64_t settled_of(const struct counts *counts)
 
 static void look_at_counts(struct view_topic *view, const struct counts *counts)
 {
-    /* What is settled is read first: it was received before, so what is in hand is never less than nothing. */
+    /* The settled count is read first. Its messages were received before, so the number in hand is never negative. */
     view->acknowledged = count_get(&counts->acknowledged);
     view->kept = count_get(&counts->kept);
     view->rejected = count_get(&counts->rejected);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * show: what the HTTP interface shows of the host. The control thread notes states; whoever asks gets a copy of them,
- * and reads the counters where they are counted. Neither waits for the other for longer than that copy takes, and no
- * thread that carries messages waits for either. */
+ * show: the state of the host for the HTTP interface. The control thread notes states; a request copies them, and reads
+ * the counters directly. The two threads wait for each other only during the copy, and no thread that carries messages
+ * waits for either. */
 #ifndef RUN_SHOW_H
 #define RUN_SHOW_H
 
@@ -15,16 +15,16 @@ struct show;
 
 struct show *show_new(const struct settings *settings, const struct ring *ring, const struct publisher *publisher,
                       struct log *log);
-void show_free(struct show *show); /* when nothing looks any more */
+void show_free(struct show *show); /* after the last call of show_look() */
 
-/* What the control thread knows. */
+/* The control thread's part of the state. */
 struct show_state {
     const struct registration *registration;
     bool receiving, publishing, stopping;
     uint64_t reconnects;
 };
 
-/* [control thread] To be called whenever something may have changed. Each change of a component's state is a record. */
+/* [control thread] Call it when something may have changed. Each change of a component's state is a record. */
 void show_note(struct show *show, const struct show_state *state, int64_t now);
 
 /* [control thread] One record of what was done since the start; when http's thread has ended. */

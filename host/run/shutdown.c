@@ -6,12 +6,13 @@ static bool end_plugins(const struct shutdown_steps *steps, void *context, int64
     steps->close_plugins(context, deadline - SHUTDOWN_ANSWERS_MS);
     bool joined = steps->join_plugins(context, deadline);
     if (!steps->drain(context, deadline))
-        steps->warn(context, "the broker has not confirmed everything in time; it will hand those messages out again");
+        steps->warn(context,
+                    "the broker has not confirmed everything in time; it will deliver the unconfirmed messages again");
     steps->close_outbox(context);
     if (!joined)
         joined = steps->join_plugins(context, steps->now(context) + SHUTDOWN_LATE_MS);
     if (!joined)
-        steps->warn(context, "a handler has not come back in time; its message goes back to its queue");
+        steps->warn(context, "a handler has not returned in time; its message returns to its queue");
     return joined;
 }
 

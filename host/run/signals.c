@@ -23,12 +23,12 @@ struct signals {
     int fd; /* a signalfd */
     int first;
     bool logged;
-    sigset_t held; /* what the host stops on */
+    sigset_t held; /* the signals that stop the host */
     bool kept, taken_back, hurried;
 
-    pthread_t watcher; /* owns fd and first while watching */
+    pthread_t watcher; /* owns fd and first while it watches */
     bool watching;
-    int loaded; /* an eventfd: loading has come to its end */
+    int loaded; /* an eventfd: loading has ended */
     int64_t grace_ms;
 };
 
@@ -49,11 +49,11 @@ void signals_hold(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-/* ---- what plugins do to signals ---- */
+/* ---- plugins that change signals ---- */
 
 static const int stops[] = {SIGTERM, SIGINT, SIGHUP};
 
-/* A plugin has unblocked the signal on this thread. The thread blocks it again, and the signal returns to the process,
+/* A plugin has unblocked the signal on this thread. The thread blocks it again and sends the signal to the process,
  * where the host reads it. */
 static void pass_on(int number, siginfo_t *info, void *context)
 {
@@ -64,7 +64,7 @@ static void pass_on(int number, siginfo_t *info, void *context)
     errno = error;
 }
 
-/* At the child's begin, after fork() and before exec(). It has no part of the host that would read a signal. */
+/* Runs in a child after fork(), before exec(). No part of the host reads signals in the child. */
 static void restore_in_child(void)
 {
     sigset_t set;

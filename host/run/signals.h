@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * signals: SIGTERM, SIGINT and SIGHUP ask the host to stop. They are blocked before any other code runs, so that every
- * thread inherits the mask and none of them dies of a signal: threads of the host, of a plugin, and of a library that a
- * plugin links. A signal that comes early waits until the host reads it, also in a process with id 1, for which the
- * kernel discards a signal that has neither a handler nor a mask. */
+ * signals: SIGTERM, SIGINT and SIGHUP stop the host. They are blocked before any other code runs, so every thread of
+ * the host, of a plugin, and of a plugin's libraries inherits the mask, and no signal kills the process. An early
+ * signal stays pending until the host reads it, also in a process with id 1, for which the kernel discards signals that
+ * are neither handled nor blocked. */
 #ifndef RUN_SIGNALS_H
 #define RUN_SIGNALS_H
 
@@ -15,33 +15,33 @@
 
 struct signals;
 
-/* The first call in main(). SIGHUP stays ignored if it was (nohup). */
+/* The first call in main(). SIGHUP stays ignored if it was ignored before (nohup). */
 void signals_hold(void);
 
-/* For a verb that ends on a signal as any program does, also when the parent process left the signals blocked. */
+/* For verbs that a signal ends like any program, even if the parent process left the signals blocked. */
 void signals_release(void);
 
 struct signals *signals_new(struct log *log, struct fault *fault) __attribute__((warn_unused_result));
 void signals_free(struct signals *signals);
 
-/* While plugins are loaded, which the host cannot interrupt, a thread reads the signals. After the first one loading
- * has grace_ms to come to its end; then the process ends with status 0, since nothing is registered yet. */
+/* Starts a thread that reads the signals while plugins are loaded, which the host cannot interrupt. After the first
+ * signal, loading may take grace_ms; then the process ends with status 0, because nothing is registered yet. */
 void signals_watch(struct signals *signals, int64_t grace_ms);
 void signals_unwatch(struct signals *signals);
 
-/* A plugin may unblock the signals on its thread: they still stop the host. It may take their handlers: then the host
- * takes them back when this is called, and says so once. Processes that fork() makes get the signals as they are in any
- * program, unblocked and with the default disposition. */
+/* Protects the signals from plugins. If a plugin unblocks them on its thread, they still stop the host. If it handles
+ * or ignores them, this call takes them back and logs it once. Children of fork() get the signals unblocked and with
+ * their default disposition. */
 void signals_keep(struct signals *signals);
 
-/* True once a signal has asked the host to stop. The first call that says so logs it. [one thread] */
+/* True after a signal. The first call that returns true logs it. [one thread] */
 bool signals_stop(struct signals *signals);
 
-/* Readable when there is a signal. */
+/* The descriptor is readable when a signal is pending. */
 int signals_fd(const struct signals *signals);
 
-/* From here on the calling thread takes the signals, and each ends the process with status 1. SIGHUP does not: a
- * terminal that is closed sends it more than once, by itself and by its shell. */
+/* From here on the calling thread receives the signals, and each ends the process with status 1, except SIGHUP: a
+ * closed terminal and its shell both send one. */
 void signals_hurry(struct signals *signals);
 
 #endif

@@ -76,4 +76,4 @@ def dead_full(broker, times, long, result):
 
 
 def said_of_loss(host):
-    return sum("a rejected message is not kept" in record.message for record in host.records())
+    return sum("a rejected message is dropped" in record.message for record in host.records())

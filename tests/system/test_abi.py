@@ -73,7 +73,7 @@ def test_a_thread_that_outlives_its_plugin(new_host, broker, mov):
     host.wait_healthy()
     assert host.stop() == 0
     mov.wait_for(lambda mov: len(mov.unregistered) == 1)
-    assert "a plugin has left threads running behind its stop" in host.console
+    assert "a plugin has left threads running after its stop" in host.console
     assert "[INFO] host: stopped" in host.console
 
 

@@ -154,7 +154,7 @@ def test_a_queue_that_cannot_be_declared(new_host, broker, mov, client):
     client.declare(published())
     client.publish(received(), b"[]", {"content": "after"})
     assert client.collect(published(), 1) == [b'{"content": "after"}']
-    assert "cannot be declared" in host.wait_record("a rejected message is not kept", level="ERROR").message
+    assert "cannot be declared" in host.wait_record("a rejected message is dropped", level="ERROR").message
     assert "RESOURCE_LOCKED" in host.wait_record("the queue of dead letters", level="ERROR").message
     assert host.stop() == 0
     assert client.depth(received()) == 0

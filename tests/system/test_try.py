@@ -436,7 +436,7 @@ def test_a_thread_that_outlives_its_plugin(attempt):
     result = attempt(plugin("lingerer"), bodies("x"), "--topic", received("lingerer"),
                      conf='plugin lingerer { how = "thread" }\n')
     assert result.status == 0
-    assert "a plugin has left threads running behind its stop" in result.stderr
+    assert "a plugin has left threads running after its stop" in result.stderr
 
 
 def test_calls_of_a_destructor_come_too_late(attempt):

@@ -121,7 +121,7 @@ static void a_handler_that_does_not_come_back(void **state)
 {
     UNUSED(state);
     expect((struct world){.takes = {.join = NEVER, .late_join = NEVER}}, 5000, false, 5500,
-           "announce close@4700 join@5000 drain@5000 outbox join@5500 (a handler has not come back in time) "
+           "announce close@4700 join@5000 drain@5000 outbox join@5500 (a handler has not returned in time) "
            "unregister@6500 consumer@7500 publisher@7500 ");
 }
 
