@@ -13,7 +13,7 @@ uint32_t backoff_next(struct backoff *backoff)
 
     uint32_t chance = 0;
     if (getrandom(&chance, sizeof chance, GRND_NONBLOCK) != sizeof chance)
-        chance = (uint32_t)clock_ms() * 2654435761u; /* it only has to spread */
+        chance = (uint32_t)clock_ms() * 2654435761u; /* this only needs to spread the delays */
     return delay - (uint32_t)((uint64_t)chance * (delay / 2) >> 32);
 }
 

@@ -3,12 +3,12 @@
 
 #include <stddef.h>
 
-/* From what an echo takes to what a host warns of. */
+/* From the time of an echo to that of a slow handler. */
 const uint64_t histogram_bounds[HISTOGRAM_BOUNDS] = {10,     25,      50,      100,      250,      500,      1000,
                                                      2500,   5000,    10000,   25000,    50000,    100000,   250000,
                                                      500000, 1000000, 2500000, 10000000, 60000000, 600000000};
 
-/* Most take little, so the first bounds are looked at first. */
+/* Most times are short, so the search starts at the lowest bound. */
 void histogram_add(struct histogram *histogram, int64_t us)
 {
     uint64_t took = us > 0 ? (uint64_t)us : 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * count: numbers that one thread counts up and any thread reads. Counting is a plain load and a plain store: no lock,
- * no locked instruction, no fence. A reader may see a number that is a moment old, and never half of one. */
+ * count: counters with one writing thread and any number of readers. Counting is a plain load and a plain store: no
+ * lock, no locked instruction, no fence. A reader may see a slightly old number, but never half of one. */
 #ifndef BASE_COUNT_H
 #define BASE_COUNT_H
 
@@ -27,7 +27,7 @@ static inline uint64_t count_get(const count_cell *cell)
     return atomic_load_explicit(cell, memory_order_relaxed);
 }
 
-/* How often something took how long. */
+/* A distribution of durations. */
 #define HISTOGRAM_BOUNDS 20
 extern const uint64_t histogram_bounds[HISTOGRAM_BOUNDS]; /* microseconds, ascending; one more bucket has no bound */
 
@@ -36,7 +36,7 @@ struct histogram {
     count_cell sum; /* microseconds */
 };
 
-/* What a reader sees of one. */
+/* A reader's copy of a histogram. */
 struct histogram_sums {
     uint64_t buckets[HISTOGRAM_BOUNDS + 1];
     uint64_t sum;
@@ -45,12 +45,12 @@ struct histogram_sums {
 void histogram_add(struct histogram *histogram, int64_t us); /* [its one writer] less than 0 counts as 0 */
 struct histogram_sums histogram_read(const struct histogram *histogram);
 
-/* Adds what is new since `before` (NULL: all) to the sums in `to`. */
+/* Adds the difference between `now` and `before` (NULL: all of `now`) to `to`. */
 void histogram_sum(struct histogram_sums *to, const struct histogram_sums *now, const struct histogram_sums *before);
 uint64_t histogram_count(const struct histogram_sums *sums);
 
-/* The time in seconds that a share of them, such as 0.99, did not exceed, interpolated within its bucket. Less than 0:
- * there are none. */
+/* The time in seconds that a share of the durations, such as 0.99, did not exceed, interpolated within its bucket. Less
+ * than 0: there are no durations. */
 double histogram_quantile(const struct histogram_sums *sums, double share);
 
 #endif

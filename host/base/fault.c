@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * fault: a message may quote any bytes. Here it becomes one line, so callers need not care. */
+ * fault: a message may quote any bytes. These functions turn it into one line. */
 #include "base/fault.h"
 
 #include <stdarg.h>

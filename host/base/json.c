@@ -11,12 +11,12 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-/* What json_parse() makes of a text while it is walked. */
+/* The tree that json_parse() builds during the scan. */
 struct tree {
     struct json_tokener *reader;
-    struct json_object *in[JSON_DEPTH_MAX]; /* the containers that are open; root is the first */
+    struct json_object *in[JSON_DEPTH_MAX]; /* the open containers; the root is the first */
     struct json_object *root;
-    const char *name; /* of the next member: one of these */
+    const char *name; /* of the next member: one of these two */
     char short_name[64];
     struct text long_name;
     struct text plain;
@@ -26,7 +26,7 @@ struct scan {
     const unsigned char *begin, *at, *end;
     struct fault *fault;
     struct tree *tree;        /* NULL: only checked */
-    const unsigned char *nul; /* the last \u0000 in a string, or the beginning */
+    const unsigned char *nul; /* the last \u0000 in a string, or the start of the text */
 };
 
 static bool refuse(struct scan *scan, const char *what)
@@ -161,11 +161,11 @@ static bool scan_scalar(struct scan *scan)
 
 /* ---- the tree ---- */
 
-/* The value of a string's inside, in text; false: there are \u in it, which json-c knows about. */
+/* Decodes the inside of a string into text. False: it contains \u escapes, which json-c decodes. */
 static bool unescape(struct text *text, const char *at, size_t len)
 {
     text_clear(text);
-    text_put(text, "", 0); /* so that there is a text, even if it is empty */
+    text_put(text, "", 0); /* an empty string also needs a buffer */
     for (const char *end = at + len, *stop; at < end; at = stop + 2) {
         stop = memchr(at, '\\', (size_t)(end - at));
         text_put(text, at, (size_t)((stop == NULL ? end : stop) - at));
@@ -191,8 +191,8 @@ static struct json_object *string_of(struct tree *tree, const unsigned char *fro
     return json_read(tree->reader, (const char *)from, (size_t)(to - from));
 }
 
-/* A whole number of 19 digits or more. json-c cuts what is over 64 bits to the greatest number that is not, and then a
- * check compares a number that was not sent; the nearest double is what the reader of documents makes of it, too. */
+/* A whole number of 19 digits or more. json-c clamps a number beyond 64 bits, and a check would then compare a number
+ * that was not sent. Here it becomes the nearest double, as in the reader of documents. */
 static struct json_object *whole_number(const char *text, size_t len)
 {
     bool negative = *text == '-', fits = true;
@@ -222,7 +222,7 @@ static struct json_object *number_of(struct tree *tree, const unsigned char *fro
     text_put(&tree->plain, (const char *)from, (size_t)(to - from));
     if (strpbrk(tree->plain.at, ".eE") == NULL)
         return whole_number(tree->plain.at, tree->plain.len);
-    text_put(&tree->plain, " ", 1); /* json-c wants to see that a number ends */
+    text_put(&tree->plain, " ", 1); /* json-c needs a byte after the number */
     return json_read(tree->reader, tree->plain.at, tree->plain.len);
 }
 
@@ -241,7 +241,7 @@ static struct json_object *scalar_of(struct tree *tree, const unsigned char *fro
     }
 }
 
-/* Puts a value where the text has it. depth: containers that are open around it. */
+/* Adds a value at its place in the tree. depth: the open containers around it. */
 static void tree_put(struct tree *tree, size_t depth, struct json_object *value)
 {
     if (depth == 0)
@@ -278,7 +278,7 @@ static void tree_name(struct tree *tree, const unsigned char *from, const unsign
     tree->name = tree->long_name.at;
 }
 
-/* ---- the walk ---- */
+/* ---- the scan ---- */
 
 /* "key": of an object. */
 static bool scan_key(struct scan *scan)
@@ -291,7 +291,7 @@ static bool scan_key(struct scan *scan)
     const unsigned char *from = scan->at;
     if (!scan_string(scan))
         return false;
-    if (scan->nul > from) { /* a name ends there for json-c, and would pass for another one */
+    if (scan->nul > from) { /* json-c ends a name there, and would read another name */
         scan->at = from;
         return refuse(scan, "\\u0000 in a name");
     }
@@ -313,7 +313,7 @@ static bool is_empty_container(struct scan *scan, unsigned char close)
     return true;
 }
 
-/* Walks the text with a stack of one bit a level (object or array) in place of recursion. */
+/* Scans the text with a stack of one bit for each level (object or array) instead of recursion. */
 static bool scan_value(struct scan *scan)
 {
     bool in_object[JSON_DEPTH_MAX];
@@ -323,9 +323,9 @@ static bool scan_value(struct scan *scan)
         return fault_set(scan->fault, "too large");
     skip_space(scan);
     if (scan->at == scan->end)
-        return fault_set(scan->fault, "the body is empty; one JSON object is wanted");
+        return fault_set(scan->fault, "the body is empty; expects one JSON object");
     do {
-        /* at the beginning of a value */
+        /* at the start of a value */
         skip_space(scan);
         if (scan->at == scan->end)
             return refuse(scan, "the text ends too early");
@@ -347,7 +347,7 @@ static bool scan_value(struct scan *scan)
         } else if (scan->tree != NULL) {
             tree_put(scan->tree, depth, scalar_of(scan->tree, from, scan->at));
         }
-        /* after a value: close what ends here */
+        /* after a value: close the containers that end here */
         for (skip_space(scan); depth > 0; skip_space(scan)) {
             if (scan->at == scan->end)
                 return refuse(scan, in_object[depth - 1] ? "the text ends inside an object"
@@ -366,7 +366,7 @@ static bool scan_value(struct scan *scan)
         }
     } while (depth > 0);
     if (scan->at != scan->end)
-        return refuse(scan, *scan->at == '\0' ? "a NUL byte after the value" : "something after the value");
+        return refuse(scan, *scan->at == '\0' ? "a NUL byte after the value" : "more text after the value");
     return true;
 }
 
@@ -390,7 +390,7 @@ bool json_is_object(const char *text, size_t len, struct fault *fault)
 struct json_object *json_parse(struct json_tokener *reader, const char *text, size_t len, struct fault *fault)
 {
     const unsigned char *bytes = (const unsigned char *)text;
-    struct tree tree; /* not zeroed: what is open is told by the depth */
+    struct tree tree; /* not zeroed: the depth bounds the valid part */
     tree.reader = reader;
     tree.root = NULL;
     tree.name = NULL;

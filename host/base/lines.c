@@ -19,7 +19,7 @@ static void skip_mark(struct lines *lines)
 {
     if (lines->begun || lines->number > 0)
         return;
-    lines->begun = lines->text.len >= 3; /* less may be half of one */
+    lines->begun = lines->text.len >= 3; /* fewer bytes may be the first half of a mark */
     lines->at = text_mark(lines->text.at, lines->text.len);
     if (lines->scanned < lines->at)
         lines->scanned = lines->at;
@@ -38,7 +38,7 @@ bool lines_next(struct lines *lines, struct line *line)
         lines->scanned = end;
         if (whole && len > 0 && at[len - 1] == '\r')
             len--;
-        /* One byte more may be the '\r' of an end that is not there yet. */
+        /* One more byte may be the '\r' of a line end that has not arrived. */
         bool too_long = len > lines->most + (whole ? 0 : 1);
         if (!whole && !too_long && !lines->skipping)
             return false;
@@ -59,7 +59,7 @@ bool lines_next(struct lines *lines, struct line *line)
 bool lines_read(struct lines *lines, int fd, const char *name, struct fault *fault)
 {
     struct text *text = &lines->text;
-    if (lines->at > 0) { /* what was taken makes room */
+    if (lines->at > 0) { /* reuse the room of taken lines */
         text->len -= lines->at;
         memmove(text->at, text->at + lines->at, text->len);
         lines->scanned -= lines->at;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * lines: splits a text that arrives in pieces into lines, without the byte order mark that some editors put before the
- * first and the "\r" that others put after each. Lines of white space are left out, and are counted. A line takes no
- * more memory than the longest that is accepted. */
+ * lines: splits a text that arrives in pieces into lines, without a byte order mark before the first line and a "\r" at
+ * the end of a line. Lines of white space are counted and skipped. Memory is bounded by the longest accepted line. */
 #ifndef BASE_LINES_H
 #define BASE_LINES_H
 
@@ -14,12 +13,12 @@
 
 /* Starts zeroed, except for most. */
 struct lines {
-    size_t most; /* bytes of a line that is accepted */
+    size_t most; /* bytes of the longest accepted line */
     struct text text;
-    size_t at;            /* where what is not yet taken begins … */
-    size_t scanned;       /* … and how far it has been searched for an end */
+    size_t at;            /* start of the text that is not taken … */
+    size_t scanned;       /* … and end of the part that has been searched */
     unsigned long number; /* of lines so far */
-    bool begun;           /* a byte order mark cannot follow any more */
+    bool begun;           /* a byte order mark can no longer follow */
     bool skipping;        /* the rest of a line that was too long */
     bool ended;           /* end of the input */
 };
@@ -30,12 +29,12 @@ struct line {
     size_t len;
 };
 
-/* False: the next line is not complete yet; or, at the end of the input, there is none. A line that is too long is
- * returned as soon as that is known. */
+/* False: the next line is incomplete; or the input has ended. A line that is too long is returned as soon as this is
+ * known. */
 bool lines_next(struct lines *lines, struct line *line) __attribute__((warn_unused_result));
 
-/* Reads once; a descriptor that does not block may have nothing. False: it cannot be read; the fault calls it `name`.
- */
+/* Reads once; a non-blocking descriptor may have no data. False: it cannot be read; the fault calls it `name`.
+ * */
 bool lines_read(struct lines *lines, int fd, const char *name, struct fault *fault) __attribute__((warn_unused_result));
 
 void lines_free(struct lines *lines);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A record is formatted by the thread that writes it and goes into the queues of console and file (base/sink.c), which
- * keeps it in order and costs no system call. What may block, a full pipe or a disk that hangs, blocks a thread that
- * does nothing else. */
+ * The writing thread formats a record and puts it into the queues of console and file (base/sink.c). This keeps the
+ * order and costs no system call. A full pipe or a disk that hangs blocks only the thread of that queue. */
 #include "base/log.h"
 
 #include <errno.h>
@@ -24,11 +23,11 @@
 #include "base/sink.h"
 #include "base/text.h"
 
-#define CRASH_MS 300  /* that a process which crashes waits for its last records */
-#define CLOSE_MS 1000 /* the same at its regular end */
+#define CRASH_MS 300  /* a crashing process waits this long for its last records */
+#define CLOSE_MS 1000 /* the same at a regular end */
 
 struct clock {
-    time_t second; /* that the text shows */
+    time_t second; /* shown by the text */
     char text[32]; /* "2026-11-22 15:51:13,382" */
     size_t len;    /* without the milliseconds */
 };
@@ -36,18 +35,18 @@ struct clock {
 struct log {
     struct log_options options;
     struct sink console, file; /* file: unused without a logfile */
-    struct logfile *logfile;   /* the file sink's */
-    pthread_mutex_t lock;      /* all below, so that both sinks have the records in the same order */
+    struct logfile *logfile;   /* belongs to the file sink */
+    pthread_mutex_t lock;      /* for all below, so that both sinks have the records in the same order */
     struct clock clock;
     char process[16];               /* id, as text */
-    struct text said, line, record; /* scratch: a record costs no allocation */
-    bool forked;                    /* a child process, which leaves the file to its parent */
+    struct text said, line, record; /* scratch buffers, so that a record costs no allocation */
+    bool forked;                    /* in a child process, which leaves the file to its parent */
     enum log_level heard_from;      /* … is told to */
     log_heard *heard;               /* NULL: nothing is */
     void *heard_context;
 };
 
-/* The log with threads: there is at most one. A signal handler and a fork() have no other way to it. */
+/* The only log with threads, for signal handlers and fork(), which have no other reference to it. */
 static _Atomic(struct log *) running;
 
 static const struct {
@@ -88,7 +87,7 @@ static const char *level_name(enum log_level level)
 
 /* ---- the formats ---- */
 
-/* Records come many to a second: only the milliseconds are written anew. */
+/* A second has many records, so only the milliseconds are written again. */
 static void clock_set(struct clock *clock)
 {
     struct timespec now;
@@ -118,7 +117,7 @@ static void put_number(struct text *text, unsigned number)
     text_put(text, at, (size_t)(digits + sizeof digits - at));
 }
 
-/* What both formats show. said: on one line already. */
+/* The contents of both formats. said: already on one line. */
 struct record {
     enum log_level level;
     const char *name, *file; /* file: a path, of which the last part is shown */
@@ -127,9 +126,9 @@ struct record {
     size_t len;
 };
 
-#define RECORD_ROOM 16 /* for a level and what stands between the parts */
+#define RECORD_ROOM 16 /* for the level and the separators */
 
-/* Room is looked for once: a handler writes several records for each message. */
+/* Reserves the room once, because a handler writes several records for each message. */
 static void console_format(struct text *to, const struct clock *clock, const struct record *record)
 {
     const char *level = level_name(record->level);
@@ -176,12 +175,12 @@ static void file_format(struct text *to, const struct clock *clock, const struct
 
 /* ---- console and file, each behind its sink ---- */
 
-/* A console that is gone (EPIPE) loses its records, and nothing else. */
+/* A closed console (EPIPE) loses its records, without other effects. */
 static void write_console(const char *bytes, size_t len)
 {
     while (len > 0) {
         ssize_t written = write(STDERR_FILENO, bytes, len);
-        if (written < 0 && errno == EAGAIN) /* another process that has the same console made it so */
+        if (written < 0 && errno == EAGAIN) /* another process with the same console has made it non-blocking */
             poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, -1);
         else if (written <= 0 && errno != EINTR)
             return;
@@ -192,7 +191,7 @@ static void write_console(const char *bytes, size_t len)
     }
 }
 
-/* A record of the log itself, written in place by the thread of a sink. */
+/* A record of the log itself, written directly by the thread of a sink. */
 static void own_record(struct text *to, const struct log *log, enum log_level level, bool for_file, const char *said)
 {
     struct clock clock = {0};
@@ -260,7 +259,7 @@ static void on_file_tend(void *context)
 
 static const struct sink_events console_events = {
     .thread = "vh-console", .write = on_console, .dropped = on_console_dropped};
-/* The console reports a failure of the log file, whatever the console's level. [file sink's thread] */
+/* Reports a failure of the log file on the console, at every console level. [file sink's thread] */
 static void on_complaint(void *context, const char *what)
 {
     struct log *log = context;
@@ -270,10 +269,10 @@ static void on_complaint(void *context, const char *what)
     text_free(&line);
 }
 
-/* Each says of the other that it is too slow, as soon as that is so: the one that is slow may say nothing for long. */
+/* Each output reports at once that the other is too slow, because the slow one may be silent for long. */
 static void put_console(struct log *log, const char *line, size_t len, bool important)
 {
-    if (!log->options.threads) { /* this thread writes: no queue, no second lock */
+    if (!log->options.threads) { /* this thread writes, without a queue and a second lock */
         write_console(line, len);
         return;
     }
@@ -381,7 +380,7 @@ void log_close(struct log *log)
     int64_t until = clock_ms() + CLOSE_MS;
     bool console = sink_stop(&log->console, until), file = sink_stop(&log->file, until);
     if (!console || !file)
-        return; /* a thread that waits for ever uses all of it */
+        return; /* a blocked thread still uses the memory */
     sink_free(&log->console);
     sink_free(&log->file);
     logfile_free(log->logfile);
@@ -409,7 +408,7 @@ bool log_wants(const struct log *log, enum log_level level)
     return (long)level >= log->options.console_level || file_wants(log, level);
 }
 
-/* Writes log->line to each output that takes its level. said_len: without what follows. The caller holds the lock. */
+/* Writes log->line to each output with this level. said_len: length without the payload. The caller holds the lock. */
 static void write_record(struct log *log, enum log_level level, const char *name, const char *file, int line,
                          size_t said_len)
 {
@@ -494,9 +493,9 @@ void log_last_words(struct log *log, const char *text)
     }
 }
 
-/* ---- the end of a process that cannot go on ---- */
+/* ---- the end of a process after a fatal error ---- */
 
-/* Allocates nothing and takes no lock: the thread that ends the process may hold any. */
+/* Allocates nothing and takes no lock, because the calling thread may hold any lock. */
 void log_crash(const char *words)
 {
     struct log *log = atomic_load(&running);

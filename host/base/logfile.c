@@ -14,8 +14,8 @@
 #include "base/file.h"
 #include "base/memory.h"
 
-#define REOPEN_MS 5000 /* between attempts to open a file that could not be opened */
-#define LOOK_MS 2000   /* between looks for a file that was removed */
+#define REOPEN_MS 5000 /* between attempts to open the file after a failure */
+#define LOOK_MS 2000   /* between two checks that the file still exists */
 
 struct logfile {
     const struct log_options *options;
@@ -24,8 +24,8 @@ struct logfile {
     char *path;
     int fd; /* -1: not open */
     off_t size;
-    bool failed;        /* said on the console; not again until a write succeeds */
-    bool rotate_failed; /* the same, of a rotation */
+    bool failed;        /* reported on the console; not again until a write succeeds */
+    bool rotate_failed; /* the same for a rotation */
     int64_t reopen_at, look_at;
 };
 
@@ -43,10 +43,10 @@ static void tell_once(struct logfile *file, bool *said, const char *what, const 
 
 static void lose(struct logfile *file, const char *what)
 {
-    tell_once(file, &file->failed, what, "going on without the log file");
+    tell_once(file, &file->failed, what, "continuing without the log file");
 }
 
-/* The directory itself is the fault: everything that is to be written there is lost, and one record says so. */
+/* The directory cannot be written: one record reports that everything in it is lost. */
 static void lose_directory(struct logfile *file)
 {
     int error = errno;
@@ -69,7 +69,7 @@ static bool is_forbidden(int error)
     return error == EACCES || error == EROFS || error == EPERM;
 }
 
-/* True if the log file is to be in the directory, and nothing can be. */
+/* True if nothing can be written in the log file's directory. */
 static bool directory_is_forbidden(const struct logfile *file)
 {
     return file->options->file_name[0] != '/' &&
@@ -99,7 +99,7 @@ static void try_open(struct logfile *file)
     }
     struct stat status;
     bool known = fstat(file->fd, &status) == 0;
-    if (known && (status.st_mode & S_IRUSR) == 0 && status.st_size == 0) /* made under a umask that a plugin set */
+    if (known && (status.st_mode & S_IRUSR) == 0 && status.st_size == 0) /* made under a plugin's umask */
         fchmod(file->fd, 0644);
     file->size = known ? status.st_size : 0;
 }
@@ -111,7 +111,7 @@ static void close_it(struct logfile *file)
     file->fd = -1;
 }
 
-/* name.7 is 7; 0: no older log file of this log. */
+/* The number of an older log file: 7 for name.7; 0: it is none. */
 static long backup_number(const char *name, const char *log_name)
 {
     size_t len = strlen(log_name);
@@ -128,8 +128,8 @@ static bool rotates(const struct logfile *file)
     return file->options->max_bytes > 0 && file->options->backup_count > 0;
 }
 
-/* Removes what an earlier run with a higher backup count has kept. Where this log never rotates, other programs may
- * (logrotate), and their files have the same names. */
+/* Removes older log files of an earlier run with a higher backup count. A log that never rotates removes none, because
+ * the files of other programs (logrotate) have the same names. */
 static void remove_old_backups(const struct logfile *file)
 {
     if (!rotates(file))
@@ -156,14 +156,14 @@ static void rotate(struct logfile *file)
         free(older);
         free(newer);
         if (!moved)
-            return; /* goes on in the same file: too long is better than lost */
+            return; /* continues in the same file: a long file is better than lost records */
     }
     file->rotate_failed = false;
     close_it(file);
     try_open(file);
 }
 
-/* How much of the lines still goes into the file: whole lines, or none. */
+/* The length of the whole lines that still fit into the file. */
 static size_t fitting(const struct logfile *file, const char *lines, size_t len)
 {
     if (!rotates(file))
@@ -185,8 +185,8 @@ static size_t first_line(const char *lines, size_t len)
     return end == NULL ? len : (size_t)(end - lines) + 1;
 }
 
-/* Writes the lines. A line that is cut off by a fault is taken back and lost, the others are not. Returns how much is
- * done with, which is more than nothing. */
+/* Writes the lines. A line that a failure cuts off is removed and lost; the others are kept. Returns the number of
+ * bytes that are written or lost, which is not 0. */
 static size_t append(struct logfile *file, const char *lines, size_t len)
 {
     size_t done = 0;
@@ -202,16 +202,16 @@ static size_t append(struct logfile *file, const char *lines, size_t len)
         file->failed = false;
     if (done == len)
         return len;
-    (void)!ftruncate(file->fd, file->size); /* half a line that stays: nothing better can be done */
+    (void)!ftruncate(file->fd, file->size); /* if this fails, half a line remains */
     errno = error;
     lose(file, "write it");
     return done + first_line(lines + done, len - done);
 }
 
-/* True if there is a file to write to. */
+/* True if a file is open for writing. */
 static bool is_open(struct logfile *file)
 {
-    if (file->fd >= 0 && fcntl(file->fd, F_GETFD) < 0) { /* a plugin has closed it; the reason is still to be written */
+    if (file->fd >= 0 && fcntl(file->fd, F_GETFD) < 0) { /* a plugin has closed it; the reason must still be written */
         file->fd = -1;
         file->reopen_at = 0;
     }
@@ -245,7 +245,7 @@ void logfile_tend(struct logfile *file)
     if (file->fd < 0 || fstat(file->fd, &ours) != 0)
         return;
     if (lstat(file->path, &there) == 0 && there.st_dev == ours.st_dev && there.st_ino == ours.st_ino) {
-        file->size = ours.st_size; /* another program may have cut it */
+        file->size = ours.st_size; /* another program may have truncated it */
         return;
     }
     close_it(file);

@@ -12,8 +12,8 @@
 void *memory_got(void *memory)
 {
     if (memory == NULL) {
-        log_crash("out of memory; the host ends, and what was not acknowledged is back in its queue");
-        _exit(1); /* and not abort(): there is no fault to dump, and nothing to allocate a handler's work with */
+        log_crash("out of memory; the host ends, and unacknowledged messages return to their queues");
+        _exit(1); /* not abort(): a core dump is useless, and a signal handler has no memory to work with */
     }
     return memory;
 }

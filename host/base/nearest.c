@@ -9,7 +9,7 @@ static size_t least(size_t a, size_t b, size_t c)
     return ab < c ? ab : c;
 }
 
-/* How many bytes have to be added, dropped, replaced or swapped with their neighbour. */
+/* The number of bytes to add, drop, replace or swap with their neighbour. */
 static size_t edits_between(const char *one, size_t one_len, const char *other, size_t other_len)
 {
     size_t rows[3][NEAREST_MAX + 1];
@@ -35,7 +35,7 @@ static size_t edits_between(const char *one, size_t one_len, const char *other, 
 void nearest_begin(struct nearest *nearest, const char *word)
 {
     size_t len = strlen(word);
-    /* A third of the word may be wrong: more than that is another word. */
+    /* At most a third of the word may differ. */
     *nearest = (struct nearest){.word = word, .edits = len > NEAREST_MAX ? 0 : (len + 2) / 3 + 1};
 }
 

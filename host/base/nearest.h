@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * nearest: which known name an unknown one was probably meant to be. */
+ * nearest: finds the known name that an unknown one probably stands for. */
 #ifndef BASE_NEAREST_H
 #define BASE_NEAREST_H
 
 #include <stddef.h>
 
-/* Names of more bytes are never near. */
+/* Longer names are never suggested. */
 #define NEAREST_MAX 64
 
 /* Finds the nearest of several names, offered one after the other. */

@@ -7,7 +7,7 @@
 
 #include "base/memory.h"
 
-/* Allocations are 16 bytes apart: without mixing, the low bits of an address say nothing. */
+/* Allocations are 16 bytes apart, so the low bits of an address need mixing. */
 static size_t ptrmap_home(const void *key, size_t capacity)
 {
     uint64_t mixed = (uint64_t)(uintptr_t)key * UINT64_C(0x9e3779b97f4a7c15);

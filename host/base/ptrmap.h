@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * ptrmap: a hash table from an address to a number. json-c's nodes have no room for what we need to remember of them (a
- * place in a text, the schema made of them, whether we were there), and a null has no node at all. */
+ * ptrmap: a hash table from an address to a number. It holds facts about json-c's nodes (the place in the text, the
+ * compiled schema, a visit), for which the nodes have no room. A null has no node at all. */
 #ifndef BASE_PTRMAP_H
 #define BASE_PTRMAP_H
 
@@ -24,10 +24,10 @@ struct ptrmap {
 /* Sets the value of a key, which must not be NULL. */
 void ptrmap_put(struct ptrmap *map, const void *key, uint64_t value);
 
-/* Whether the key is there; value may be NULL. */
+/* True if the map has the key; value may be NULL. */
 bool ptrmap_get(const struct ptrmap *map, const void *key, uint64_t *value);
 
-/* Frees what the map holds and leaves it empty. */
+/* Frees the contents and leaves the map empty. */
 void ptrmap_clear(struct ptrmap *map);
 
 #endif

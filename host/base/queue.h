@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * queue: how threads pass work to each other. Many threads put in; one takes out, everything at once. The taker sleeps
- * either in queue_wait() or in a poll() on fd. Putting in costs a system call only if the taker sleeps. */
+ * queue: passes work between threads. Many threads put in; one takes out everything at once. The taker sleeps either in
+ * queue_wait() or in a poll() on fd. Putting in costs a system call only if the taker sleeps. */
 #ifndef BASE_QUEUE_H
 #define BASE_QUEUE_H
 
@@ -34,20 +34,20 @@ struct queue {
 };
 
 void queue_init(struct queue *queue, bool with_fd);
-void queue_destroy(struct queue *queue); /* free()s what is in it */
+void queue_destroy(struct queue *queue); /* free()s the contents */
 
 void queue_put(struct queue *queue, struct node *node);
 void queue_join(struct queue *queue, struct list *list);
 void queue_wake(struct queue *queue); /* ends a sleep without putting anything in */
 
-/* All that is there, at once; empty if nothing is. */
+/* Takes everything at once; the list may be empty. */
 struct list queue_take(struct queue *queue);
 
-/* Waits until something is there, queue_wake() is called or the monotonic clock shows until_ms, then takes all. */
+/* Waits for an item, queue_wake() or the time until_ms of the monotonic clock, then takes everything. */
 struct list queue_wait(struct queue *queue, int64_t until_ms);
 
-/* For a taker that polls. False: there is something to take already. True: fd becomes readable as soon as there is, and
- * queue_slept() has to follow. */
+/* For a taker that polls. False: the queue has items. True: fd becomes readable as soon as it has; then call
+ * queue_slept(). */
 bool queue_sleep(struct queue *queue);
 void queue_slept(struct queue *queue);
 

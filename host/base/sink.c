@@ -7,7 +7,7 @@
 #include "base/backoff.h"
 #include "base/thread.h"
 
-#define ROOM_KEPT ((size_t)64 << 10) /* memory of a queue that is empty again */
+#define ROOM_KEPT ((size_t)64 << 10) /* memory that an empty queue keeps */
 
 void sink_init(struct sink *sink, const struct sink_events *events, void *context)
 {
@@ -56,7 +56,7 @@ uint64_t sink_dropped(const struct sink *sink)
 
 /* ---- the thread ---- */
 
-/* A handler that a plugin installs is not for this thread; what the host says of a crash is. */
+/* This thread runs no signal handler of a plugin, because it must write the record of a crash. */
 static void block_signals(void)
 {
     static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
@@ -75,7 +75,7 @@ static void empty(struct text *text)
         text_clear(text);
 }
 
-/* Writes all that is there. False: there was nothing, and the thread may sleep, or end. */
+/* Writes all waiting lines. False: there were none, and the thread may sleep, or end. */
 static bool write_waiting(struct sink *sink, bool *stopping)
 {
     pthread_mutex_lock(&sink->lock);

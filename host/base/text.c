@@ -11,7 +11,7 @@
 void text_grow(struct text *text, size_t more)
 {
     if (more >= SIZE_MAX / 2 - text->len)
-        memory_got(NULL); /* there is not so much */
+        memory_got(NULL); /* more than the address space */
     size_t need = text->len + more + 1, room = text->room < 128 ? 128 : text->room;
     while (room < need)
         room *= 2;
@@ -28,7 +28,7 @@ void text_vprintf(struct text *text, const char *format, va_list arguments)
         size_t room = text->room - text->len;
         int len = vsnprintf(text->at + text->len, room, format, again);
         va_end(again);
-        if (len < 0) { /* such as %ls with characters that the locale lacks */
+        if (len < 0) { /* such as %ls with characters outside the locale */
             text->at[text->len] = '\0';
             text_puts(text, "(unprintable)");
             return;
@@ -61,7 +61,7 @@ size_t utf8_length(const unsigned char *bytes, size_t len)
     size_t need = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
     if (len < need)
         return 0;
-    /* The second byte rules out overlong forms, surrogates and what lies past U+10FFFF. */
+    /* The second byte excludes overlong forms, surrogates and values above U+10FFFF. */
     unsigned char low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
     unsigned char high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
     if (bytes[1] < low || bytes[1] > high)
@@ -72,12 +72,12 @@ size_t utf8_length(const unsigned char *bytes, size_t len)
     return need;
 }
 
-/* What text_put_line() does with the rest, from the first byte on that is not plain. It has a frame of its own: most
- * records have no such byte. */
+/* The rest of text_put_line(), from the first byte that is not plain. A separate function, because most records have no
+ * such byte. */
 static __attribute__((noinline)) void put_escaped(struct text *text, const char *bytes, size_t len)
 {
     const unsigned char *at = (const unsigned char *)bytes;
-    size_t plain = 0; /* where the run of bytes that stay as they are began */
+    size_t plain = 0; /* start of the run of unchanged bytes */
     text_reserve(text, len);
     for (size_t i = 0; i < len;) {
         i += text_plain(at + i, len - i, TEXT_LINE);
@@ -144,7 +144,7 @@ void text_put_json(struct text *text, const char *bytes, size_t len)
             text_printf(text, "\\u%04x", at[i]);
         } else {
             text_put(text, "\\", 1);
-            plain = i; /* it goes with what follows it */
+            plain = i; /* part of the next run */
         }
         i++;
     }

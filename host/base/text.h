@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * text: a growing string, and the two ways in which the host quotes what it does not trust: on one line for a log, and
- * as a JSON string. Both take any bytes. */
+ * text: a growing string, and two ways to quote untrusted bytes: on one line for a log, and as a JSON string. */
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
 
@@ -11,16 +10,16 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Starts zeroed; at is NULL until something is put in, and ends with '\0' afterwards. */
+/* Starts zeroed. at is NULL while the text is empty, and ends with '\0' afterwards. */
 struct text {
     char *at;
     size_t len;
     size_t room;
 };
 
-void text_grow(struct text *text, size_t more); /* text_reserve()'s, where there is too little room */
+void text_grow(struct text *text, size_t more); /* for text_reserve(), when there is too little room */
 
-/* Room for so many bytes and a '\0'. */
+/* Makes room for more bytes and a '\0'. */
 static inline void text_reserve(struct text *text, size_t more)
 {
     if (text->room - text->len <= more)
@@ -44,10 +43,11 @@ static inline void text_puts(struct text *text, const char *string)
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_vprintf(struct text *text, const char *format, va_list arguments) __attribute__((format(printf, 2, 0)));
 
-/* On one line: control characters, line separators and bytes that are not UTF-8 become \n, \t, \x1b, \u2028 … */
+/* Appends the bytes as one line: control characters, line separators and bytes that are not UTF-8 become \n, \t, \x1b,
+ * \u2028 … */
 void text_put_line(struct text *text, const char *bytes, size_t len);
 
-/* As a JSON string with its quotation marks; bytes that are not UTF-8 become U+FFFD. */
+/* Appends a JSON string with its quotation marks; bytes that are not UTF-8 become U+FFFD. */
 void text_put_json(struct text *text, const char *bytes, size_t len);
 
 /* Empties it, keeps the memory. */
@@ -60,12 +60,12 @@ static inline void text_clear(struct text *text)
 
 void text_free(struct text *text);
 
-/* At most `most` of len bytes, not ending inside a UTF-8 character. */
+/* The length of a prefix of at most `most` bytes that does not end inside a UTF-8 character. */
 size_t text_cut(const char *bytes, size_t len, size_t most);
 
 enum text_end {
-    TEXT_LINE = 0x7f, /* a line of the log ends its plain part there: DEL */
-    TEXT_JSON = '"',  /* a JSON string there, and before a '\\' */
+    TEXT_LINE = 0x7f, /* ends the plain part of a log line: DEL */
+    TEXT_JSON = '"',  /* ends that of a JSON string, as '\\' does */
 };
 
 typedef signed char text_block __attribute__((vector_size(16)));
@@ -75,7 +75,7 @@ static inline text_block text_ends(const signed char *at, signed char first, sig
 {
     text_block now;
     memcpy(&now, at, sizeof now);
-    return (now < 0x20) | (now == first) | (now == second); /* less than 0x20 are those from 0x80 on, too */
+    return (now < 0x20) | (now == first) | (now == second); /* as signed bytes, those from 0x80 on are less than 0x20 */
 }
 
 /* Whether 32 bytes are plain. */
@@ -87,7 +87,7 @@ static inline bool text_plain_pair(const signed char *at, signed char first, sig
     return (ends[0] | ends[1]) == 0;
 }
 
-/* Where in 16 bytes the first is that is not plain; 16: nowhere. */
+/* The index of the first of 16 bytes that is not plain; 16: all are plain. */
 static inline size_t text_plain_block(const signed char *at, signed char first, signed char second)
 {
     text_block now = text_ends(at, first, second);
@@ -104,8 +104,8 @@ static inline size_t text_plain_block(const signed char *at, signed char first, 
 #endif
 }
 
-/* How many bytes, from the first on, are plain: ASCII, no control characters, and not `end` either. Such is most of
- * what messages are made of, so they are looked at many at a time. */
+/* The length of the plain prefix: ASCII without control characters and without `end`. Most bytes of messages are plain,
+ * so it tests many at a time. */
 static inline __attribute__((always_inline)) size_t text_plain(const void *bytes, size_t len, enum text_end end)
 {
     const signed char *at = bytes, first = (signed char)end, second = (signed char)(end == TEXT_JSON ? '\\' : end);
@@ -117,17 +117,17 @@ static inline __attribute__((always_inline)) size_t text_plain(const void *bytes
         if (plain < 16)
             return i + plain;
     }
-    if (len >= 16) /* the last sixteen: those that were looked at already are plain */
+    if (len >= 16) /* the last sixteen, some of which are known to be plain */
         return len - 16 + text_plain_block(at + len - 16, first, second);
     while (i < len && at[i] >= 0x20 && at[i] != first && at[i] != second)
         i++;
     return i;
 }
 
-/* How many of the bytes are the byte order mark that some editors put before a text: 3 or 0. */
+/* The length of a byte order mark at the start: 3 or 0. */
 size_t text_mark(const char *bytes, size_t len);
 
-/* How many bytes the UTF-8 character at bytes has (1–4), or 0 if it is none. */
+/* The length of the UTF-8 character at bytes (1–4), or 0 if there is none. */
 size_t utf8_length(const unsigned char *bytes, size_t len);
 
 #endif

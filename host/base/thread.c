@@ -12,8 +12,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-/* Independent of `ulimit -s`, which is mostly 8 MiB: checking the deepest value against the deepest schema takes up to
- * 1 MiB, and authors of plugins expect as much as a program has. */
+/* Independent of `ulimit -s`, which is usually 8 MiB. The deepest check takes up to 1 MiB, and authors of plugins
+ * expect the stack of a program. */
 #define STACK_SIZE ((size_t)8 << 20)
 
 struct beginning {
@@ -50,7 +50,7 @@ pthread_t thread_start(void *(*run)(void *argument), void *argument)
     return thread;
 }
 
-#define NAME_MAX_BYTES 15 /* of the kernel */
+#define NAME_MAX_BYTES 15 /* the kernel's limit */
 
 void thread_name(const char *name)
 {
@@ -69,7 +69,7 @@ void thread_name(const char *name)
 
 bool thread_join(pthread_t thread, int64_t until_ms)
 {
-#ifdef THREAD_SANITIZER /* it does not know pthread_clockjoin_np() */
+#ifdef THREAD_SANITIZER /* ThreadSanitizer does not support pthread_clockjoin_np() */
     const struct timespec moment = {.tv_nsec = 1000000};
     while (pthread_tryjoin_np(thread, NULL) != 0) {
         if (clock_ms() >= until_ms)
@@ -83,7 +83,7 @@ bool thread_join(pthread_t thread, int64_t until_ms)
 #endif
 }
 
-/* The directory has one link more for each thread. Without /proc there seems to be one. */
+/* The directory has one link for each thread and two more. Without /proc the count is 1. */
 static unsigned long count_now(void)
 {
     struct stat tasks;

@@ -8,18 +8,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* With a stack of 8 MiB or more. Without a thread there is no host: a message and the end of the process, status 1. */
+/* Starts a thread with a stack of at least 8 MiB. A failure ends the process with a message and status 1. */
 pthread_t thread_start(void *(*run)(void *argument), void *argument);
 
-/* Names the calling thread, as `ps -L`, `top -H` and a debugger show it, by the first 15 bytes. A thread that it makes
- * has the same name until it gets its own. */
+/* Names the calling thread for `ps -L`, `top -H` and debuggers, by the first 15 bytes. A thread that it makes inherits
+ * the name until it gets its own. */
 void thread_name(const char *name);
 
-/* How many threads the process has, including those that come with the first thread (ThreadSanitizer starts one). */
+/* The number of threads of the process, including those of tools (ThreadSanitizer starts one). */
 unsigned long thread_count(void);
 
-/* True if the process has no more threads than that, at once or soon: the kernel counts a thread that was joined for a
- * moment longer. */
+/* True if the process has at most that many threads, at once or after a moment: the kernel counts a joined thread a
+ * little longer. */
 bool thread_wait_down_to(unsigned long count) __attribute__((warn_unused_result));
 
 /* False: the thread has not ended when clock_ms() shows until_ms. */

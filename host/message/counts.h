@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * counts: what has happened on one topic of a component since the host started. Each group has one thread that writes
- * it and a cache line of its own, so that counting delays no other thread. */
+ * counts: the counters of one topic of a component since the host started. Each group has one writing thread and its
+ * own cache line, so that counting delays no other thread. */
 #ifndef MESSAGE_COUNTS_H
 #define MESSAGE_COUNTS_H
 
@@ -11,36 +11,37 @@
 #include "message/message.h"
 
 struct counts {
-    /* The consumer's thread. What was received and is not settled is in hand. */
+    /* Written by the consumer's thread. Received and unsettled messages are in hand. */
     alignas(64) count_cell received;
     count_cell acknowledged;       /* and handled */
     count_cell kept;               /* moved to TOPIC/dead, and acknowledged */
     count_cell rejected;           /* basic.reject: a policy of the broker may catch it */
-    count_cell returned;           /* back in its queue: put back, or its AMQP channel is gone */
-    count_cell dead[REASON_COUNT]; /* those that were kept or rejected, by reason */
-    struct histogram settling;     /* from the receipt to the settlement, of what was not returned */
+    count_cell returned;           /* back in the queue: put back, or the AMQP channel was lost */
+    count_cell dead[REASON_COUNT]; /* of the kept or rejected ones, by reason */
+    struct histogram settling;     /* from receipt to settlement, of messages that were not returned */
 
-    /* The executor's thread. */
-    alignas(64) count_cell retried; /* calls that returned VALAWAI_RETRY, and are followed by another one */
-    struct histogram handling;      /* a call of the handler */
+    /* Written by the executor's thread. */
+    alignas(64) count_cell retried; /* calls that returned VALAWAI_RETRY and are repeated */
+    struct histogram handling;      /* duration of a call of the handler */
 
-    /* The publisher's thread. What was published and has no outcome is in the outbox. */
+    /* Written by the publisher's thread. Publications without an outcome are in the outbox. */
     alignas(64) count_cell published;
     count_cell confirmed;
-    count_cell refused;   /* the broker does not take it */
-    count_cell withdrawn; /* not sent: the broker took its cause back, and the handling makes it anew */
+    count_cell refused;   /* the broker never accepts it */
+    count_cell withdrawn; /* not sent: the broker took its cause back, and the next handling makes it again */
 };
 
-/* [publisher's thread] Publications that it has just taken. */
+/* [publisher's thread] Publications that have just entered. */
 void counts_published(const struct list *publications, int64_t now);
 
-/* [publisher's thread] The outcome of one that is counted. */
+/* [publisher's thread] The outcome of a counted publication. */
 void counts_outcome(const struct publication *publication, enum outcome outcome);
 
-/* [publisher's thread] It is not sent, because the broker hands its cause out again; its outcome is not counted. */
+/* [publisher's thread] The publication is not sent, because the broker redelivers its cause; its outcome is not
+ * counted. */
 void counts_withdrawn(struct publication *publication);
 
-/* [consumer's thread] A delivery that the broker is told about. */
+/* [consumer's thread] A delivery that is settled at the broker. */
 void counts_settled(struct counts *counts, const struct delivery *delivery, int64_t now_us);
 
 #endif

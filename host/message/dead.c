@@ -35,13 +35,13 @@ static bool is_of_the_host(const char *name, size_t len)
     return len >= prefix && memcmp(name, DEAD_PREFIX, prefix) == 0;
 }
 
-/* The broker's counts: they hold for the place in the queue that a message leaves. */
+/* The broker's counts, which apply to the message in the queue that it leaves. */
 static bool is_count(const char *name, size_t len)
 {
     return is(name, len, DEAD_RETURNS) || is(name, len, "x-acquired-count");
 }
 
-/* Of an earlier death, or of the broker. */
+/* A header of an earlier death, or of the broker. */
 static bool is_void(const char *name, size_t len)
 {
     return is_of_the_host(name, len) || is_count(name, len) || is(name, len, "CC") || is(name, len, "BCC");
@@ -52,7 +52,7 @@ static bool is_of_a_letter(const char *name, size_t len)
     return is_of_the_host(name, len) || is_count(name, len);
 }
 
-/* A text that is too long ends early, and what is not UTF-8 is left out: better than no letter. */
+/* Cuts a long text and leaves out bytes that are not UTF-8, which is better than no letter. */
 static bool say(struct draft *draft, const char *name, const char *text, size_t len, struct fault *fault)
 {
     struct text line = {0};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * dead: a rejected message becomes a dead letter, a publication to the queue TOPIC/dead. Its body and its properties
- * are those of the message; headers say why it died, when and where. */
+ * dead: a rejected message becomes a dead letter, a publication to the queue TOPIC/dead. It has the body and the
+ * properties of the message; headers give reason, time and place of the death. */
 #ifndef MESSAGE_DEAD_H
 #define MESSAGE_DEAD_H
 
@@ -16,8 +16,8 @@
 #define DEAD_COMPONENT DEAD_PREFIX "component"
 #define DEAD_ATTEMPTS DEAD_PREFIX "attempts"
 #define DEAD_HOST DEAD_PREFIX "host"
-#define DEAD_RETURNS "x-delivery-count"          /* the broker's: how often a letter went back to its place */
-#define DEAD_EXPIRATION DEAD_PREFIX "expiration" /* the properties of these names, which a dead letter cannot have */
+#define DEAD_RETURNS "x-delivery-count"          /* the broker's count of a letter's returns */
+#define DEAD_EXPIRATION DEAD_PREFIX "expiration" /* properties that a dead letter cannot have */
 #define DEAD_USER_ID DEAD_PREFIX "user-id"
 
 struct death {
@@ -27,21 +27,21 @@ struct death {
     int64_t time; /* seconds since 1970 */
 };
 
-/* "wrong" and so on, as the header says it. */
+/* "wrong" and so on, as in the header. */
 const char *reason_name(enum reason reason);
 
-/* What differs from the message: the letter is persistent. It has no expiration and no user id; these two become
- * headers, because a letter is to stay, and because the broker takes no message in the name of another user. Headers
- * that say what the broker does with a message (CC, BCC) or has done with it (x-delivery-count, x-acquired-count) are
- * left out. most: how many messages its queue may hold. NULL: it cannot be one. */
+/* Makes the letter. It differs from the message: it is persistent. Expiration and user id become headers, because a
+ * letter must not expire, and because the broker accepts no message in the name of another user. Headers for the
+ * broker's routing (CC, BCC) and its counts (x-delivery-count, x-acquired-count) are left out. most: the number of
+ * messages that the queue may hold. NULL: no letter is possible. */
 struct publication *dead_letter(const struct delivery *delivery, const struct death *death, uint32_t most,
                                 struct fault *fault) __attribute__((warn_unused_result));
 
-/* Puts the properties of the message that goes back to its topic behind what is in out: those of the letter without
- * the host's headers and without the broker's counts. */
+/* Appends to out the properties of a message that returns to its topic: those of the letter without the host's headers
+ * and the broker's counts. */
 bool dead_revive(struct properties letter, struct text *out, struct fault *fault) __attribute__((warn_unused_result));
 
-/* The same for the letter that is published anew: its properties without the broker's counts. */
+/* The same for a letter that is published again: its properties without the broker's counts. */
 bool dead_renew(struct properties letter, struct text *out, struct fault *fault) __attribute__((warn_unused_result));
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "base/memory.h"
 
-#define ALLOCATION_COST 16 /* what malloc() needs beside a block, rounded up */
+#define ALLOCATION_COST 16 /* malloc()'s overhead for a block, rounded up */
 
 struct delivery *delivery_with(size_t len, struct properties properties)
 {
@@ -54,7 +54,7 @@ struct publication *publication_new(const char *topic, const char *body, size_t 
 void publications_report(struct list *publications)
 {
     const struct sender *sender = NULL;
-    struct list batch = {0}; /* of that sender: neighbours are handed over at once */
+    struct list batch = {0}; /* of one sender: adjacent publications are passed on together */
     for (struct node *node; (node = list_take(publications)) != NULL;) {
         const struct publication *publication = (const struct publication *)node;
         if (sender != NULL && publication->sender != sender)
@@ -87,7 +87,8 @@ struct publication *publication_trace(struct publication *publication, struct pr
     struct publication *traced = publication;
     draft_begin(&draft, publication->properties);
     draft_trace(&draft, cause);
-    if (draft_put(&draft, &list, NULL)) { /* otherwise there is no room for it: the message matters more */
+    if (draft_put(&draft, &list,
+                  NULL)) { /* otherwise there is no room for the trace, and the message leaves without it */
         const struct properties properties = {list.at, list.len};
         traced = publication_with(publication->topic, publication->body, publication->len, properties);
         traced->account = publication->account;

@@ -11,12 +11,12 @@
 #include "base/locale.h"
 
 #define NAME_MAX_LEN 255 /* of AMQP's short strings */
-#define DEPTH_MAX 32     /* of tables that are shown */
+#define DEPTH_MAX 32     /* of nested tables in JSON */
 #define PERSISTENT 2
 #define JSON_TYPE "application/json"
 
-/* How a property lies on the wire, and whether a plugin may set it: not what the host decides (how long and how safely
- * a message is kept) or the broker checks (the user). */
+/* The form of a property on the wire, and whether a plugin may set it. A plugin may not set what the host decides
+ * (persistence, expiration) or the broker checks (the user). */
 enum form { SHORT, TABLE, OCTET, TIME };
 
 static const struct {
@@ -47,13 +47,13 @@ static uint16_t flag_of(enum property property)
 
 /* ---- bytes ---- */
 
-/* What is left to read. */
+/* The rest of the input. */
 struct span {
     const char *at;
     size_t len;
 };
 
-/* The next len bytes; false if there are not so many. */
+/* Takes the next len bytes. False: there are fewer. */
 static bool take(struct span *from, size_t len, struct span *taken)
 {
     if (len > from->len)
@@ -64,7 +64,7 @@ static bool take(struct span *from, size_t len, struct span *taken)
     return true;
 }
 
-/* A number of 1 to 8 bytes, the greatest first. */
+/* Takes a number of 1 to 8 bytes in network order. */
 static bool take_number(struct span *from, size_t size, uint64_t *number)
 {
     struct span bytes;
@@ -76,7 +76,7 @@ static bool take_number(struct span *from, size_t size, uint64_t *number)
     return true;
 }
 
-/* Bytes whose number stands before them. */
+/* Takes bytes that are preceded by their number. */
 static bool take_counted(struct span *from, size_t size, struct span *taken)
 {
     uint64_t len;
@@ -120,14 +120,14 @@ static double real_of(char mark, uint64_t bits)
     return real;
 }
 
-/* The sign of a number of fewer than 64 bits. */
+/* Extends the sign of a shorter number to 64 bits. */
 static int64_t extend(uint64_t number, size_t size)
 {
     uint64_t sign = UINT64_C(1) << (8 * size - 1);
     return (int64_t)((number ^ sign) - sign);
 }
 
-/* The marks of numbers: their size, and whether they have a sign. */
+/* The size of a number with this mark, and whether it is signed. */
 static size_t number_size(char mark, bool *is_signed)
 {
     *is_signed = strchr("bsIl", mark) != NULL;
@@ -149,7 +149,7 @@ static size_t number_size(char mark, bool *is_signed)
     }
 }
 
-/* A value of a table: a mark, then what the mark says. */
+/* Takes a value of a table: a mark, then a value of that type. */
 static bool take_value(struct span *from, struct field *value)
 {
     struct span mark, bytes;
@@ -247,7 +247,7 @@ static void put_value(struct text *out, const struct field *value)
 
 /* ---- reading ---- */
 
-/* The bytes of each property, as on the wire; of the headers only what is inside. */
+/* The bytes of each property, as on the wire; for the headers, without their length. */
 struct parts {
     uint16_t flags;
     struct span at[PROPERTY_COUNT];
@@ -258,7 +258,7 @@ static bool split(struct properties properties, struct parts *parts)
 {
     struct span from = {properties.at, properties.len}, inside;
     uint64_t flags;
-    if (!take_number(&from, 2, &flags) || (flags & 3) != 0) /* nothing is defined for the lowest two */
+    if (!take_number(&from, 2, &flags) || (flags & 3) != 0) /* the lowest two bits are undefined */
         return false;
     parts->flags = (uint16_t)flags;
     for (int i = 0; i < PROPERTY_COUNT; i++) {
@@ -346,7 +346,7 @@ static bool get(const struct parts *parts, enum property property, struct field 
         *value = (struct field){.kind = FIELD_TEXT, .text = bytes.at + 1, .len = bytes.len - 1};
         return true;
     }
-    (void)take_number(&bytes, bytes.len, &number); /* split() has seen that it is there */
+    (void)take_number(&bytes, bytes.len, &number); /* split() has checked it */
     *value =
         (struct field){.kind = known[property].form == TIME ? FIELD_TIME : FIELD_NUMBER, .number = (int64_t)number};
     return true;
@@ -391,7 +391,7 @@ bool properties_header(struct properties properties, const char *name, struct fi
 
 static void put_json(const struct field *value, unsigned depth, struct text *out);
 
-/* A name with a '\0' in it is JSON, but json-c and its like would cut it there. */
+/* A name with a '\0' is valid JSON, but json-c would cut it there. */
 static void put_name_json(struct text *out, const char *name, size_t len)
 {
     struct text whole = {0};
@@ -569,7 +569,7 @@ void draft_drop(struct draft *draft, enum property property)
     text_clear(&draft->values[property]);
 }
 
-/* Keeps the headers that are neither dropped nor called by this name. */
+/* Keeps the headers that are neither dropped nor have this name. */
 static void keep_headers(struct draft *draft, bool (*is_dropped)(const char *name, size_t len), const char *name)
 {
     struct text old = draft->values[PROPERTY_HEADERS];
@@ -594,7 +594,7 @@ void draft_drop_empty_headers(struct draft *draft)
         draft_drop(draft, PROPERTY_HEADERS);
 }
 
-/* Of whatever kind and name. */
+/* Accepts every kind and name. */
 static void put_header(struct draft *draft, const char *name, const struct field *value)
 {
     draft->flags |= flag_of(PROPERTY_HEADERS);
@@ -608,7 +608,7 @@ bool draft_set_header(struct draft *draft, const char *name, const struct field 
     if (len == 0 || len > NAME_MAX_LEN || !is_utf8(name, len))
         return fault_set(fault, "the name of a header has 1 to %d bytes in UTF-8", NAME_MAX_LEN);
     if (strcmp(name, "CC") == 0 || strcmp(name, "BCC") == 0)
-        return fault_set(fault, "header %s: would send the message to further queues", name);
+        return fault_set(fault, "header %s: would send the message to other queues", name);
     if (value->kind == FIELD_OTHER)
         return fault_set(fault, "header %s: is neither a text nor a number nor true or false", name);
     if (value->kind == FIELD_TEXT && (value->len > PROPERTIES_MAX || !is_utf8(value->text, value->len)))
@@ -639,7 +639,7 @@ void draft_trace(struct draft *draft, struct properties cause)
             return;
     if (!properties_header(cause, names[0], &value) || value.kind != FIELD_TEXT)
         return;
-    keep_headers(draft, NULL, names[1]); /* a state belongs to its parent */
+    keep_headers(draft, NULL, names[1]); /* a tracestate belongs to its traceparent */
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (properties_header(cause, names[i], &value) && value.kind == FIELD_TEXT)
             put_header(draft, names[i], &value);

@@ -43,7 +43,7 @@ static void say(const char *what)
     if (of_what[0] != '\0')
         put(" ");
     put(of_what);
-    put("; the host ends, and what was not acknowledged is back in its queue");
+    put("; the host ends, and unacknowledged messages return to their queues");
     log_crash(words);
 }
 
@@ -89,7 +89,7 @@ static void on_exit_of_process(void)
         say("called exit()");
     else if (!atomic_load(&ending))
         log_crash("exit() was called in a thread that a plugin made; the host ends, and "
-                  "what was not acknowledged is back in its queue");
+                  "unacknowledged messages return to their queues");
     else
         return;
     _exit(1);

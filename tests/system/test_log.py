@@ -240,7 +240,7 @@ def test_a_symbolic_link_is_not_followed(new_host, broker, mov, client):
     echo(client, "x")
     assert host.stop() == 0
     assert host.read("precious") == "as it was"
-    assert_said_once(host, "log_messages.txt: cannot open it: it is a symbolic link; going on without the log file")
+    assert_said_once(host, "log_messages.txt: cannot open it: it is a symbolic link; continuing without the log file")
 
 
 # --- consoles and disks that block --------------------------------------------------------------------------------------

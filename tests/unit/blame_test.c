@@ -12,7 +12,7 @@
 
 #include "plugin/blame.h"
 
-#define BACK "; the host ends, and what was not acknowledged is back in its queue"
+#define BACK "; the host ends, and unacknowledged messages return to their queues"
 
 static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 

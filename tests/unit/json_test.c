@@ -652,8 +652,8 @@ static void a_fault_says_where(void **state)
         {TEXT("{\"a\":1"), "not JSON: the text ends inside an object at line 1, byte 7"},
         {TEXT("[1"), "not JSON: the text ends inside an array at line 1, byte 3"},
         {TEXT("{\"a"), "not JSON: the text ends inside a string at line 1, byte 4"},
-        {TEXT("{} {}"), "not JSON: something after the value at line 1, byte 4"},
-        {TEXT("{}\n\n}"), "not JSON: something after the value at line 3, byte 1"},
+        {TEXT("{} {}"), "not JSON: more text after the value at line 1, byte 4"},
+        {TEXT("{}\n\n}"), "not JSON: more text after the value at line 3, byte 1"},
         {TEXT("{}\0"), "not JSON: a NUL byte after the value at line 1, byte 3"},
     };
     for (size_t i = 0; i < COUNT(faults); i++) {

@@ -508,7 +508,7 @@ static void a_full_disk_is_said_once(void **state)
     char *console = stderr_caught();
     log_close(log);
     assert_int_equal(count_of(console, " host: record 0"), 20); /* each is on the console as ever */
-    assert_int_equal(count_of(console, "going on without the log file"), 1);
+    assert_int_equal(count_of(console, "continuing without the log file"), 1);
     assert_int_equal(count_of(console, "\n"), 21);
     expect_in(console, " [ERROR] host: /dev/full: cannot write it: No space left on device");
     free(console);
