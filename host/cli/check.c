@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * valawai-host check: prints what a plugin or an AsyncAPI document declares, and all that is wrong with it. A plugin is
- * checked by the code that loads it. */
+ * valawai-host check: prints what a plugin or an AsyncAPI document declares, and every fault in it. The code that loads
+ * plugins also checks them. */
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>

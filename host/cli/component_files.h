@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * new: the files of templates/, which the build puts into the program, and the words in them that `valawai-host new`
+ * new: the files of templates/, which the build embeds in the program, and the words in them that `valawai-host new`
  * replaces. */
 #ifndef CLI_COMPONENT_FILES_H
 #define CLI_COMPONENT_FILES_H
@@ -14,11 +14,11 @@ struct new_file {
     const char *text;
 };
 
-/* Each ends with a path that is NULL. */
-extern const struct new_file component_files[]; /* a component that builds */
-extern const struct new_file document_files[];  /* those that are others for a component with a document of its own */
+/* Each list ends with a path that is NULL. */
+extern const struct new_file component_files[]; /* a complete component */
+extern const struct new_file document_files[];  /* the files that differ for a component with its own document */
 
-/* What stands between two @ in the files. */
+/* The words between two @ in the files. */
 enum new_word {
     WORD_TYPE,
     WORD_DATE,
@@ -34,17 +34,17 @@ enum new_word {
     WORD_COUNT
 };
 
-/* Starts zeroed; what is not written stays as it is in the files. */
+/* Starts zeroed. A word without a replacement stays in the files. */
 struct new_words {
     struct text at[WORD_COUNT];
-    struct text missing; /* the topics, a line each, for which no message was found */
+    struct text missing; /* the topics without a test message, one on each line */
 };
 
 void new_words_of_name(struct new_words *words, const char *name);
 void new_words_of_document(struct new_words *words, const struct contract *contract, const struct text *document);
 void new_words_free(struct new_words *words);
 
-/* Appends what a word of the files stands for, which begins here; returns what follows it, or NULL: it is none. */
+/* Appends the replacement of the word at `at`, and returns the text after the word; NULL: there is no word. */
 const char *new_words_put(const struct new_words *words, const char *at, struct text *out);
 
 #endif

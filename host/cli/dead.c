@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * valawai-host dead: looks at dead letters, moves them back to their topic, or drops them. Letters are taken one at a
- * time, the oldest first. What is only looked at goes back to its place. A quorum queue counts that on some brokers,
- * and drops a letter that went back too often; so a letter that is halfway there is published anew, to the end. */
+ * valawai-host dead: shows dead letters, moves them back to their topic, or drops them. It takes letters one at a time,
+ * the oldest first. A letter that is only shown returns to its place. On some brokers a quorum queue counts this and
+ * drops a letter that was returned too often, so at half of the limit the letter is published again and moves to the
+ * end of the queue. */
 #include <errno.h>
 #include <fnmatch.h>
 #include <getopt.h>
@@ -22,7 +23,7 @@
 #include "plugin/plugin.h"
 
 #define TOPIC_MAX (255 - (sizeof DEAD_SUFFIX - 1))
-#define REASONS_MAX 50 /* that are counted: the host knows seven */
+#define REASONS_MAX 50 /* that are counted; the host has seven */
 
 enum action { LIST, SHOW, RETRY, DROP };
 
@@ -30,26 +31,26 @@ struct job {
     enum action action;
     const char *topic;
     char *queue;         /* of its dead letters */
-    unsigned long count; /* letters that are moved or dropped at most; for show, which one: 1 is the oldest */
-    const char *pattern; /* of those that are meant; NULL: all */
+    unsigned long count; /* the most letters to move or drop; for show, the number of the letter: 1 is the oldest */
+    const char *pattern; /* of the selected letters; NULL: all */
     bool json;
-    int64_t renew_at; /* returns after which a letter is published anew; 0: never */
-    uint32_t there;   /* letters in the queue at the beginning */
+    int64_t renew_at; /* returns after which a letter is published again; 0: never */
+    uint32_t there;   /* letters in the queue at the start */
     unsigned long seen, done;
 
-    /* list's: */
+    /* For list: */
     struct tally {
         char *reason;
         unsigned long count;
     } tallies[REASONS_MAX];
     size_t tally_count;
-    int64_t oldest, newest; /* 0: no letter says its time */
+    int64_t oldest, newest; /* 0: no letter has a time */
 };
 
-/* What the headers of a letter say. */
+/* The contents of a letter's headers. */
 struct letter {
     struct text reason, detail, component, host, attempts;
-    int64_t time; /* 0: not said */
+    int64_t time; /* 0: unknown */
 };
 
 static void read_header(struct properties properties, const char *name, const char *otherwise, struct text *out)
@@ -83,14 +84,14 @@ static void letter_free(struct letter *letter)
     text_free(&letter->attempts);
 }
 
-/* Reason or detail are as the pattern says. */
+/* True if reason or detail match the pattern. */
 static bool is_meant(const struct job *job, const struct letter *letter)
 {
     return job->pattern == NULL || fnmatch(job->pattern, letter->reason.at, 0) == 0 ||
            fnmatch(job->pattern, letter->detail.at, 0) == 0;
 }
 
-/* ---- what is printed ---- */
+/* ---- output ---- */
 
 static void print(struct text *text)
 {
@@ -141,7 +142,7 @@ static void put_time_member(struct text *out, const char *name, int64_t time)
     text_puts(out, "\",");
 }
 
-/* JSON as it is, on one line; anything else as a JSON string. */
+/* Appends JSON on one line, and anything else as a JSON string. */
 static void put_body(struct text *out, const struct dialogue_message *message)
 {
     if (!json_is_value(message->body, message->len, NULL)) {
@@ -273,8 +274,8 @@ static void tally(struct job *job, const struct letter *letter)
         job->newest = letter->time;
 }
 
-/* Back to the topic: the letter is acknowledged when the broker has the message there. The acknowledgement comes before
- * the next message on the same AMQP channel, so there is never more than one message in both queues. */
+/* Moves the letter back to the topic. The letter is acknowledged when the broker has confirmed the message. The
+ * acknowledgement precedes the next message on the same AMQP channel, so at most one message is in both queues. */
 static bool move_back(struct dialogue *dialogue, const struct job *job, const struct dialogue_message *message,
                       struct fault *fault)
 {
@@ -285,7 +286,7 @@ static bool move_back(struct dialogue *dialogue, const struct job *job, const st
     return moved;
 }
 
-/* One that went back so often that it is published anew. A body that was left out cannot be. */
+/* True if the letter has reached half of the limit. A letter without its body cannot be published again. */
 static bool is_worn(const struct job *job, const struct dialogue_message *message)
 {
     struct field returns;
@@ -293,7 +294,8 @@ static bool is_worn(const struct job *job, const struct dialogue_message *messag
            returns.kind == FIELD_NUMBER && returns.number >= job->renew_at;
 }
 
-/* To the end of its queue, where the broker counts anew. In both places for a moment, as with move_back(). */
+/* Moves the letter to the end of its queue, where the broker counts from 0. It is in both places for a moment, as in
+ * move_back(). */
 static bool renew(struct dialogue *dialogue, const struct job *job, const struct dialogue_message *message,
                   struct fault *fault)
 {
@@ -305,7 +307,7 @@ static bool renew(struct dialogue *dialogue, const struct job *job, const struct
     return renewed;
 }
 
-/* taken: the letter is not to go back to its place. */
+/* taken: the letter does not return to its place. */
 static bool handle(struct dialogue *dialogue, struct job *job, const struct dialogue_message *message, bool *taken,
                    struct fault *fault)
 {
@@ -346,10 +348,11 @@ static bool is_over(const struct job *job)
 
 /* ---- one topic ---- */
 
-/* The letters that are there now; not those that come meanwhile, so what dies again is not retried again. */
+/* Handles the letters that are in the queue now, and not later ones, so a message that dies again is not retried again.
+ */
 static bool walk(struct dialogue *dialogue, struct job *job, struct fault *fault)
 {
-    uint64_t kept = 0; /* the tag of the last one that goes back */
+    uint64_t kept = 0; /* the tag of the last letter that returns */
     while (job->seen < job->there && !is_over(job)) {
         struct dialogue_message message;
         bool taken;
@@ -398,7 +401,7 @@ out:
     return good;
 }
 
-/* Of every topic that a plugin handles. */
+/* Lists the letters of every topic that a plugin handles. */
 static bool list_all(const struct settings *settings, const struct job *job, struct fault *fault)
 {
     struct plugins plugins = {0};
@@ -436,7 +439,7 @@ static bool read_action(const char *word, enum action *action)
     return false;
 }
 
-/* STATUS_OK, or what is wrong has been said. */
+/* Returns STATUS_OK, or reports the fault. */
 static int check_job(struct job *job, bool counted, bool numbered, bool all)
 {
     if (job->topic == NULL && job->action != LIST)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * valawai-host listen: shows the messages of a topic, one a line. A message is acknowledged when its line was written,
- * so one that was not shown is back in its queue. */
+ * valawai-host listen: prints the messages of a topic, one on each line. A message is acknowledged when its line is
+ * written, so one that was not printed returns to its queue. */
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -18,17 +18,18 @@
 #include "broker/dialogue.h"
 #include "cli/verbs.h"
 
-#define PIECE 4096 /* what a pipe that poll() calls writable takes without waiting */
+#define PIECE 4096 /* bytes that a writable pipe accepts without waiting */
 
 struct output {
     struct text text; /* lines */
-    size_t at;        /* of what is not yet written */
-    bool plain_file;  /* never makes us wait */
-    uint64_t tag;     /* of the last message in it; 0: all are acknowledged */
-    bool closed;      /* the reader is gone */
+    size_t at;        /* start of the unwritten part */
+    bool plain_file;  /* a regular file, which never blocks */
+    uint64_t tag;     /* of the last message in the text; 0: all are acknowledged */
+    bool closed;      /* the reader has closed the pipe */
 };
 
-/* On one line: in JSON a line break is white space, so it can be a blank; what is no JSON is shown as the log would. */
+/* Appends the message as one line. In JSON a line break is white space, so it becomes a blank. Other bodies are quoted
+ * as in the log. */
 static void put_message(struct output *output, const struct dialogue_message *message)
 {
     struct text *text = &output->text;
@@ -45,7 +46,7 @@ static void put_message(struct output *output, const struct dialogue_message *me
     text_put(text, "\n", 1);
 }
 
-/* As much as can be written without waiting: heartbeats go on while a reader pauses. */
+/* Writes without waiting, so heartbeats go on while the reader pauses. */
 static bool write_some(struct output *output, struct fault *fault)
 {
     size_t left = output->text.len - output->at;
@@ -65,7 +66,8 @@ static bool write_some(struct output *output, struct fault *fault)
     return true;
 }
 
-/* Those beyond what is wanted are left alone: unacknowledged, they go back. Reading goes on for the heartbeats. */
+/* Ignores messages beyond the count: they stay unacknowledged and return to the queue. It goes on reading for the
+ * heartbeats. */
 static bool take_messages(struct dialogue *dialogue, struct output *output, unsigned long *left, struct fault *fault)
 {
     struct dialogue_message message;
@@ -95,7 +97,7 @@ static bool talk(struct dialogue *dialogue, struct output *output, int signals, 
         }
         if (!to_write && left == 0)
             return true;
-        /* Without POLLOUT, poll() still reports that the reader is gone. */
+        /* Without POLLOUT, poll() still reports a closed pipe. */
         struct pollfd fds[] = {
             {.fd = -1}, {.fd = signals, .events = POLLIN}, {.fd = STDOUT_FILENO, .events = to_write ? POLLOUT : 0}};
         if (!dialogue_wait(dialogue, fds, 3, fault))
@@ -122,11 +124,11 @@ static bool begin(struct dialogue *dialogue, const char *topic, bool trace, unsi
         return true;
     }
     if (count < (unsigned long)prefetch)
-        prefetch = (long)count; /* no more than will be shown */
+        prefetch = (long)count; /* no more than it prints */
     if (!dialogue_consume(dialogue, topic, (uint16_t)prefetch, fault))
         return false;
     if (others == 0)
-        fprintf(stderr, "valawai-host: takes the messages of %s out of its queue; --trace only looks\n", topic);
+        fprintf(stderr, "valawai-host: takes the messages of %s out of its queue; --trace takes none\n", topic);
     else
         fprintf(stderr,
                 "valawai-host: takes messages of %s away from the %u other consumer(s) of that topic; --trace only "
@@ -135,7 +137,7 @@ static bool begin(struct dialogue *dialogue, const char *topic, bool trace, unsi
     return true;
 }
 
-/* Ctrl-C is how one ends listening, so it is no failure; nor is a reader that has seen enough. */
+/* Ctrl-C is the usual end and no failure, and so is a reader that closes the pipe. */
 static int catch_signals(void)
 {
     sigset_t ends;
@@ -175,7 +177,7 @@ int verb_listen(int argc, char **argv)
         trace = trace || option == LONG_ONLY;
     }
     if (argc - optind != 1)
-        return usage("listen: one topic is wanted", NULL);
+        return usage("listen: expects one topic", NULL);
     const char *topic = argv[optind];
     if (topic[0] == '\0' || strlen(topic) > 255)
         return usage("listen: a topic has 1 to 255 bytes", NULL);

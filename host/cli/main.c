@@ -131,7 +131,7 @@ static int (*verb_find(const char *name))(int argc, char **argv)
     return NULL;
 }
 
-/* A word that looks like no plugin was to be a verb. */
+/* True if the word is probably a verb and not a plugin. */
 static bool is_word(const char *name)
 {
     size_t len = strlen(name);
@@ -139,7 +139,7 @@ static bool is_word(const char *name)
     return !plugin && access(name, F_OK) != 0;
 }
 
-/* Without `run`, a word among the plugins may be a verb, misspelt or in the wrong place. */
+/* Without `run`, a word among the plugins may be a misspelt or misplaced verb. */
 static int check_words(int count, char **words)
 {
     for (int i = 0; i < count; i++) {
@@ -164,7 +164,8 @@ static void make_absolute(char **path)
     *path = absolute;
 }
 
-/* A plugin may change the working directory, and these files are read before each connection. */
+/* Makes the paths absolute: a plugin may change the working directory, and the host reads these files before each
+ * connection. */
 static void keep_broker_files(struct settings *settings)
 {
     make_absolute(&settings->broker.password_file);
@@ -173,8 +174,8 @@ static void keep_broker_files(struct settings *settings)
     make_absolute(&settings->broker.tls_key);
 }
 
-/* The same holds for this directory. And the directory has to be there before the lock in it can be taken; what
- * keeps it from being made is reported by the log. */
+/* Does the same for this directory, and makes it, because it must exist before the host takes the lock in it. The log
+ * reports a failure. */
 static void keep_log_directory(struct settings *settings)
 {
     make_absolute(&settings->log_directory);

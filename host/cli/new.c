@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * valawai-host new: writes the repository of a component, which builds and passes its own tests. The files are those of
- * templates/component with another name and today's date. With a document to start from, those of templates/document
- * replace their namesakes. */
+ * templates/component with another name and today's date. With --from, files of templates/document replace those of the
+ * same name. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -22,9 +22,9 @@
 #include "contract/contract.h"
 
 #define TEMPLATE "c1_my_component"
-#define NAME_MAX_BYTES 200 /* a topic has at most 255, and the name is not all of it */
+#define NAME_MAX_BYTES 200 /* a topic has at most 255 bytes, and contains the name */
 
-/* c[012]_\w+, as the MOV wants it. */
+/* c[012]_\w+, as the MOV requires. */
 static bool is_component(const char *name)
 {
     static const char word[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
@@ -32,7 +32,7 @@ static bool is_component(const char *name)
            name[3 + strspn(name + 3, word)] == '\0';
 }
 
-/* The template's name becomes the component's: c1_my_component, c1/my_component, and without the type. */
+/* Replaces the template's name by the component's: c1_my_component, c1/my_component, and without the type. */
 static void put_renamed(struct text *out, const char *text, const char *name, const struct new_words *words)
 {
     const char *bare = &TEMPLATE[3], *after = NULL;
@@ -79,7 +79,7 @@ static bool write_one(const char *directory, const char *name, const struct new_
     return written;
 }
 
-/* The file with the path; what is no C before its words are replaced has .in behind its name. */
+/* The file with the path. A file that is not valid C before the replacement ends with .in. */
 static const struct new_file *find_file(const struct new_file *files, const char *path)
 {
     size_t length = strlen(path);
@@ -98,13 +98,14 @@ static bool write_project(const char *directory, const char *name, const struct 
     for (const struct new_file *file = component_files; written && file->path != NULL; file++) {
         const struct new_file *other = has_document ? find_file(document_files, file->path) : NULL;
         struct new_file one = {.path = file->path, .text = other == NULL ? file->text : other->text};
-        if (!has_document || strcmp(file->path, "test/handler_test.c") != 0) /* that knows the template's behaviour */
+        if (!has_document ||
+            strcmp(file->path, "test/handler_test.c") != 0) /* this test depends on the template's behaviour */
             written = write_one(directory, name, &one, words, fault);
     }
     return written;
 }
 
-/* Reads the document to start from, whose component has to be the one of the name. */
+/* Reads the document of --from. Its component must have the given name. */
 static bool read_document(const char *path, const char *name, struct new_words *words, struct fault *fault)
 {
     struct text text = {0};
@@ -116,7 +117,7 @@ static bool read_document(const char *path, const char *name, struct new_words *
     if (contract_errors(contract) > 0)
         ok = fault_set(fault, "%s: the document has errors; `valawai-host check %s` shows them", path, path);
     else if (strcmp(contract_name(contract), name) != 0)
-        ok = fault_set(fault, "%s: the document is that of %s, not of %s", path, contract_name(contract), name);
+        ok = fault_set(fault, "%s: the document belongs to %s, not to %s", path, contract_name(contract), name);
     else
         new_words_of_document(words, contract, &text);
 out:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The words that `valawai-host new` replaces in the files of a component, and what it writes of an AsyncAPI document: a
- * handler and a test message for each channel that the component subscribes to. */
+ * The words that `valawai-host new` replaces in the files of a component, and the code that it writes for an AsyncAPI
+ * document: a handler and a test message for each channel that the component subscribes to. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,7 +62,7 @@ void new_words_of_name(struct new_words *words, const char *name)
 
 /* --- the version --- */
 
-/* x.y.z, also for a document that has 1 or 1.0 without quotation marks. */
+/* Completes the version to x.y.z, for a document with an unquoted 1 or 1.0. */
 static void put_version(struct text *out, const char *version)
 {
     const char *at = version;
@@ -77,7 +77,7 @@ static void put_version(struct text *out, const char *version)
         text_puts(out, ".0");
 }
 
-/* Whether valawai_add_plugin() finds the version in the document: it takes the first line that begins with blanks and
+/* True if valawai_add_plugin() finds the version in the document: it reads the first line that begins with blanks and
  * the word. */
 static bool shows_version(const struct text *document, const char *version)
 {
@@ -99,7 +99,7 @@ static bool shows_version(const struct text *document, const char *version)
 
 /* --- the description --- */
 
-/* On one line, with single blanks. */
+/* Appends the description on one line, with single blanks. */
 static void put_description(struct text *out, const struct contract *contract)
 {
     const char *at = contract_description(contract);
@@ -118,7 +118,7 @@ static void put_description(struct text *out, const struct contract *contract)
 
 /* --- the channels --- */
 
-/* A line of a comment: what a message of the topic looks like. */
+/* Appends a comment line with the shape of the topic's messages. */
 static void put_comment(struct text *out, const char *before, const struct contract_topic *topic,
                         enum contract_direction direction)
 {
@@ -128,13 +128,13 @@ static void put_comment(struct text *out, const char *before, const struct contr
     text_puts(out, summary[0] == '\0' ? "" : ": ");
     for (const char *at = summary; *at != '\0'; at++) {
         text_put(out, at, 1);
-        if ((at[0] == '*' && at[1] == '/') || (at[0] == '/' && at[1] == '*')) /* no end and no beginning of a comment */
+        if ((at[0] == '*' && at[1] == '/') || (at[0] == '/' && at[1] == '*')) /* would end or begin a comment */
             text_puts(out, " ");
     }
 }
 
-/* The function of a topic, valawai/c1/x/data/new-order: on_new_order. The number is that of the topic if another
- * function has the name. */
+/* The function for a topic, such as on_new_order for valawai/c1/x/data/new-order. If another function has the name, the
+ * topic's number is appended. */
 static char *function_name(const struct contract_topic *topic, const struct text *handlers, size_t number)
 {
     const char *operation = topic_name(topic);

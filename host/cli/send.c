@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * valawai-host send: puts messages into a topic, and ends well only when the broker has confirmed them all. */
+ * valawai-host send: puts messages into a topic, and succeeds only when the broker has confirmed all of them. */
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,13 +12,13 @@
 #include "broker/dialogue.h"
 #include "cli/verbs.h"
 
-#define LOOK_EVERY 32           /* messages between two looks at what the broker says … */
-#define LOOK_EVERY_BYTES 262144 /* … or so many bytes: an alarm is to be seen before the socket is full */
+#define LOOK_EVERY 32           /* messages between two reads of the socket … */
+#define LOOK_EVERY_BYTES 262144 /* … or bytes, so that an alarm is read before the socket is full */
 
 struct input {
     struct lines lines;
-    bool drained; /* no whole line is left of what was read */
-    bool refused; /* a line of it: nothing after it is sent, and all before it is waited for */
+    bool drained; /* no whole line remains of the input so far */
+    bool refused; /* a line is invalid: no later line is sent, and the earlier ones are awaited */
     unsigned long sent;
 };
 
@@ -42,7 +42,7 @@ static bool line_is_message(const struct line *line, size_t message_max, struct 
     return json_is_object(line->at, line->len, fault);
 }
 
-/* What is at hand, until it is time to look at what the broker says. */
+/* Sends the available lines, until it is time to read the socket. */
 static bool send_some(struct dialogue *dialogue, const char *topic, struct input *input, struct fault *fault)
 {
     struct line line = {0};
@@ -65,7 +65,7 @@ static bool send_some(struct dialogue *dialogue, const char *topic, struct input
     return true;
 }
 
-/* Until all is read, sent and confirmed. */
+/* Continues until all lines are read, sent and confirmed. */
 static bool talk(struct dialogue *dialogue, const char *topic, struct input *input, struct fault *fault)
 {
     bool said = false;
@@ -106,7 +106,7 @@ int verb_send(int argc, char **argv)
         config = optarg;
     }
     if (argc - optind < 1 || argc - optind > 2)
-        return usage("send: a topic and at most one message are wanted", NULL);
+        return usage("send: expects a topic and at most one message", NULL);
 
     const char *topic = argv[optind], *body = argc - optind == 2 ? argv[optind + 1] : "-";
     struct fault fault = {""};

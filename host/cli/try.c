@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * try: runs a plugin without a broker and without a MOV. The ring is the one that `run` has; its transport is memory:
- * messages come from standard input, a JSON text on each line, and publications go to standard output. */
+ * valawai-host try: runs a plugin without a broker and without a MOV. It uses the same ring as `run`, with memory as
+ * its transport: messages come from standard input, a JSON text on each line, and publications go to standard output.
+ */
 #include <getopt.h>
 #include <json-c/json.h>
 #include <poll.h>
@@ -22,23 +23,23 @@
 #include "plugin/blame.h"
 #include "run/ring.h"
 
-#define AHEAD 1000                    /* messages on their way; as prefetch, it bounds memory */
-#define TEND_MS 1000                  /* between two looks at what is slow */
-#define ENVELOPE_MAX 4096             /* bytes of a line beside its body */
-#define ID "000000000000000000000000" /* there is no MOV to give one */
+#define AHEAD 1000                    /* messages in the ring; like a prefetch, this bounds memory */
+#define TEND_MS 1000                  /* between two checks for slow handlers */
+#define ENVELOPE_MAX 4096             /* bytes of a line in addition to its body */
+#define ID "000000000000000000000000" /* without a MOV there is no real one */
 
 struct trial {
-    const char *topic; /* of every line; NULL: each line says its own */
+    const char *topic; /* of every line; NULL: each line names its topic */
     bool verbose, keep_going;
     size_t body_max;
     struct ring *ring;
     int64_t tended;
 
-    pthread_mutex_t lock; /* of what follows, and of stdout */
+    pthread_mutex_t lock; /* for the members below, and stdout */
     pthread_cond_t fewer;
     size_t on_their_way, done, rejected, published;
-    bool idle; /* nothing more comes in for now: what goes out is to be seen at once */
-    bool lost; /* some of what went out */
+    bool idle; /* no input for now, so output is flushed at once */
+    bool lost; /* output could not be written */
 };
 
 /* ---- the transport ---- */
@@ -62,7 +63,7 @@ static void trial_settle(void *context, struct list *deliveries)
     pthread_mutex_unlock(&trial->lock);
 }
 
-/* A body may be written on several lines; outside of its strings, where no line can end, a space says the same. */
+/* Prints a body on one line: line breaks, which occur only between JSON tokens, become spaces. */
 static void put_body(FILE *out, const char *body, size_t len)
 {
     while (len > 0) {
@@ -85,7 +86,7 @@ static bool trial_send(void *context, struct list *publications)
     for (struct node *node = publications->head; node != NULL; node = node->next) {
         struct publication *publication = (struct publication *)node;
         fputs_unlocked("{\"topic\":\"", out);
-        fputs_unlocked(publication->topic, out); /* of the document: nothing in it wants an escape */
+        fputs_unlocked(publication->topic, out); /* a topic of the document needs no escape */
         fputs_unlocked("\",\"body\":", out);
         put_body(out, publication->body, publication->len);
         fputs_unlocked("}\n", out);
@@ -116,7 +117,7 @@ static struct subscription *find_topic(const struct trial *trial, const char *to
     return NULL;
 }
 
-/* Names what is slow. The ring is the main thread's to look after, wherever that waits. */
+/* Reports slow handlers. The main thread calls it wherever it waits. */
 static void tend(struct trial *trial)
 {
     int64_t now = clock_ms();
@@ -126,7 +127,7 @@ static void tend(struct trial *trial)
     ring_tend(trial->ring, now);
 }
 
-/* [locked] Until there are fewer on their way, or it is time to look again. */
+/* [locked] Waits until fewer messages are in the ring, or the next check is due. */
 static void wait_for_fewer(struct trial *trial)
 {
     struct timespec until;
@@ -138,13 +139,13 @@ static void wait_for_fewer(struct trial *trial)
     pthread_mutex_lock(&trial->lock);
 }
 
-/* [locked] False: one was rejected, or output is lost, and that is the end. */
+/* [locked] False: a message was rejected, or output is lost, and try ends. */
 static bool goes_on(const struct trial *trial)
 {
     return !trial->lost && (trial->keep_going || trial->rejected == 0);
 }
 
-/* Waits while too many are on their way. False: that is the end. */
+/* Waits while too many messages are in the ring. False: try ends. */
 static bool put(struct trial *trial, struct subscription *from, unsigned long number, const char *body, size_t len)
 {
     bool too_long = len > trial->body_max;
@@ -191,7 +192,7 @@ static bool put_envelope(struct trial *trial, const struct line *line)
     if (!json_object_object_get_ex(envelope, "topic", &topic) || !json_object_is_type(topic, json_type_string) ||
         !json_object_object_get_ex(envelope, "body", &body)) {
         more = refuse_line(trial, line->number,
-                           "is not {\"topic\": …, \"body\": …}; for bodies alone, name their topic with --topic", NULL);
+                           "is not {\"topic\": …, \"body\": …}; for bodies only, name their topic with --topic", NULL);
     } else {
         const char *name = json_object_get_string(topic);
         struct subscription *from = find_topic(trial, name);
@@ -230,7 +231,7 @@ static bool is_over(struct trial *trial)
     return over;
 }
 
-/* False: it is over before there is any. */
+/* Waits for input. False: try ends before there is any. */
 static bool await_input(struct trial *trial)
 {
     struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
@@ -248,7 +249,7 @@ static bool await_input(struct trial *trial)
     return !over;
 }
 
-/* Until the input ends, or it is over. False: it cannot be read. */
+/* Reads until the input or try ends. False: the input cannot be read. */
 static bool put_lines(struct trial *trial, struct fault *fault)
 {
     struct subscription *from = trial->topic != NULL ? find_topic(trial, trial->topic) : NULL;
@@ -273,7 +274,7 @@ static bool put_lines(struct trial *trial, struct fault *fault)
 
 /* ---- */
 
-/* Says once that it waits: a plugin that forgets to answer a ticket would otherwise look like a hang. */
+/* Reports once that it waits, because a plugin that forgets to answer a ticket would look like a hang. */
 static void wait_for_all(struct trial *trial)
 {
     int64_t say_at = clock_ms() + TEND_MS;
@@ -324,7 +325,7 @@ static bool run(struct trial *trial, long stay, long grace, struct fault *fault)
     while ((started = ring_started(trial->ring, clock_ms() + 1000, fault)) == STARTING)
         continue;
     if (started != STARTED) {
-        (void)!ring_join(trial->ring, clock_ms() + 10000); /* back from start, it ends at once */
+        (void)!ring_join(trial->ring, clock_ms() + 10000); /* the plugin ends at once after its start */
         return false;
     }
     double began = seconds();
@@ -346,20 +347,20 @@ static bool run(struct trial *trial, long stay, long grace, struct fault *fault)
             messages == 1 ? "" : "s", took, took > 0 ? (double)messages / took : 0, trial->done, trial->rejected,
             trial->published, trial->published == 1 ? "" : "s");
     pthread_mutex_unlock(&trial->lock);
-    if (!written) /* there is room for one reason: what the summary does not show goes first */
+    if (!written) /* only one reason is reported: first the one that the summary does not show */
         *fault = lost;
     else if (read && !joined)
-        fault_set(fault, "the plugin did not come back from its callback or its stop");
+        fault_set(fault, "the plugin did not return from a callback or its stop");
     else if (read && !handled)
         fault_set(fault, "not every message was handled");
     if (!joined) {
         log_last_words(NULL, fault->text);
-        _exit(STATUS_FAILED); /* it still uses what would be freed */
+        _exit(STATUS_FAILED); /* the plugin still uses this memory */
     }
     return written && read && handled;
 }
 
-/* The host's parts stay while a plugin's thread may call them. */
+/* Frees nothing, because a plugin's thread may still call the host. */
 static void end_beside(struct log *log, int status, const struct fault *fault)
 {
     log_warning(log, "host", PLUGIN_LEFT_THREADS);

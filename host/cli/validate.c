@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * valawai-host validate: checks messages against the schema of a topic. One message on each line in, one verdict on
- * each line out. The checks are made by a thread, whose stack is large enough whatever `ulimit -s` says. */
+ * each line out. A separate thread makes the checks, so its stack is large enough with every `ulimit -s`. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -30,7 +30,7 @@ static bool check_line(const struct contract_topic *topic, struct json_tokener *
         snprintf(reason, size, "longer than %d bytes, the default of host.message_max_bytes", MESSAGE_MAX_DEFAULT);
         return false;
     }
-    struct json_object *message = json_parse(reader, line->at, line->len, &fault); /* as a message that is received */
+    struct json_object *message = json_parse(reader, line->at, line->len, &fault); /* like a received message */
     if (message == NULL) {
         snprintf(reason, size, "%s", fault.text);
         return false;
@@ -48,7 +48,7 @@ struct job {
     struct fault *fault;
 };
 
-/* Those that are there. False: their verdicts cannot be printed. */
+/* Checks the available lines. False: their verdicts cannot be printed. */
 static bool check_some(struct job *job, struct lines *lines, struct json_tokener *reader)
 {
     struct line line;
@@ -68,7 +68,7 @@ static void *check_lines(void *argument)
     struct job *job = argument;
     struct json_tokener *reader = json_reader_new();
     struct lines lines = {.most = MESSAGE_MAX_DEFAULT};
-    struct pollfd input = {.fd = job->fd, .events = POLLIN}; /* it may be one that does not block */
+    struct pollfd input = {.fd = job->fd, .events = POLLIN}; /* the descriptor may be non-blocking */
     do {
         poll(&input, 1, -1);
         job->read = lines_read(&lines, job->fd, job->name, job->fault);
@@ -78,7 +78,7 @@ static void *check_lines(void *argument)
     return NULL;
 }
 
-/* False, with the fault, if something could not be read. */
+/* False, with the fault, if the document or the input cannot be read. */
 static bool validate(const char *document, const char *topic, const char *input, bool *all_valid, struct fault *fault)
 {
     struct text text = {0};

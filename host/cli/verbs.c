@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What the verbs share: messages about the command line, and whether all of their output was written. */
+ * Shared by the verbs: messages about the command line, and the check that all output is written. */
 #include "cli/verbs.h"
 
 #include <errno.h>
@@ -22,8 +22,8 @@ int usage(const char *what, const char *which)
     return STATUS_USAGE;
 }
 
-/* The word that getopt_long() stopped at, if it is a long option. In the middle of a word of short options optind has
- * not moved on, so argv[optind - 1] is the word before. */
+/* The word at which getopt_long() stopped, if it is a long option. Within a word of short options optind has not
+ * advanced, so argv[optind - 1] is the previous word. */
 static const char *long_option(int returned, const struct option *options, char **argv)
 {
     const char *word = argv[optind - 1];
@@ -48,7 +48,8 @@ void hold_descriptors(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
-            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* takes the lowest that is free: fd */
+            (void)!open("/dev/null",
+                        fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* gets the lowest free descriptor: fd */
 }
 
 #define DESCRIPTORS 32 /* a host has about twenty open, and opens a few for a moment */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * verbs: what the command line offers. A verb is a function in a file of its own and a row of the table in main.c. */
+ * verbs: the commands of the command line. Each verb is a function in its own file and a row of the table in main.c. */
 #ifndef CLI_VERBS_H
 #define CLI_VERBS_H
 
@@ -26,10 +26,10 @@ int verb_new(int argc, char **argv);
 
 /* ---- the command line ---- */
 
-/* The val of an option without a short form is LONG_ONLY, so that no letter is taken for it. */
+/* The val of an option without a short form is LONG_ONLY, so it matches no letter. */
 enum { LONG_ONLY = 256 };
 
-/* Reports what is wrong with the command line; which may be NULL. Returns STATUS_USAGE. */
+/* Reports a fault of the command line; which may be NULL. Returns STATUS_USAGE. */
 int usage(const char *what, const char *which);
 
 /* The same for an option that getopt_long() refused; returned: ':' or '?'. */
@@ -37,20 +37,20 @@ int usage_option(const char *verb, int returned, const struct option *options, c
 
 /* ---- standard input and output ---- */
 
-/* Opens each standard descriptor that is closed, so that no file and no socket of the host takes its number; in the
- * wrong direction, so that using it is an error. Call it before anything else is opened. */
+/* Opens each closed standard descriptor, so that no file or socket of the host gets its number; in the wrong direction,
+ * so that its use is an error. Call it before opening anything else. */
 void hold_descriptors(void);
 
-/* False: the process may not open as many descriptors as a host needs. Asked before it registers anything: later it
- * could neither connect again nor write its health file. */
+/* False: the process may not open enough descriptors for a host. Call it before a registration, because without
+ * descriptors the host can neither reconnect nor write its health file. */
 bool descriptors_suffice(struct fault *fault) __attribute__((warn_unused_result));
 
-/* False: something that was printed is lost. Call it right after printing, while errno says why. A reader that has seen
- * enough (EPIPE) has lost nothing. */
+/* False: some output is lost. Call it right after printing, while errno has the reason. A closed pipe (EPIPE) is no
+ * loss. */
 bool stdout_works(void);
 bool stdout_flush(struct fault *fault) __attribute__((warn_unused_result));
 
-/* The end of a verb that prints: its status, and why not all of it was printed. */
+/* The end of a verb that prints: returns its status, and reports lost output. */
 int finish(bool good);
 
 #endif

@@ -10,23 +10,23 @@
 #include "base/text.h"
 #include "settings/table.h"
 
-/* The lines of a quoted text that has several. */
+/* The lines of a quoted text with several lines. */
 struct quoted {
     int first, last;
 };
 
-/* libconfuse's callbacks have no context. This is it, while a file is parsed. */
+/* The context of libconfuse's callbacks, which have none, while a file is parsed. */
 static _Thread_local struct parse {
     struct settings *settings;
     const char *file;
     struct quoted *quoted;
     size_t quoted_count;
-    char *directory; /* of the file: where its relative paths start */
+    char *directory; /* of the file; relative paths start there */
     struct fault *fault;
-    bool refused; /* by a check of ours, which has set the fault: libconfuse's message is not needed */
+    bool refused; /* by our own check, which has set the fault, so libconfuse's message is ignored */
 } * parse;
 
-/* The line of what is being read. */
+/* The line of the current value. */
 static int line_of(const cfg_t *cfg)
 {
     for (size_t i = 0; i < parse->quoted_count; i++)
@@ -67,7 +67,7 @@ static int on_setting(cfg_t *cfg, cfg_opt_t *option)
     return read_value(cfg, option, setting_find(section, cfg_opt_name(option)), parse->settings);
 }
 
-/* Only checks the value, while its line is known: take_section reads it when the section is complete. */
+/* Only checks the value, while its line is known. take_section reads it when the section is complete. */
 static int on_plugin_setting(cfg_t *cfg, cfg_opt_t *option)
 {
     struct plugin_section checked = {0};
@@ -100,8 +100,8 @@ static bool take_section(struct settings *settings, cfg_t *cfg, struct fault *fa
     return true;
 }
 
-/* False for ${NAME} at this place if NAME is not set: libconfuse would put nothing there. ${NAME:-text} has a text of
- * its own for that. */
+/* False if ${NAME} at this place has no value, for which libconfuse would insert an empty text. ${NAME:-text} has a
+ * substitute. */
 static bool variable_is_set(const char *at, char *name, size_t size)
 {
     size_t len = strcspn(at + 2, "}"), name_len = strcspn(at + 2, ":}");
@@ -112,9 +112,9 @@ static bool variable_is_set(const char *at, char *name, size_t size)
     return getenv(name) != NULL;
 }
 
-/* libconfuse miscounts the lines after a comment, so comments become blanks. It stands at the end of a quoted text, so
- * the lines of those that have several are noted. It accepts an open comment, quotation mark or section at the end of
- * the file, so these are found here. */
+/* libconfuse miscounts the lines after a comment, so this function replaces comments by blanks. libconfuse reports the
+ * last line of a quoted text, so the lines of longer texts are noted. It accepts an open comment, quotation mark or
+ * section at the end of the file, so this function refuses them. */
 static bool blank_comments(char *text, struct parse *context, struct fault *fault)
 {
     const char *path = context->file;
@@ -185,8 +185,7 @@ static bool blank_comments(char *text, struct parse *context, struct fault *faul
 
 #define SECTIONS 5
 
-/* Every key is declared as a string, so that the file and the environment are read by the same code with the same
- * messages. */
+/* Declares every key as a string, so that the same code reads file and environment with the same messages. */
 static cfg_t *grammar(cfg_opt_t *options, cfg_opt_t sections[][SETTINGS_MAX + 1], cfg_opt_t *plugin)
 {
     static const char *const names[SECTIONS] = {"broker", "log", "health", "otel", "host"};

@@ -35,7 +35,7 @@ static bool read_environment(struct settings *settings, struct fault *fault)
     return true;
 }
 
-/* What a message about a value names: the variable that set it, or the setting. */
+/* The name for a message about a value: the variable that set it, or the setting. */
 static const char *source_of(const char *section, const char *key, char *buffer, size_t size)
 {
     const char *variable = setting_variable(setting_find(section, key));
@@ -149,7 +149,7 @@ static bool check_file_names(const struct settings *settings, struct fault *faul
     if (end == 0 || health[end - 1] == '/' || strcmp(health, ".") == 0 || strcmp(health, "..") == 0)
         return fault_set(fault, "%s: \"%s\" is not a file name", where, health);
     const char *number = strncmp(health, log, len) != 0 ? "?" : health + len + (health[len] == '.');
-    if (number[strspn(number, "0123456789")] == '\0') /* an older log file has such a name */
+    if (number[strspn(number, "0123456789")] == '\0') /* an older log file has this name */
         return fault_set(fault, "%s: \"%s\" is a name of the log file (LOG_FILE_NAME)", where, health);
     return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * settings: the environment overrides plugins.conf, which overrides the defaults. The result is one structure that
- * never changes afterwards. Each setting is a row in table.c. */
+ * settings: the environment overrides plugins.conf, which overrides the defaults. The result is one constant structure.
+ * Each setting is a row in table.c. */
 #ifndef SETTINGS_SETTINGS_H
 #define SETTINGS_SETTINGS_H
 
@@ -27,7 +27,7 @@ struct endpoint {
 /* What happens to a message that the AsyncAPI document does not allow. */
 enum validate { VALIDATE_STRICT, VALIDATE_WARN, VALIDATE_OFF };
 
-/* What becomes of a rejected message: it moves to TOPIC/dead, or the broker's policies decide. */
+/* What happens to a rejected message: it moves to TOPIC/dead, or the broker's policies decide. */
 enum dead_letters { DEAD_LETTERS_KEEP, DEAD_LETTERS_BROKER };
 
 /* Whether records show the payload of a rejected message. */
@@ -40,8 +40,8 @@ struct plugin_section {
     bool enabled;
     enum validate validate;
     long threads;  /* that call its handlers */
-    long prefetch; /* 0: as broker.prefetch says */
-    long attempts; /* 0: as host.attempts says */
+    long prefetch; /* 0: broker.prefetch */
+    long attempts; /* 0: host.attempts */
     struct plugin_option *options;
     size_t option_count;
 };
@@ -105,7 +105,7 @@ void settings_free(struct settings *settings);
 /* The section of this plugin: its path is the same file, or its name is the file name without ".so". */
 const struct plugin_section *settings_section(const struct settings *settings, const char *plugin_path);
 
-/* Whether a plugin's section has a setting of the host by this name: no option of the plugin can have it. */
+/* True if a plugin's section has a host's setting of this name, which no option of the plugin may have. */
 bool settings_has_plugin_key(const char *key);
 
 /* The table of --help: every setting with its environment variable and its default. */

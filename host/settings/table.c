@@ -110,7 +110,7 @@ const struct setting plugin_table[] = {
     {"plugin", "prefetch", NULL, NUMBER, AT(prefetch), 1, 65535, NULL,
      .help = "messages of each of its topics that the broker delivers ahead [broker.prefetch]"},
     {"plugin", "attempts", NULL, NUMBER, AT(attempts), 1, 1000000, NULL,
-     .help = "calls for a message that the plugin asks to retry; without it host.attempts holds"},
+     .help = "calls for a message that the plugin asks to retry; default: host.attempts"},
 };
 const size_t plugin_table_size = COUNT(plugin_table);
 #undef AT

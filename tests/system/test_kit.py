@@ -568,7 +568,7 @@ def test_new_from_a_document_names_the_channel_without_a_message(tmp_path):
 
 
 @pytest.mark.parametrize("name, text, thing", [
-    ("c1_other", a_document({}), "the document is that of c1_odd, not of c1_other"),
+    ("c1_other", a_document({}), "the document belongs to c1_odd, not to c1_other"),
     ("c1_odd", a_document({"data/x": {"type": "objekt"}}), "the document has errors; `valawai-host check "),
     ("c1_odd", "{", "the document has errors"),
     ("c1_odd", None, "No such file"),

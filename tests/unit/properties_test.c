@@ -325,8 +325,8 @@ static void a_draft_refuses_what_a_message_cannot_carry(void **state)
     assert_false(draft_set_number(&draft, PROPERTY_TIMESTAMP, -1, &fault));
     expect_refused(&draft, "", text, "name");
     expect_refused(&draft, "\xc3", text, "name");
-    expect_refused(&draft, "CC", text, "further queues");
-    expect_refused(&draft, "BCC", text, "further queues");
+    expect_refused(&draft, "CC", text, "other queues");
+    expect_refused(&draft, "BCC", text, "other queues");
     large[256] = '\0';
     expect_refused(&draft, large, text, "name");
     large[256] = 'x';
