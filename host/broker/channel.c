@@ -10,6 +10,7 @@
 
 #define PAUSE_MS 1000  /* between two checks of a plugin that keeps a message too long */
 #define DELETED_MS 500 /* the broker needs a moment to delete a queue */
+#define REPEAT_MS 250  /* after a consumer timeout: so long the channel stays closed */
 #define TIMEOUT_LEAST_MS                                                                                               \
     500                 /* no consumer timeout is shorter: a consumer that is cancelled sooner has lost its queue */
 #define HEADERS_MAX 256 /* of a message that the host reads */
@@ -181,7 +182,7 @@ static bool begin(struct channel *channel, int64_t now, struct fault *fault)
             wake_at(channel, now + PAUSE_MS);
             return true;
         }
-        return open_channel(channel, fault);
+        __attribute__((fallthrough));
     case CHANNEL_CLOSED:
         if (now >= channel->retry_at)
             return open_channel(channel, fault);
@@ -422,6 +423,7 @@ static void on_closed(struct channel *channel, int code, const char *why)
     if (is_timeout(code, why)) {
         report_timeout(channel, why);
         channel->state = CHANNEL_PAUSED;
+        delay = REPEAT_MS;
     } else if (code == AMQP_ACCESS_REFUSED && !channel->passive && channel->subscription->kind != SUBSCRIBE_SHARED) {
         log_debug(log, "host", "%s: %s; declaring it passively", topic, why);
         channel->passive = true;
@@ -547,6 +549,10 @@ static bool on_method(struct channel *channel, const amqp_frame_t *frame, struct
     case AMQP_CHANNEL_CLOSE_METHOD: {
         struct fault why;
         int code = 0;
+        /* RabbitMQ repeats the channel.close of a consumer timeout until it has an answer. A second answer, or one that
+         * reaches a new channel of that number, is a violation (503, 504). */
+        if (channel->state == CHANNEL_CLOSED || channel->state == CHANNEL_PAUSED)
+            return true;
         if (!connection_channel_closed(channel->receiver->connection, frame, &code, &why))
             return fault_set(fault, "send failed");
         if (channel->state == CHANNEL_PAUSING)

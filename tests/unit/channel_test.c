@@ -531,9 +531,17 @@ static void a_consumer_timeout_that_closes_the_channel(void **state)
     atomic_store(&topic.in_plugin, 1);
     broker_closes(406, "PRECONDITION_FAILED - delivery acknowledgement on channel 7 timed out");
     expect("close-ok\ndown\n");
+    broker_closes(406,
+                  "PRECONDITION_FAILED - delivery acknowledgement on channel 7 timed out"); /* the broker repeats it */
+    expect("");
     tend();
     expect("");
     atomic_store(&topic.in_plugin, 0);
+    tend();
+    expect("");
+    assert_int_equal(receiver.due, now + 250);
+    broker_closes(406, "PRECONDITION_FAILED - delivery acknowledgement on channel 7 timed out");
+    now += 250;
     tend();
     expect("open\ndeclare\nprefetch 1\nconsume c1_a 2 t\n");
 }
