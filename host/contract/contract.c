@@ -44,7 +44,8 @@ static void check_asyncapi(struct contract *contract, struct json_object *root)
 {
     const char *version = string_member(root, "asyncapi");
     if (!json_object_object_get_ex(root, "asyncapi", NULL))
-        findings_add_at(&contract->findings, FINDING_ERROR, root, NULL, "no asyncapi: this is no AsyncAPI document");
+        findings_add_at(&contract->findings, FINDING_ERROR, root, NULL,
+                        "no asyncapi: this is not an AsyncAPI document");
     else if (version != NULL && strncmp(version, "2.", 2) == 0 && is_version(version) &&
              strcmp(version, ASYNCAPI_VERSION) != 0) /* all that we read means the same in all of 2 */
         findings_add_at(&contract->findings, FINDING_WARNING, root, "asyncapi", "%s is read as %s", version,
@@ -118,7 +119,7 @@ struct contract *contract_build(const char *text, size_t length, bool of_compone
     contract->schemas = schemas_new(contract->document, SCHEMA_ASSERT_FORMAT, note_schema_fault, contract);
     if (!json_object_is_type(root, json_type_object)) {
         findings_add(&contract->findings, FINDING_ERROR, document_place(contract->document, root),
-                     "this is no AsyncAPI document");
+                     "this is not an AsyncAPI document");
         return contract;
     }
     check_asyncapi(contract, root);

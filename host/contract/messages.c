@@ -62,7 +62,7 @@ static bool may_look_at(struct search *search, size_t values)
     return may;
 }
 
-/* Whether a value of this type may be an object. What is no type at all is another's error. */
+/* Whether a value of this type may be an object. What is not a type at all is another's error. */
 static bool is_object_type(struct json_object *type)
 {
     static const char *const others[] = {"array", "boolean", "integer", "null", "number", "string"};
@@ -143,8 +143,8 @@ static bool may_be_object(struct search *search, struct json_object *schema)
     return true;
 }
 
-/* A body that is no JSON object ends the MOV's listening to a topic, and the MOV never sends one. And it sees only what
- * a payload says in an object: `payload: true` is no payload to it. */
+/* A body that is not a JSON object ends the MOV's listening to a topic, and the MOV never sends one. And it sees only
+ * what a payload says in an object: `payload: true` is no payload to it. */
 static void check_is_object(struct messages *messages, struct json_object *message, struct json_object *payload)
 {
     struct search search = {.contract = messages->contract, .schemas = 100, .values = &messages->contract->patience};
@@ -164,7 +164,7 @@ static void read_payload(struct messages *messages, struct json_object *message)
         return;
     }
     if (!json_object_is_type(payload, json_type_object) && !json_object_is_type(payload, json_type_boolean)) {
-        complain(messages, message, "payload", "is no schema");
+        complain(messages, message, "payload", "is not a schema");
         return;
     }
     check_is_object(messages, message, payload);
@@ -181,7 +181,7 @@ static void read_payload(struct messages *messages, struct json_object *message)
 static void read_messages(struct messages *messages, struct json_object *message, struct json_object *among)
 {
     if (!json_object_is_type(among, json_type_array) || json_object_array_length(among) == 0) {
-        complain(messages, message, "oneOf", "is no list of messages");
+        complain(messages, message, "oneOf", "is not a list of messages");
         return;
     }
     size_t length = json_object_array_length(among);
@@ -202,9 +202,9 @@ static void read_message(struct messages *messages, struct json_object *owner, s
     const char *key = in_list ? "oneOf" : "message";
     struct json_object *target = contract_follow(messages->contract, message, NULL);
     if (target == NULL && string_member(message, "$ref") != NULL) {
-        complain(messages, message, "$ref", "leads to no message");
+        complain(messages, message, "$ref", "does not lead to a message");
     } else if (target == NULL) {
-        complain(messages, owner, key, "is no message");
+        complain(messages, owner, key, "is not a message");
     } else {
         if (!in_list && json_object_object_get_ex(target, "oneOf", &among))
             read_messages(messages, target, among);
@@ -226,7 +226,7 @@ void contract_read_side(struct contract *contract, struct contract_topic *topic,
     struct json_object *operation = object_member(item, directions[direction]);
     side->declared = true;
     if (operation == NULL) {
-        complain(&messages, item, directions[direction], "is no operation");
+        complain(&messages, item, directions[direction], "is not an operation");
     } else if (!json_object_object_get_ex(operation, "message", &message)) {
         complain(&messages, item, directions[direction], "has no message");
     } else {

@@ -179,8 +179,8 @@ static void judge(struct walk *walk, const struct reference *reference)
         findings_add_at(&walk->contract->findings, FINDING_ERROR, reference->from, "$ref",
                         "\"%s\" leads to a message, not to a schema; did you mean %s/payload?", shown.at, shown.at);
     else
-        findings_add_at(&walk->contract->findings, FINDING_ERROR, reference->from, "$ref", "\"%s\" leads to no schema",
-                        shown.at);
+        findings_add_at(&walk->contract->findings, FINDING_ERROR, reference->from, "$ref",
+                        "\"%s\" does not lead to a schema", shown.at);
     text_free(&shown);
 }
 
@@ -212,6 +212,6 @@ void contract_check_schemas(struct contract *contract)
         if (json_object_is_type(schema, json_type_object) || json_object_is_type(schema, json_type_boolean))
             (void)schemas_add(contract->schemas, schema);
         else
-            findings_add_at(&contract->findings, FINDING_ERROR, all, name, "is no schema");
+            findings_add_at(&contract->findings, FINDING_ERROR, all, name, "is not a schema");
     }
 }

@@ -96,7 +96,7 @@ static bool is_free(struct place *place, const char *directory, struct fault *fa
     if (fstatat(place->directory, CONTROL_SOCKET, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return errno == ENOENT || fault_set(fault, "%s/%s: %s", directory, CONTROL_SOCKET, strerror(errno));
     if (!S_ISSOCK(status.st_mode))
-        return fault_set(fault, "%s/%s is in the way: it is no socket; remove it", directory, CONTROL_SOCKET);
+        return fault_set(fault, "%s/%s is in the way: it is not a socket; remove it", directory, CONTROL_SOCKET);
     int fd = new_socket(AF_UNIX, fault);
     if (fd < 0)
         return false;

@@ -54,7 +54,7 @@ static const struct family families[] = {
     {"valawai_messages_retried", COUNTER, OF_CONSUMED, COUNT, TOPIC(retried),
      "Calls of a handler that ended with VALAWAI_RETRY and were followed by another one."},
     {"valawai_messages_dead_invalid", COUNTER, OF_CONSUMED, COUNT, TOPIC(dead[0]),
-     "Messages rejected because they are not one JSON object, or not as the AsyncAPI document declares them."},
+     "Messages rejected because they are not one JSON object, or do not match the AsyncAPI document."},
     {"valawai_messages_dead_wrong", COUNTER, OF_CONSUMED, COUNT, TOPIC(dead[1]),
      "Messages rejected because the handler returned VALAWAI_WRONG."},
     {"valawai_messages_dead_failed", COUNTER, OF_CONSUMED, COUNT, TOPIC(dead[2]),

@@ -14,14 +14,14 @@
 
 #define STACK_SIZE 16384
 
-/* One of each for a thread; its own signal handler reads them. */
+/* Per thread; read by the thread's own signal handler. */
 static _Thread_local const char *inside, *doing_what, *of_what;
 static _Thread_local char stack[STACK_SIZE];
-static _Thread_local char words[512]; /* the last line, put together without allocation */
+static _Thread_local char words[512]; /* the last line, composed without allocation */
 
-static atomic_bool installed, ending; /* by us */
+static atomic_bool installed, ending; /* ending: the host itself ends the process */
 static pthread_key_t thread_key;
-static volatile sig_atomic_t forked; /* this process is a child that a plugin made: the host is another one */
+static volatile sig_atomic_t forked; /* this process is a child that a plugin forked, not the host */
 
 static void put(const char *text)
 {
@@ -63,8 +63,7 @@ static const char *name_of(int signal)
     }
 }
 
-/* SA_RESETHAND has restored the default disposition, so the raised signal ends the process as it would have ended
- * without this handler. */
+/* SA_RESETHAND has restored the default disposition, so the raised signal ends the process as without this handler. */
 static void on_fatal(int number)
 {
     if (forked) {
@@ -95,7 +94,7 @@ static void on_exit_of_process(void)
     _exit(1);
 }
 
-/* A thread of the host ends; if it is inside a callback, the plugin called pthread_exit(). */
+/* A thread of the host ends. If it is inside a callback, the plugin called pthread_exit(). */
 static void on_end_of_thread(void *unused)
 {
     (void)unused;
@@ -147,7 +146,7 @@ void blame_enter(const char *plugin, const char *doing, const char *of)
     inside = plugin;
 }
 
-/* Two processes would use the same connections. */
+/* Otherwise two processes would use the same connections. */
 static _Noreturn void end_child(void)
 {
     put("plugin ");

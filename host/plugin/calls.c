@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * calls: the table of functions that a plugin is given. */
+ * calls: the table of functions for a plugin. */
 #include <stdarg.h>
 #include <string.h>
 
@@ -19,7 +19,7 @@ static void serve_log(const struct valawai_host *host, int level, const char *fi
     }
     if (!services_wants(services, level))
         return;
-    if (strchr(format, '%') == NULL) { /* most say the same every time */
+    if (strchr(format, '%') == NULL) { /* most records have a constant text */
         services_record(services, level, file, line, payload, format);
         return;
     }

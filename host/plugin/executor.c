@@ -16,7 +16,7 @@ static bool is_closing(const struct executor *executor)
     return atomic_load_explicit(&executor->closing, memory_order_acquire);
 }
 
-/* ---- what becomes of a message ---- */
+/* ---- the outcome of a message ---- */
 
 static enum reason reason_of(const struct handling *handling)
 {
@@ -44,7 +44,7 @@ static void reject(struct executor *executor, struct delivery *delivery, const c
     const char *why = words[delivery->reason];
     const struct executor_events *events = executor->options.events;
     char text[1024];
-    /* The task is the component's name without c1_: the MOV's log shows it to people who know no topics. */
+    /* The task is the component's name without c1_, for readers of the MOV's log who do not know topics. */
     snprintf(text, sizeof text, "Cannot process %s, because the host rejected a message of %s: %s%s%s",
              plugin_of(executor)->name + strlen("c1_"), delivery->from->topic, why, detail != NULL ? ": " : "",
              detail != NULL ? detail : "");
@@ -55,7 +55,7 @@ static void reject(struct executor *executor, struct delivery *delivery, const c
         events->rejected(executor->options.context, delivery, detail, publications);
 }
 
-/* True if the message waits for another try. */
+/* True if the message waits for another attempt. */
 static bool try_again(struct executor *executor, struct handling *handling)
 {
     struct lane *lane = handling->lane;
@@ -63,7 +63,7 @@ static bool try_again(struct executor *executor, struct handling *handling)
     const char *reason = handling->reason;
     if (delivery->attempt >= executor->options.attempts)
         return false;
-    /* Several answers of one time (tickets) are one attempt of the topic. */
+    /* Several answers at the same time (tickets) count as one attempt of the topic. */
     int64_t now = clock_ms();
     bool held = lane->until > now;
     uint32_t delay = held ? (uint32_t)(lane->until - now) : backoff_next(&lane->backoff);
@@ -77,7 +77,7 @@ static bool try_again(struct executor *executor, struct handling *handling)
     return true;
 }
 
-/* The verdict is there; what becomes of the message? The handling is empty afterwards. */
+/* Applies the verdict to the message. The handling is empty afterwards. */
 static void conclude(struct executor *executor, struct handling *handling)
 {
     struct delivery *delivery = handling->delivery;
@@ -101,15 +101,15 @@ static void conclude(struct executor *executor, struct handling *handling)
 
 /* ---- messages that the broker took back ----
  *
- * A connection that is lost, or a consumer that took longer than the broker's consumer_timeout: the broker hands the
- * message out again. Handled again it would be done twice, take as long again, and be taken back again. So what the
- * plugin has in hand already is not given to it a second time, and what it said of it the first time counts. */
+ * After a lost connection or a consumer timeout the broker delivers the message again. A second handling would repeat
+ * the work, take as long, and be taken back again. So a message that the plugin still has in hand is not passed to it a
+ * second time, and the verdict of the first call counts. */
 
-/* True if the message needs no call: it had one, which has a verdict or is to have it. */
+/* True if the message needs no call, because an earlier call has a verdict or will have one. */
 static bool was_called(struct executor *executor, struct lane *lane, struct delivery *delivery)
 {
     if (!delivery->redelivered) {
-        lane_drop_late(lane); /* redelivered messages come first: the others went elsewhere */
+        lane_drop_late(lane); /* redelivered messages come first, so other consumers have the rest */
         return false;
     }
     struct handling *handling = lane_find(executor->under_way, lane, delivery);
@@ -130,9 +130,9 @@ static bool was_called(struct executor *executor, struct lane *lane, struct deli
     return true;
 }
 
-/* ---- several of them ---- */
+/* ---- several threads ---- */
 
-/* The executor's thread alone writes it. */
+/* Only the executor's thread writes it. */
 static void note_in_plugin(const struct handling *handling, int more)
 {
     atomic_uint *in_plugin = &handling->delivery->from->in_plugin;
@@ -163,7 +163,7 @@ static void come_back(struct executor *executor, struct handling *handling)
         histogram_add(&handling->lane->counts->handling, handling->took_us);
 }
 
-/* The verdict is there, and the executor alone has the handling. True if it can be used again. */
+/* The verdict is set, and only the executor has the handling. True if the handling can be reused. */
 static bool answered(struct executor *executor, struct handling *handling)
 {
     if (handling->again != NULL) {
@@ -211,7 +211,7 @@ static struct handling *handling_for(struct executor *executor, struct lane *lan
 {
     struct handling *handling = executor->spare != NULL ? executor->spare : memory_new(sizeof *handling);
     executor->spare = NULL;
-    handling->notice.kind = NOTICE_ANSWERED; /* a spare is clear, but for the room that its texts keep */
+    handling->notice.kind = NOTICE_ANSWERED; /* a spare is clear, except for the room of its texts */
     handling->services = executor->options.services;
     handling->delivery = delivery;
     handling->lane = lane;
@@ -228,7 +228,7 @@ static void give_work(struct executor *executor, struct handling *handling)
 
 static void handle(struct executor *executor, struct lane *lane, struct delivery *delivery)
 {
-    if (delivery_is_stale(delivery)) { /* it comes again: handled now, it would be handled twice */
+    if (delivery_is_stale(delivery)) { /* it comes again, so handling it now would repeat the work */
         free(delivery);
         return;
     }
@@ -241,7 +241,7 @@ static void handle(struct executor *executor, struct lane *lane, struct delivery
         return;
     }
     bool is_answered = judge(&executor->own, handling);
-    see_to_notices(executor); /* what was answered meanwhile goes first: that is the order of answer() */
+    see_to_notices(executor); /* answered messages first, in the order of answer() */
     if (!is_answered)
         return;
     come_back(executor, handling);
@@ -280,7 +280,7 @@ static void start_workers(struct executor *executor)
     }
 }
 
-/* Lets the calls in hand end. What no worker has begun is the broker's. */
+/* Finishes the calls in hand. Messages that no worker has begun return to the broker. */
 static void end_workers(struct executor *executor)
 {
     pthread_mutex_lock(&executor->work_lock);
@@ -307,7 +307,7 @@ static void ring_timers(struct executor *executor)
 {
     struct timers *timers = services_timers(executor->options.services);
     struct timer timer;
-    int64_t now = clock_ms(); /* what becomes due meanwhile waits for a message in between */
+    int64_t now = clock_ms(); /* timers that become due meanwhile wait for the next round */
     while (!is_closing(executor) && timers_take(timers, now, &timer)) {
         blame_enter(plugin_of(executor)->file, "a timer", "");
         timer.due(executor->self, timer.context);
@@ -316,7 +316,7 @@ static void ring_timers(struct executor *executor)
     executor->timer_at = timers_next(timers);
 }
 
-/* What does not wait for the messages that are ready: between any two of them. */
+/* Work that does not wait for the ready messages; runs between any two of them. */
 static void see_to(struct executor *executor)
 {
     see_to_notices(executor);
@@ -324,7 +324,7 @@ static void see_to(struct executor *executor)
         ring_timers(executor);
 }
 
-/* Lanes whose wait is over go first: theirs are the oldest messages. */
+/* Lanes that have finished their wait go first, because they have the oldest messages. */
 static int64_t handle_waiting(struct executor *executor)
 {
     int64_t next = INT64_MAX;
@@ -356,7 +356,7 @@ static void handle_ready(struct executor *executor)
     }
 }
 
-/* What the plugin has in hand is settled as long as there is time; what is left then goes back to its queue. */
+/* Settles the messages in the plugin's hands while there is time; the rest returns to its queue. */
 static void finish(struct executor *executor)
 {
     struct services *services = executor->options.services;
@@ -375,7 +375,7 @@ static void finish(struct executor *executor)
         entry->stop(executor->self);
     blame_leave();
     services_end_tickets(services);
-    take_notices(executor); /* stop may have waited for the last of them */
+    take_notices(executor); /* stop may have waited for the last notices */
     services_flush(services);
 }
 
@@ -498,7 +498,7 @@ void executor_close(struct executor *executor, int64_t until_ms)
     queue_wake(&executor->inbox);
 }
 
-/* The sooner of the two; 0 is never. */
+/* The earlier of the two; 0 means never. */
 static int64_t sooner(int64_t one, struct worker *worker)
 {
     int64_t since = atomic_load_explicit(&worker->busy_since, memory_order_relaxed);

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * executor: calls one plugin, on a thread of its own. Deliveries go in; what comes out is a verdict and publications.
- * The host knows no more of it than these functions, so a child process can take the thread's place one day.
+ * executor: calls one plugin on its own thread. It takes deliveries and returns a verdict and publications. The rest of
+ * the host uses only these functions, so a child process could replace the thread.
  *
- * A plugin that is safe for several threads and is given them has its handlers called on those; all else, and every
- * verdict, still passes through the one thread. */
+ * The handlers of a plugin with several threads run on those; everything else, and every verdict, still passes through
+ * the one thread. */
 #ifndef PLUGIN_EXECUTOR_H
 #define PLUGIN_EXECUTOR_H
 
 #include "plugin/services.h"
 
 struct executor_events {
-    /* [executor's thread] Handled: the publications belong to it, and its settlement is set. Empties the list. */
+    /* [executor's thread] The delivery is handled and its settlement is set. Takes its publications and empties the
+     * list. */
     void (*handled)(void *context, struct delivery *delivery, struct list *publications);
-    /* [executor's thread] It is rejected, and handled() comes next: what is put into the list leaves with it. detail
-     * may be NULL. The member may be NULL. */
+    /* [executor's thread] The delivery is rejected, and handled() follows; publications that are put into the list
+     * leave with it. detail may be NULL. The member may be NULL. */
     void (*rejected)(void *context, struct delivery *delivery, const char *detail, struct list *publications);
-    /* [executor's thread] The plugin's start has returned; executor_started() tells what. May be NULL. */
+    /* [executor's thread] The plugin's start has returned; see executor_started(). May be NULL. */
     void (*started)(void *context);
 };
 
@@ -25,8 +26,8 @@ struct executor_options {
     struct services *services;
     struct log *log;
     uint32_t attempts;
-    bool notes_times;    /* when the handling of a delivery begins */
-    bool hides_payloads; /* of rejected messages: no record shows them */
+    bool notes_times;    /* notes when the handling of a delivery begins */
+    bool hides_payloads; /* of rejected messages, in all records */
     int64_t slow_ms;
     unsigned threads; /* for the handlers; 0 and 1: the executor's own */
     const struct executor_events *events;
@@ -37,30 +38,32 @@ struct executor;
 
 struct executor *executor_new(const struct executor_options *options);
 
-/* Starts the thread and, on it, the plugin. Deliveries that come before its start has returned wait. */
+/* Starts the thread, which starts the plugin. Deliveries wait until the plugin's start has returned. */
 void executor_start(struct executor *executor);
 enum started {
-    STARTING, /* not returned yet */
+    STARTING, /* start has not returned */
     STARTED,
-    START_FAILED, /* the plugin cannot run; the fault says why */
+    START_FAILED, /* the plugin cannot run; see the fault */
 };
 enum started executor_started(struct executor *executor, int wait_ms, struct fault *fault)
     __attribute__((warn_unused_result));
 
-/* [any thread] Deliveries whose subscription's owner is a struct valawai_topic of the plugin. Empties the list. */
+/* [any thread] Passes deliveries to the plugin; the owner of their subscription is a struct valawai_topic of the
+ * plugin. Empties the list. */
 void executor_put(struct executor *executor, struct list *deliveries);
 
-/* [any thread] Warns of a handler that takes long, and of answers that do; to be called every second or so. */
+/* [any thread] Warns of slow handlers and slow answers. Call it about once a second. */
 void executor_tend(struct executor *executor, int64_t now);
 
-/* [any thread] When the call began that has been in a handler for longest; 0: none is. */
+/* [any thread] When the longest current call of a handler began; 0: there is none. */
 int64_t executor_busy_since(struct executor *executor);
 
-/* [any thread] Lets the calls in hand end, and gives the answers that are to come later until until_ms; drops what was
- * not begun: the broker puts it back. */
+/* [any thread] Finishes the calls in hand, and waits for answers of tickets until until_ms. Drops the messages that
+ * were not begun, which the broker puts back. */
 void executor_close(struct executor *executor, int64_t until_ms);
 
-/* Waits for the plugin's stop and the thread's end. False: a handler did not come back; it cannot be freed. */
+/* Waits for the plugin's stop and the thread's end. False: a handler has not returned, and the executor cannot be
+ * freed. */
 bool executor_join(struct executor *executor, int64_t until_ms) __attribute__((warn_unused_result));
 void executor_free(struct executor *executor);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * executor_parts: what executor.c, judge.c and lanes.c share, and no other includes. */
+ * executor_parts: shared by executor.c, judge.c and lanes.c only. */
 #ifndef PLUGIN_EXECUTOR_PARTS_H
 #define PLUGIN_EXECUTOR_PARTS_H
 
@@ -12,15 +12,15 @@
 #include "message/counts.h"
 #include "plugin/executor.h"
 
-/* The messages of one topic. While one of them waits for another try, those behind it wait too: the order is kept. */
+/* The messages of one topic. While one waits for another attempt, those behind it also wait, to keep the order. */
 struct lane {
     const struct valawai_topic *topic;
     const struct contract_topic *declared;
     struct counts *counts;
     struct list waiting;
-    int64_t until; /* nothing of it is handled before; 0: not held up */
+    int64_t until; /* the lane waits until then; 0: it does not wait */
     struct backoff backoff;
-    struct list late; /* handlings whose message the broker took back before their verdict was there */
+    struct list late; /* handlings of messages that the broker took back before the verdict */
 };
 
 /* A thread that calls handlers: the executor's own, or one of several. */
@@ -28,7 +28,7 @@ struct worker {
     struct executor *executor;
     pthread_t thread;
 
-    /* Read by the control thread, which reports a call that takes long: */
+    /* Read by the control thread, which reports slow calls: */
     atomic_int_fast64_t busy_since;
     _Atomic(const char *) busy_with;
     int64_t warned_of;
@@ -39,23 +39,23 @@ struct executor {
     struct queue inbox;
     struct list ready; /* taken from the inbox, in the order of arrival */
     struct lane *lanes;
-    void *self; /* the plugin's */
+    void *self; /* of the plugin */
 
     pthread_t thread;
     bool started_thread;
     sem_t begun;             /* start has returned … */
     atomic_int start_answer; /* … this */
-    bool known;              /* executor_started() has told so */
+    bool known;              /* executor_started() has returned the result */
     atomic_bool closing;
     atomic_int_fast64_t close_until;
 
-    struct worker own, *workers; /* workers: of a plugin that has several threads */
-    struct handling *spare;      /* for the next message, so that most need no allocation */
-    struct handling *under_way;  /* those that other threads have, or that wait for their answer */
+    struct worker own, *workers; /* workers: of a plugin with several threads */
+    struct handling *spare;      /* for the next message, so that most messages need no allocation */
+    struct handling *under_way;  /* handlings on other threads, or waiting for their answer */
     int64_t timer_at;
     int64_t open_warned_of;
 
-    /* What the workers take from. */
+    /* The queue of the workers. */
     pthread_mutex_t work_lock;
     pthread_cond_t work_there;
     struct list work;
@@ -69,8 +69,8 @@ static inline const struct plugin *plugin_of(const struct executor *executor)
 
 /* --- judge.c --- */
 
-/* Calls the handler and sets the verdict. False: the plugin answers later, and the handling may be on another thread.
- */
+/* Calls the handler and sets the verdict. False: the plugin answers later, and another thread may own the handling.
+ * */
 bool judge(struct worker *worker, struct handling *handling);
 
 /* --- lanes.c --- */
@@ -79,6 +79,6 @@ void lane_put_back(struct lane *lane, struct delivery *delivery);
 void lane_drop_late(struct lane *lane);
 struct handling *lane_take_late(struct lane *lane, const struct delivery *delivery);
 struct handling *lane_find(struct handling *under_way, const struct lane *lane, const struct delivery *delivery);
-void handling_drop(struct handling *handling); /* with its deliveries */
+void handling_drop(struct handling *handling); /* frees its deliveries, too */
 
 #endif

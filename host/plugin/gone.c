@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * gone: the table of a plugin whose host has ended. Threads that it left behind and destructors of its static objects
- * may still call; everything is too late for them. */
+ * gone: the table of a plugin after its host has ended. Threads that the plugin left behind and destructors of its
+ * static objects may still call it; every call reports that it is too late. */
 #include "plugin/parts.h"
 
 static void gone_log(const struct valawai_host *host, int level, const char *file, int line, const char *payload,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * handling: one message in a handler. The plugin's calls carry no sign of it, so the thread remembers which it is. */
+ * handling: one message in a handler. The plugin's calls do not identify it, so a thread-local variable does. */
 #include <json-c/json.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "plugin/parts.h"
 
-#define SCRATCH_KEPT 65536 /* bytes of a text that one handling leaves to the next */
+#define SCRATCH_KEPT 65536 /* bytes of a buffer that the next handling reuses */
 
 _Thread_local struct handling *handling_current;
 

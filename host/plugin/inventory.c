@@ -59,7 +59,7 @@ static void put_topics(struct text *out, const struct plugin *plugin, enum contr
     }
 }
 
-/* The names alone: a value may be a secret. */
+/* Only the names, because a value may be a secret. */
 static void put_options(struct text *out, const struct plugin *plugin)
 {
     const char *before = "; options";

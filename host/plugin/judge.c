@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * judge: one message is checked against the document, and its handler is called. */
+ * judge: checks one message against the document, and calls its handler. */
 #include "base/backoff.h"
 #include "plugin/blame.h"
 #include "plugin/executor_parts.h"
@@ -31,7 +31,7 @@ static int call(struct worker *worker, struct handling *handling)
     return verdict;
 }
 
-/* False: the message is not as the AsyncAPI document declares it, and the handler is not to see it. */
+/* False: the message does not match the AsyncAPI document, and the handler must not see it. */
 static bool as_declared(struct executor *executor, struct handling *handling)
 {
     const struct lane *lane = handling->lane;
@@ -45,10 +45,10 @@ static bool as_declared(struct executor *executor, struct handling *handling)
     }
     if (validate == VALIDATE_WARN) {
         log_warning(executor->options.log, plugin_of(executor)->name,
-                    "%s: a message is not as the AsyncAPI document declares it: %s", lane->topic->name, reason);
+                    "%s: a message does not match the AsyncAPI document: %s", lane->topic->name, reason);
         return true;
     }
-    handling_explain(handling, "not as the AsyncAPI document declares it: %s", reason);
+    handling_explain(handling, "does not match the AsyncAPI document: %s", reason);
     return false;
 }
 
@@ -68,7 +68,7 @@ bool judge(struct worker *worker, struct handling *handling)
                          delivery->returns);
         return true;
     }
-    delivery->reason = REASON_INVALID; /* until a handler sees it */
+    delivery->reason = REASON_INVALID; /* changed when a handler sees it */
     if (delivery->refused > 0) {
         handling_explain(handling, "%llu bytes are more than message_max_bytes allows",
                          (unsigned long long)delivery->refused);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * lanes: the order of a topic's messages, and the verdicts that come when the broker has taken their message back. */
+ * lanes: the order of a topic's messages, and the verdicts on messages that the broker has taken back. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "plugin/executor_parts.h"
 
-/* To its place in the order of the topic. What is stale is not handled any more, wherever it stands. */
+/* Puts the delivery to its place in the order of the topic. The place of stale deliveries does not matter, because they
+ * are not handled. */
 void lane_put_back(struct lane *lane, struct delivery *delivery)
 {
     struct list others = {0};
@@ -19,7 +20,7 @@ void lane_put_back(struct lane *lane, struct delivery *delivery)
     lane->waiting = others;
 }
 
-/* For a handling that needs no verdict any more: its deliveries are back at the broker. */
+/* Frees a handling that needs no verdict, because the broker has its deliveries again. */
 void handling_drop(struct handling *handling)
 {
     if (handling == NULL)
@@ -40,7 +41,7 @@ void lane_drop_late(struct lane *lane)
         handling_drop((struct handling *)node);
 }
 
-/* The verdict that came too late for the same message, taken out of the list; NULL: none. */
+/* Removes and returns the late verdict on the same message; NULL: none. */
 struct handling *lane_take_late(struct lane *lane, const struct delivery *delivery)
 {
     struct handling *found = NULL;
@@ -56,7 +57,7 @@ struct handling *lane_take_late(struct lane *lane, const struct delivery *delive
     return found;
 }
 
-/* The call under way for a message that the broker has taken back and delivered once more; NULL: none. */
+/* The current call for a message that the broker has taken back and delivered again; NULL: none. */
 struct handling *lane_find(struct handling *under_way, const struct lane *lane, const struct delivery *delivery)
 {
     for (struct handling *handling = under_way; handling != NULL; handling = handling->next) {

@@ -30,7 +30,8 @@ static bool elf_header(int fd, ElfW(Ehdr) * header)
     return pread(fd, header, sizeof *header, 0) == sizeof *header && memcmp(header->e_ident, ELFMAG, SELFMAG) == 0;
 }
 
-/* dlopen says "No such file" of another machine's objects and runs into SIGBUS with truncated ones, so look first. */
+/* dlopen reports "No such file" for another machine's objects and dies of SIGBUS with truncated ones, so check before.
+ */
 static bool check_elf(int fd, off_t size, struct fault *fault)
 {
     ElfW(Ehdr) header = {0}, ours = {0};
@@ -47,7 +48,7 @@ static bool check_elf(int fd, off_t size, struct fault *fault)
     if (header.e_type != ET_DYN)
         return fault_set(fault, "not a shared object (ELF type %u)", header.e_type);
     if (header.e_shoff > (size_t)size || (size_t)header.e_shnum * header.e_shentsize > (size_t)size - header.e_shoff)
-        return fault_set(fault, "truncated"); /* the table of sections stands at the end */
+        return fault_set(fault, "truncated"); /* the table of sections is at the end */
     for (unsigned i = 0; i < header.e_phnum; i++) {
         ElfW(Phdr) segment;
         off_t at = (off_t)header.e_phoff + (off_t)i * header.e_phentsize;
@@ -58,7 +59,7 @@ static bool check_elf(int fd, off_t size, struct fault *fault)
     return true;
 }
 
-/* A file may be replaced by those that may write to a directory on its path. In a sticky one they may not. */
+/* A user who can write to a directory on the path could replace the file, except in a sticky directory. */
 static bool check_directories(const char *path, struct fault *fault)
 {
     bool good = true;
@@ -111,7 +112,7 @@ bool load_check(const char *path, int *fd, struct fault *fault)
 
 /* ---- dlopen ---- */
 
-/* Whether the dynamic linker looks beside the file for libraries. */
+/* True if the dynamic linker searches the file's directory for libraries. */
 static bool looks_beside(int fd)
 {
     struct stat status;
@@ -143,30 +144,30 @@ static void *open_named(const char *name, struct fault *fault)
     return NULL;
 }
 
-/* Debuggers and dladdr() tell the name of a library. Both names stay as long as its code, which is for ever. */
+/* Debuggers and dladdr() show the name of a library. Both names stay allocated, because the code is never unmapped. */
 static void rename_library(struct link_map *map, const char *path)
 {
     static struct former {
         struct former *next;
         char *name;
-    } * former; /* to be found by tools that look for lost memory */
+    } * former; /* keeps the old name reachable for leak checkers */
     struct former *one = memory_new(sizeof *one);
     *one = (struct former){.next = former, .name = map->l_name};
     former = one;
     map->l_name = memory_text(path);
 }
 
-/* Loads what was checked, also if the path leads to another file by now. A plugin with libraries beside it is loaded by
- * its path, because the linker finds them by that. */
+/* Loads the checked file, even if the path refers to another file now. A plugin with libraries in its directory is
+ * loaded by its path, because the linker finds them by it. */
 static void *open_checked(int fd, const char *path, struct fault *fault)
 {
     char checked[48];
     struct link_map *map = NULL;
-    /* The linker knows a library by its name, and gives the same one for the same name. So this descriptor stays open:
-     * no other plugin gets its number. */
+    /* The linker identifies a library by its name. So this descriptor stays open, and no other plugin gets its number.
+     */
     int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     snprintf(checked, sizeof checked, "/proc/%d/fd/%d", (int)getpid(),
-             kept); /* and not self: a debugger opens it, too */
+             kept); /* not self, because a debugger opens it, too */
     if (kept < 0 || access(checked, F_OK) != 0 || looks_beside(fd)) {
         if (kept >= 0)
             close(kept);
@@ -183,17 +184,17 @@ static void *open_checked(int fd, const char *path, struct fault *fault)
     return handle;
 }
 
-/* ---- a child process tries it first ---- */
+/* ---- a child process loads the file first ---- */
 
 enum { CHILD_LOADED = 0, CHILD_REFUSED = 3 };
 
-/* Reads what the host will read, so that pointers into nothing are found here. */
+/* Reads what the host will read, to find invalid pointers here. */
 static size_t read_entry(const struct valawai_plugin *entry)
 {
     size_t bytes = 0;
     if (entry == NULL || entry->magic != VALAWAI_PLUGIN_MAGIC || entry->abi_major != VALAWAI_ABI_MAJOR ||
         entry->size < offsetof(struct valawai_plugin, topics) + sizeof entry->topics)
-        return 0; /* refused, with the reason, when it is loaded */
+        return 0; /* refused with the reason when the host loads it */
     bytes += entry->version != NULL ? strlen(entry->version) : 0;
     bytes += entry->asyncapi != NULL ? strlen(entry->asyncapi) : 0;
     for (const struct valawai_topic *topic = entry->topics; topic != NULL && topic->name != NULL; topic++)
@@ -211,7 +212,7 @@ static _Noreturn void run_child(int fd, const char *path, pid_t parent)
     for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
         signal(fatal[i], SIG_DFL);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0});
-    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC); /* what a constructor prints is printed when it is loaded */
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC); /* a constructor prints when the host loads the file */
     for (int standard = 0; standard < 3 && nothing >= 0; standard++)
         dup2(nothing, standard);
     void *handle = open_checked(fd, path, &fault);
@@ -227,7 +228,7 @@ static bool await_end(pid_t child, int64_t until_ms)
     int fd = pidfd_open(child, 0);
     bool ended = false;
     for (int64_t now; !ended && (now = clock_ms()) < until_ms;) {
-        /* Linux before 5.3, and valgrind, have no descriptor of a process: then a look every 5 ms has to do. */
+        /* Linux before 5.3 and valgrind have no process descriptors; then the host checks every 5 ms. */
         struct pollfd end = {.fd = fd, .events = POLLIN};
         poll(&end, 1, fd < 0 ? 5 : (int)(until_ms - now));
         ended = waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == child;
@@ -237,7 +238,7 @@ static bool await_end(pid_t child, int64_t until_ms)
     return ended;
 }
 
-/* False: it has not ended in time. */
+/* False: the child has not ended in time. */
 static bool await(pid_t child, int wait_ms, int *status)
 {
     bool in_time = await_end(child, clock_ms() + wait_ms);
@@ -262,7 +263,7 @@ bool load_try(int fd, const char *path, int wait_ms, struct fault *fault)
         return fault_set(fault, "crashes while loading (SIG%s)", sigabbrev_np(WTERMSIG(status)));
     if (WEXITSTATUS(status) != CHILD_LOADED && WEXITSTATUS(status) != CHILD_REFUSED)
         return fault_set(fault, "ends the process while loading (exit status %d)", WEXITSTATUS(status));
-    return true; /* if it was refused, loading it says why */
+    return true; /* if the child refused it, the load reports the reason */
 }
 
 void *load_open(int fd, const char *path, struct fault *fault)

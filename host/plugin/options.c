@@ -12,7 +12,7 @@
 #include "base/text.h"
 
 #define FROM_FILE "_FILE"
-#define VALUE_MAX 65536 /* bytes of a file that holds a value */
+#define VALUE_MAX 65536 /* bytes of a file with a value */
 
 struct option {
     char *key, *text;
@@ -44,7 +44,8 @@ static size_t stem_length(const char *file)
     return len > 3 && strcmp(file + len - 3, ".so") == 0 ? len - 3 : len;
 }
 
-/* VALAWAI_OPTION_<PLUGIN>_<KEY>: in capitals, and what is neither letter nor digit is an underscore. */
+/* VALAWAI_OPTION_<PLUGIN>_<KEY>, in capitals, with an underscore for every character that is neither a letter nor a
+ * digit. */
 static char *variable_of(const char *file, const char *key)
 {
     struct text name = {0};
@@ -55,7 +56,7 @@ static char *variable_of(const char *file, const char *key)
     return name.at;
 }
 
-/* Whether an option is declared that this variable sets. */
+/* True if the variable sets a declared option. */
 static bool is_variable(const struct contract *contract, const char *file, const char *variable)
 {
     json_object_object_foreach(contract_options(contract), key, schema)
@@ -72,8 +73,8 @@ static bool is_variable(const struct contract *contract, const char *file, const
 
 /* ---- values ---- */
 
-/* The value of a variable, as a text of its own; NULL with true: it is not set. An empty one counts as not set, because
- * compose files pass on what is not set as an empty text. */
+/* Reads the value of a variable; NULL with true: it is not set. An empty variable counts as not set, because compose
+ * files pass unset variables on as empty texts. */
 static bool read_variable(const char *variable, bool from_file, char **value, struct fault *fault)
 {
     const char *found = getenv(variable);
@@ -95,8 +96,8 @@ static bool read_variable(const char *variable, bool from_file, char **value, st
     return true;
 }
 
-/* The JSON value that a text stands for, by the type that the schema wants: `500` is a number where a number may be,
- * and a string where it may not. What is not of a type that may be is a string, and the schema refuses it. */
+/* The JSON value of a text, by the types that the schema allows: `500` is a number where a number is allowed, and a
+ * string where it is not. A text that fits no allowed type becomes a string, which the schema refuses. */
 static struct json_object *value_of(struct json_object *schema, const char *text)
 {
     struct json_object *type = NULL, *value = NULL, *whole = NULL;
@@ -131,7 +132,7 @@ static const char *text_in_section(const struct plugin_section *section, const c
 
 /* ---- declared options ---- */
 
-/* In plugins.conf such a key sets the host's own setting, so no value would ever reach the option. */
+/* In plugins.conf such a key sets the host's own setting, so the option would never get a value. */
 static bool check_names(const struct contract *contract, const char *file, struct fault *fault)
 {
     json_object_object_foreach(contract_options(contract), key, schema)
@@ -166,8 +167,8 @@ static bool check_keys(const struct contract *contract, const struct plugin_sect
     return true;
 }
 
-/* From the environment, else from plugins.conf, else the default. A copy of the default: nothing changes the document.
- * NULL with true: it has no value. */
+/* Reads a value: the environment overrides plugins.conf, which overrides the default. The default is copied, so the
+ * document does not change. NULL with true: the option has no value. */
 static bool read_value(const struct contract *contract, const char *file, const struct plugin_section *section,
                        const char *key, struct json_object **value, struct fault *fault)
 {
@@ -179,7 +180,7 @@ static bool read_value(const struct contract *contract, const char *file, const 
     if (!read_variable(variable, false, &text, fault))
         goto out;
     if (!is_variable(contract, file, file_variable) && !read_variable(file_variable, true, &secret, fault))
-        goto out; /* unless an option is called so */
+        goto out; /* unless it is the variable of another option */
     if (text != NULL && secret != NULL) {
         fault_set(fault, "%s and %s are both set; set one of them", variable, file_variable);
         goto out;
@@ -199,7 +200,7 @@ out:
     return read;
 }
 
-/* Says where the wrong value comes from. A reason begins with the pointer of the value: /key… */
+/* Adds the source of the wrong value. A reason begins with the JSON pointer of the value: /key… */
 static void name_source(const struct contract *contract, const char *file, const struct plugin_section *section,
                         const char *reason, struct fault *fault)
 {
@@ -213,8 +214,9 @@ static void name_source(const struct contract *contract, const char *file, const
         fault_set(fault, "options of plugin %.*s: %s", (int)stem_length(file), file, reason);
     else if (set != NULL && set[0] != '\0')
         fault_set(fault, "%s: %s", variable, reason);
-    else if (set_by_file != NULL && set_by_file[0] != '\0') /* and the value stays a secret */
-        fault_set(fault, "%s: the value in %s is not as x-options declares %s", file_variable, set_by_file, key);
+    else if (set_by_file != NULL && set_by_file[0] != '\0') /* does not show the value, which may be a secret */
+        fault_set(fault, "%s: the value in %s does not match the declaration of %s in x-options", file_variable,
+                  set_by_file, key);
     else if (text_in_section(section, key) != NULL)
         fault_set(fault, "plugin %s in plugins.conf: %s", section->name, reason);
     else
@@ -246,7 +248,7 @@ static bool read_declared(struct options *options, const struct contract *contra
 
 /* ---- all of them ---- */
 
-/* As texts, made once: json-c writes into its objects when it is asked for a text, and any thread may ask. */
+/* Makes the texts once, because json-c changes an object when it converts it, and any thread may ask for a text. */
 static void put_texts(struct options *options)
 {
     options->at = memory_new((size_t)(json_object_object_length(options->json) + 1) * sizeof *options->at);

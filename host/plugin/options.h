@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * options: the options of one plugin. If its AsyncAPI document declares them (x-options), each comes from the
- * environment, else from plugins.conf, else from its default, and all together are as the document declares them.
- * Otherwise they are the texts of plugins.conf, whatever they are. */
+ * options: the options of one plugin. If its AsyncAPI document declares them (x-options), the environment overrides
+ * plugins.conf, which overrides the default, and the values match the declaration. Otherwise they are the unchecked
+ * texts of plugins.conf. */
 #ifndef PLUGIN_OPTIONS_H
 #define PLUGIN_OPTIONS_H
 
@@ -14,24 +14,24 @@
 
 #define OPTION_VARIABLE "VALAWAI_OPTION_" /* … <PLUGIN>_<KEY> */
 
-struct options; /* read-only once they are read: any thread may use them */
+struct options; /* constant after options_read(), so any thread may use them */
 
-/* file: the name of the plugin's file, which names it in the environment and in faults. section may be NULL. */
+/* file: the name of the plugin's file, for the names of variables and for faults. section may be NULL. */
 bool options_read(const struct contract *contract, const char *file, const struct plugin_section *section,
                   struct options **options, struct fault *fault) __attribute__((warn_unused_result));
 void options_free(struct options *options);
 
-/* The value of an option as text; NULL: it has none. options may be NULL. */
+/* The value of an option as text; NULL: no value. options may be NULL. */
 const char *options_text(const struct options *options, const char *key);
 
-/* All of them as a JSON object. */
+/* All options as a JSON object. */
 struct json_object *options_json(const struct options *options);
 
-/* Whether a variable of the environment is one that options_read() looks at. */
+/* True if options_read() reads this environment variable. */
 bool options_claim(const struct contract *contract, const char *file, const char *variable);
 
 /* NULL unless the variable begins like those of this plugin's options; then the nearest of them, or "" if none is near.
- * The text is the caller's to free. */
+ * The caller frees the text. */
 char *options_suggest(const struct contract *contract, const char *file, const char *variable);
 
 #endif

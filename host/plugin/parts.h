@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * parts: what the files behind services.h share, and no other includes. The functions of the table (serve_…) lie with
- * what they are about. */
+ * parts: shared by the files behind services.h only. The functions of the table (serve_…) are in the file of their
+ * subject. */
 #ifndef PLUGIN_PARTS_H
 #define PLUGIN_PARTS_H
 
@@ -9,11 +9,11 @@
 
 #include "plugin/services.h"
 
-/* The handling that this thread is in; NULL: none. */
+/* The current handling of this thread; NULL: none. */
 extern _Thread_local struct handling *handling_current;
 
-extern const struct valawai_host services_calls; /* while the plugin runs; without an impl */
-extern const struct valawai_host services_gone;  /* when its host has ended */
+extern const struct valawai_host services_calls; /* for a running plugin; without an impl */
+extern const struct valawai_host services_gone;  /* after the end of the host */
 
 static inline struct services *services_of(const struct valawai_host *host)
 {
@@ -24,7 +24,7 @@ void services_give_notice(struct services *services, struct notice *notice);
 
 /* --- handling.c --- */
 
-/* True in a handler of the plugin, on its thread; and that of this message. */
+/* True in a handler of the plugin, on its thread; the second function also compares the message. */
 static inline bool handling_in(const struct services *services)
 {
     return handling_current != NULL && handling_current->services == services;
@@ -35,7 +35,7 @@ static inline bool handling_is_of(const struct services *services, const struct 
     return handling_in(services) && message != NULL && message->body == handling_current->delivery->body;
 }
 
-/* What a handling holds is its thread's alone until a ticket of it may be on another one. */
+/* A handling belongs to its thread until another thread may have its ticket; then it needs the lock. */
 static inline void handling_lock(struct handling *handling)
 {
     if (handling->shared)
@@ -50,29 +50,29 @@ static inline void handling_unlock(struct handling *handling)
 
 void handling_set_reason(struct handling *handling, const char *format, va_list arguments);
 
-/* A copy that stays as long as the message's JSON. Frees the text. */
+/* Returns a copy that is valid as long as the message's JSON. Frees the text. */
 const char *handling_keep(struct handling *handling, struct text *text);
 
 /* --- records.c --- */
 
-/* Whether anything takes a record of this level. What nothing takes is not even put together. */
+/* True if an output takes records of this level. Other records are not formatted. */
 bool services_wants(const struct services *services, int level);
 
-/* A rule that the plugin broke: a record, or in a build for debugging the end. */
+/* The plugin broke a rule: writes a record, or aborts in a build with VALAWAI_ABORT_ON_MISUSE. */
 void services_misuse(struct services *services, const char *rule);
 
-/* A publication that is not made: a record, and the error. */
+/* Refuses a publication: writes a record and returns the error. */
 int services_refuse(struct services *services, int error, const char *topic, const char *why);
 
 /* --- publish.c --- */
 
-/* The publication, or NULL with the error. */
+/* Makes the publication, or returns NULL with the error. */
 struct publication *publication_make(struct services *services, const char *topic, const char *body, size_t len,
                                      struct properties properties, bool allowed, int *error);
 
 /* --- queries.c --- */
 
-/* A reply came back to the plugin's thread: calls, and frees the query. */
+/* A reply has reached the plugin's thread: calls back, and frees the query. */
 void query_replied(struct services *services, struct plugin_query *query, void *self);
 void query_free(struct plugin_query *query);
 
@@ -91,7 +91,7 @@ int serve_answer(const struct valawai_host *host, uint64_t ticket, int verdict, 
 int serve_query(const struct valawai_host *host, int what, const char *query,
                 void (*reply)(void *self, const char *page, size_t len, void *context), void *context);
 
-/* The same for a message in hand, or with a ticket for its message. */
+/* Publishes a finished publication, as publish() and publish_for() do. */
 int publish_made(struct services *services, struct publication *publication);
 int publish_for_ticket(struct services *services, uint64_t ticket, struct publication *publication,
                        const char *function);

@@ -13,17 +13,17 @@
 #include "base/memory.h"
 #include "plugin/load.h"
 
-/* The shortest descriptor: the members up to the table of topics. Those behind it may be NULL. */
+/* The shortest descriptor has the members up to the table of topics. Later members may be NULL. */
 #define SIZE_MIN (offsetof(struct valawai_plugin, topics) + sizeof(void *))
 
-/* json-c and jansson share names; with both in one process a plugin would call the wrong one. */
+/* json-c and jansson define the same names, so with both in one process a plugin would call the wrong one. */
 static bool check_json_library(void *handle, struct fault *fault)
 {
     void *theirs = dlsym(handle, "json_object_get");
     Dl_info info;
     if (theirs == NULL || theirs == (void *)(uintptr_t)json_object_get)
         return true;
-    return fault_set(fault, "brings %s, which defines json_object_get as json-c does; use json-c",
+    return fault_set(fault, "links %s, which defines json_object_get as json-c does; use json-c",
                      dladdr(theirs, &info) != 0 ? info.dli_fname : "a library");
 }
 
@@ -56,7 +56,7 @@ static bool take_entry(struct plugin *plugin, const struct valawai_plugin *entry
     return true;
 }
 
-/* The first error of the document; `valawai-host check` tells the others. */
+/* Reports the first error of the document; `valawai-host check` shows all. */
 static bool check_contract(struct plugin *plugin, struct fault *fault)
 {
     const struct contract *contract = plugin->contract;
@@ -160,7 +160,7 @@ bool plugin_inspect(const char *path, struct plugin **result, struct fault *faul
         goto out;
     }
     if (plugin->entry.asyncapi == NULL || plugin->entry.asyncapi[0] == '\0') {
-        fault_set(fault, "brings no AsyncAPI document");
+        fault_set(fault, "contains no AsyncAPI document");
         goto out;
     }
     plugin->contract = contract_read(plugin->entry.asyncapi, strlen(plugin->entry.asyncapi));
@@ -169,7 +169,7 @@ out:
     if (fd >= 0)
         close(fd);
     if (handle != NULL)
-        dlclose(handle); /* counts down only: RTLD_NODELETE */
+        dlclose(handle); /* unmaps nothing: RTLD_NODELETE */
     if (opened)
         *result = plugin;
     else
@@ -292,7 +292,7 @@ static bool add_directory(const struct settings *settings, struct plugins *plugi
     return added;
 }
 
-/* A variable that sets no option of any plugin, though its name begins like that of one, is a slip. */
+/* A variable with the prefix of a plugin's options that sets none of them is a mistake. */
 static bool check_environment(const struct plugins *plugins, struct fault *fault)
 {
     bool good = true;

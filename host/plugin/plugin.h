@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * plugin: finds, checks and opens plugins. What was opened is never unmapped: threads and destructors that a plugin
- * left behind still find their code. */
+ * plugin: finds, checks and opens plugins. A plugin is never unmapped, because threads and destructors that it left
+ * behind still need the code. */
 #ifndef PLUGIN_PLUGIN_H
 #define PLUGIN_PLUGIN_H
 
@@ -17,28 +17,28 @@
 struct plugin {
     char *path;
     const char *file;            /* the last part of path */
-    struct valawai_plugin entry; /* as much of it as the plugin has; the rest is zero */
+    struct valawai_plugin entry; /* the members that the plugin has; the others are zero */
     size_t topic_count;
     struct contract *contract;
     const char *name, *type, *registered; /* of the contract: c1_echo, C1, the topic of the MOV's answer */
     const char *for_mov;                  /* of the contract: the document that the MOV receives */
     const struct plugin_section *section; /* NULL: plugins.conf does not mention it */
-    struct options *options;              /* with the section */
+    struct options *options;              /* read with the section */
 };
 
 /* Checks and opens one plugin. Runs none of its functions. */
 bool plugin_open(const char *path, struct plugin **plugin, struct fault *fault) __attribute__((warn_unused_result));
 void plugin_free(struct plugin *plugin);
 
-/* The two halves of plugin_open(): what can be read of it at all, and whether document and topics are good. */
+/* The two halves of plugin_open(): reads the descriptor, and checks document and topics. */
 bool plugin_inspect(const char *path, struct plugin **plugin, struct fault *fault) __attribute__((warn_unused_result));
 bool plugin_judge(struct plugin *plugin, struct fault *fault) __attribute__((warn_unused_result));
 
-/* Reports each fault of the topics, where plugin_judge() names the first. */
+/* Receives each fault of the topics; plugin_judge() returns only the first. */
 typedef void plugin_report(void *context, const char *text);
 bool plugin_judge_topics(struct plugin *plugin, plugin_report *report, void *context);
 
-/* Gives it its section of plugins.conf, and reads its options from there and the environment. */
+/* Assigns the section of plugins.conf, and reads the options from it and from the environment. */
 bool plugin_configure(struct plugin *plugin, const struct settings *settings, struct fault *fault)
     __attribute__((warn_unused_result));
 
@@ -47,8 +47,8 @@ struct plugins {
     size_t count;
 };
 
-/* Opens those that paths name, or else those that plugins.conf enables, or else every .so of the plugin directory that
- * it does not disable. No two may be one component or handle one topic. */
+/* Opens the plugins of paths; if there are none, those that plugins.conf enables; if it enables none, every .so of the
+ * plugin directory that it does not disable. Two plugins may not have the same component or handle the same topic. */
 bool plugins_open(const struct settings *settings, char *const *paths, size_t path_count, struct plugins *plugins,
                   struct fault *fault) __attribute__((warn_unused_result));
 void plugins_free(struct plugins *plugins);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * properties: what a plugin reads of a message's AMQP properties, and sets on its publications. */
+ * properties: the AMQP properties that a plugin reads of a message and sets on a publication. */
 #include "message/properties.h"
 
 #include <json-c/json.h>
@@ -116,7 +116,7 @@ static bool set_property(struct draft *draft, const char *name, struct json_obje
     return fault_set(fault, "%s is neither a string nor a whole number", name);
 }
 
-/* The list of the wire, put into a text, from the JSON object that a plugin gives. */
+/* Converts a plugin's JSON object to the list of the wire. */
 static bool read_properties(const char *json, struct text *list, struct fault *fault)
 {
     struct draft draft;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * publish: what a plugin may publish: a topic that its document declares, and a body that is as declared there. */
+ * publish: the checks of a publication: the document declares the topic, and the body matches its schema. */
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 
 #define TOPIC_MAX 255 /* AMQP's short string */
 
-/* A handler that passes on what it got: that has been checked, and parsed if need be. */
+/* A handler passes on the body that it received, which has been checked already. */
 static bool is_handled(const struct services *services, const char *body, size_t len)
 {
     return handling_in(services) && body == handling_current->delivery->body && len == handling_current->delivery->len;
@@ -32,13 +32,13 @@ static bool fits(struct services *services, const struct contract_topic *topic, 
     if (topic_check(topic, CONTRACT_PUBLISH, json, reason, sizeof reason))
         return true;
     if (services->validate != VALIDATE_WARN)
-        return fault_set(fault, "not as the AsyncAPI document declares it: %s", reason);
+        return fault_set(fault, "does not match the AsyncAPI document: %s", reason);
     log_warning(services->options.log, services->options.plugin->name,
-                "publishes on %s what its AsyncAPI document does not declare: %s", topic_name(topic), reason);
+                "publishes a body on %s that does not match its AsyncAPI document: %s", topic_name(topic), reason);
     return true;
 }
 
-/* A JSON object, and one that the AsyncAPI document declares for the topic. */
+/* True if the body is a JSON object and matches the topic's schema in the AsyncAPI document. */
 static bool may_publish(struct services *services, const struct contract_topic *topic, const char *body, size_t len,
                         struct fault *fault)
 {
@@ -60,7 +60,7 @@ struct publication *publication_make(struct services *services, const char *topi
     struct fault fault;
     *error = VALAWAI_OK;
     if (topic == NULL || body == NULL || topic[0] == '\0')
-        *error = services_refuse(services, VALAWAI_E_ARGUMENT, topic, "topic and body are wanted");
+        *error = services_refuse(services, VALAWAI_E_ARGUMENT, topic, "expects a topic and a body");
     else if (strlen(topic) > TOPIC_MAX)
         *error = services_refuse(services, VALAWAI_E_ARGUMENT, "(too long)", "a topic has at most 255 bytes");
     if (*error != VALAWAI_OK)

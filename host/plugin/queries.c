@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * queries: what a plugin asks the MOV, and the replies. Each query is called back exactly once before stop: with its
- * reply, or without one. */
+ * queries: a plugin's queries to the MOV, and the replies. Each query is called back exactly once before stop, with or
+ * without a reply. */
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +65,7 @@ int serve_query(const struct valawai_host *host, int what, const char *text,
     query->reply = reply;
     query->context = context;
     pthread_mutex_lock(&services->lock);
-    bool running = atomic_load(&services->running); /* otherwise no reply would be called */
+    bool running = atomic_load(&services->running); /* otherwise the reply would never be called */
     if (running) {
         query->next = services->queries;
         services->queries = query;
@@ -105,7 +105,7 @@ void query_replied(struct services *services, struct plugin_query *query, void *
     query_free(query);
 }
 
-/* Those that end here stay the transport's until it replies; query_replied() finds them closed then. */
+/* The transport keeps the queries that end here until it replies; then query_replied() finds them closed. */
 void services_end_queries(struct services *services, void *self)
 {
     for (;;) {

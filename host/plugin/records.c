@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * records: what the log and the MOV get of a plugin: its own records, and those about what it did. */
+ * records: the log records of a plugin, for the log and the MOV: its own, and those of the host about it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "plugin/parts.h"
 
 #define PAYLOAD_SHOWN 1024  /* bytes of a payload in console and file */
-#define PAYLOAD_MAX 1048576 /* of a payload for the MOV: a larger one is cut to … */
+#define PAYLOAD_MAX 1048576 /* of a payload for the MOV; a larger one is cut to … */
 #define PAYLOAD_CUT 65536   /* … this, with a note */
 
 static const struct {
@@ -22,7 +22,7 @@ static const struct {
     [VALAWAI_ERROR] = {LOG_ERROR, "ERROR"},
 };
 
-/* The MOV wants a JSON text, as a string. What is none, or too much, becomes one: a JSON string. */
+/* The MOV expects a JSON text, as a string. A payload that is not JSON or is too long becomes a JSON string. */
 static void put_payload(struct text *body, const char *payload)
 {
     size_t len = strlen(payload);
@@ -40,7 +40,7 @@ static void put_payload(struct text *body, const char *payload)
     text_free(&quoted);
 }
 
-/* The body that is handled was checked before its handler was called, and goes with most of its records. */
+/* The body in hand has been checked before the call of the handler, and most records contain it. */
 static void put_body(struct text *body, struct handling *handling)
 {
     if (handling->quoted.len == 0)
@@ -102,7 +102,7 @@ void services_record(struct services *services, int level, const char *file, int
         record_to_mov(services, level, payload, text);
 }
 
-/* What is left of a rule that the plugin broke: a record, or in a build for debugging the end. */
+/* The plugin broke a rule: writes a record, or aborts in a build with VALAWAI_ABORT_ON_MISUSE. */
 void services_misuse(struct services *services, const char *rule)
 {
     char text[512];
@@ -114,7 +114,7 @@ void services_misuse(struct services *services, const char *rule)
 #endif
 }
 
-/* True if an output takes the level. A record that no output takes is not even formatted. */
+/* True if an output takes the level. Other records are not formatted. */
 bool services_wants(const struct services *services, int level)
 {
     if (level < VALAWAI_DEBUG || level > VALAWAI_ERROR)
@@ -122,7 +122,7 @@ bool services_wants(const struct services *services, int level)
     return services->options.transport->record != NULL || log_wants(services->options.log, levels[level].level);
 }
 
-/* A publication that is not made is the plugin's to know and the reader of the log's, too. */
+/* Reports a refused publication both to the plugin and in the log. */
 int services_refuse(struct services *services, int error, const char *topic, const char *why)
 {
     char text[768];

@@ -87,7 +87,7 @@ static size_t topics_of(const struct contract *contract)
     return contract == NULL ? 0 : contract_topics(contract);
 }
 
-/* Aligned, so that each thread has the lines that it writes to itself. */
+/* Aligned, so that the threads write to different cache lines. */
 static struct counts *make_counts(const struct services_options *options)
 {
     size_t count = topics_of(options->plugin->contract) + topics_of(options->mov) + 1;

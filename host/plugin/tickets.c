@@ -9,10 +9,11 @@
 #include "base/memory.h"
 #include "plugin/parts.h"
 
-/* A ticket is its place in the table and how often that was given out, so an old one is never taken for a new one. */
+/* A ticket consists of its place in the table and the number of uses of that place, so an old ticket never equals a new
+ * one. */
 #define TICKET(place, use) ((uint64_t)(use) << 32 | ((uint64_t)(place) + 1))
 
-/* The caller holds the lock. NULL: it is answered, was never given, or it is too late. */
+/* The caller holds the lock. NULL: the ticket is answered, is unknown, or is too late. */
 static struct ticket *find_ticket(struct services *services, uint64_t number)
 {
     size_t place = (size_t)(number & UINT32_MAX) - 1;
@@ -131,7 +132,7 @@ int serve_answer(const struct valawai_host *host, uint64_t number, int verdict, 
         end_ticket(services, ticket);
         handling->verdict = verdict;
         handling->answered = true;
-        if (handling->returned) /* under the lock: after services_end_tickets() there is none any more */
+        if (handling->returned) /* under the lock, because services_end_tickets() may end it */
             services_concluded(handling);
     }
     pthread_mutex_unlock(&services->lock);

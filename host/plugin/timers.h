@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * timers: the timers of one plugin. Any thread sets and ends them; one thread takes those that are due. A plugin has a
- * handful, so they are searched one after the other. */
+ * timers: the timers of one plugin. Any thread sets and ends them; one thread takes those that are due. A plugin has
+ * few timers, so a linear search is enough. */
 #ifndef PLUGIN_TIMERS_H
 #define PLUGIN_TIMERS_H
 
@@ -30,14 +30,14 @@ struct timers {
 void timers_init(struct timers *timers);
 void timers_destroy(struct timers *timers);
 
-/* [any thread] The new timer's number, never 0 and never given twice. */
+/* [any thread] Returns the new timer's number, which is never 0 and never used twice. */
 uint64_t timers_add(struct timers *timers, struct timer timer);
 bool timers_cancel(struct timers *timers, uint64_t id);
 
-/* When the next one is due, or TIMERS_NEVER. [any thread] */
+/* When the next timer is due, or TIMERS_NEVER. [any thread] */
 int64_t timers_next(struct timers *timers);
 
-/* Takes the one that has been due longest, if there is one; one that repeats is set anew, from now if it is late. */
+/* Takes the timer that has been due longest, if any. A repeating timer is set again, from now if it is late. */
 bool timers_take(struct timers *timers, int64_t now, struct timer *due);
 
 #endif

@@ -75,7 +75,7 @@ static const char *ref_of(struct json_object *object, struct fault *fault)
     json_object_object_get_ex(object, "$ref", &ref);
     if (json_object_is_type(ref, json_type_string))
         return json_object_get_string(ref);
-    fault_set(fault, "is no string");
+    fault_set(fault, "is not a string");
     return NULL;
 }
 
@@ -226,7 +226,7 @@ static void fill_all(struct schemas *schemas)
 const struct schema *schemas_add(struct schemas *schemas, struct json_object *node)
 {
     if (!json_object_is_type(node, json_type_object) && !json_object_is_type(node, json_type_boolean)) {
-        schemas_complain(schemas, node, NULL, "is no schema");
+        schemas_complain(schemas, node, NULL, "is not a schema");
         return &schemas->nothing;
     }
     const struct schema *schema = schemas_of(schemas, node);

@@ -65,7 +65,7 @@ static const struct schema *schema_at(struct build *build, struct json_object *o
 {
     if (is_schema(json))
         return schemas_of(build->schemas, json);
-    complain_at(build, object, key, json, "is no schema");
+    complain_at(build, object, key, json, "is not a schema");
     return NULL;
 }
 
@@ -84,7 +84,7 @@ static bool sub_schemas(struct build *build, const char *key, struct json_object
         if (is_schema(item))
             list->at[i] = schemas_of(build->schemas, item);
         else
-            complain_of_item(build, build->node, key, item, "is no schema");
+            complain_of_item(build, build->node, key, item, "is not a schema");
     }
     return !build->broken;
 }
@@ -94,7 +94,7 @@ static bool name_list(struct build *build, struct json_object *object, const cha
                       struct name_list *list)
 {
     if (!json_object_is_type(json, json_type_array)) {
-        complain_at(build, object, key, json, "is no list of strings");
+        complain_at(build, object, key, json, "is not a list of strings");
         return false;
     }
     list->count = json_object_array_length(json);
@@ -102,7 +102,7 @@ static bool name_list(struct build *build, struct json_object *object, const cha
     for (size_t i = 0; i < list->count; i++) {
         struct json_object *name = json_object_array_get_idx(json, i);
         if (!json_object_is_type(name, json_type_string)) {
-            complain_of_item(build, object, key, name, "is no string");
+            complain_of_item(build, object, key, name, "is not a string");
             continue;
         }
         list->at[i] = json_object_get_string(name);
@@ -137,13 +137,13 @@ static void compile_type(struct build *build, const char *key, struct json_objec
     for (size_t i = 0; is_list && i < json_object_array_length(json); i++) {
         unsigned type = type_of_name(json_object_array_get_idx(json, i));
         if (type == 0) {
-            complain_of(build, key, json_object_array_get_idx(json, i), "is no type");
+            complain_of(build, key, json_object_array_get_idx(json, i), "is not a type");
             return;
         }
         types |= type;
     }
     if (types == 0) {
-        complain_of(build, key, json, "is no type");
+        complain_of(build, key, json, "is not a type");
         return;
     }
     /* OpenAPI's word, not draft 7's; but VALAWAI's documents use it, and a message is not to be refused for a null that
@@ -172,7 +172,7 @@ static void compile_enum(struct build *build, const char *key, struct json_objec
     struct value_list list = {0};
     size_t budget = SIZE_MAX;
     if (!json_object_is_type(json, json_type_array)) {
-        complain_of(build, key, json, "is no list of values");
+        complain_of(build, key, json, "is not a list of values");
         return;
     }
     list.json = json;
@@ -192,7 +192,7 @@ static void compile_bound(struct build *build, const char *key, struct json_obje
 {
     struct value value = value_of(json);
     if ((value.types & TYPE_NUMBER) == 0) {
-        complain_of(build, key, json, "is no number");
+        complain_of(build, key, json, "is not a number");
     } else if (isnan(value.number.real)) {
         complain(build, key, "is not a number that anything can be compared with");
     } else if (kind == RULE_MULTIPLE_OF && !(value.number.real > 0 && isfinite(value.number.real))) {
@@ -209,7 +209,7 @@ static void compile_count(struct build *build, const char *key, struct json_obje
 {
     struct value value = value_of(json);
     if ((value.types & TYPE_INTEGER) == 0 || value.number.real < 0)
-        complain_of(build, key, json, "is no count");
+        complain_of(build, key, json, "is not a whole number of at least 0");
     else
         add_rule(build, kind)->with.limit = value.number.exact ? (size_t)value.number.magnitude : SIZE_MAX;
 }
@@ -233,7 +233,7 @@ static const struct pattern *new_pattern(struct build *build, struct json_object
 static void compile_pattern(struct build *build, const char *key, struct json_object *json, enum rule_kind kind)
 {
     if (!json_object_is_type(json, json_type_string)) {
-        complain_of(build, key, json, "is no regular expression");
+        complain_of(build, key, json, "is not a regular expression");
         return;
     }
     const struct pattern *pattern =
@@ -245,7 +245,7 @@ static void compile_pattern(struct build *build, const char *key, struct json_ob
 static void compile_format(struct build *build, const char *key, struct json_object *json, enum rule_kind kind)
 {
     if (!json_object_is_type(json, json_type_string)) {
-        complain_of(build, key, json, "is no name of a format");
+        complain_of(build, key, json, "is not the name of a format");
         return;
     }
     const struct format *format = format_find(json_object_get_string(json));
@@ -310,7 +310,7 @@ static struct json_object *object_of_schemas(struct build *build, const char *ke
     struct json_object *json = NULL;
     if (!json_object_object_get_ex(build->node, key, &json) || json_object_is_type(json, json_type_object))
         return json;
-    complain_of(build, key, json, "is no object of schemas");
+    complain_of(build, key, json, "is not an object of schemas");
     return NULL;
 }
 
@@ -370,7 +370,7 @@ static void compile_dependencies(struct build *build, const char *key, struct js
 {
     struct dependency_list list = {0};
     if (!json_object_is_type(json, json_type_object)) {
-        complain_of(build, key, json, "is no object");
+        complain_of(build, key, json, "is not an object");
         return;
     }
     list.at = schemas_keep(build->schemas, (size_t)json_object_object_length(json), sizeof *list.at);
@@ -394,7 +394,7 @@ static void compile_several(struct build *build, const char *key, struct json_ob
 {
     struct schema_list list = {0};
     if (!json_object_is_type(json, json_type_array) || json_object_array_length(json) == 0)
-        complain_of(build, key, json, "is no list of schemas");
+        complain_of(build, key, json, "is not a list of schemas");
     else if (sub_schemas(build, key, json, &list))
         add_rule(build, kind)->with.schemas = list;
 }

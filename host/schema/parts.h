@@ -94,7 +94,7 @@ bool decimal_is_multiple(struct decimal number, struct decimal of);
 struct patterns *patterns_new(void);
 void patterns_free(struct patterns *patterns);
 
-/* NULL, with the reason, if it is no regular expression or there are too many. Belongs to the patterns. */
+/* NULL, with the reason, if it is not a regular expression or there are too many. Belongs to the patterns. */
 const struct pattern *patterns_add(struct patterns *patterns, const char *source, size_t length, struct fault *fault);
 
 const char *pattern_source(const struct pattern *pattern);

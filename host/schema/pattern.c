@@ -167,7 +167,7 @@ static pcre2_code *compile(const struct patterns *patterns, const char *source, 
     size_t foreign_length = 0;
     if (has_foreign(source, length, &foreign, &foreign_length)) {
         text_put_line(&text, foreign, text_cut(foreign, foreign_length, foreign_length));
-        fault_set(fault, "is no regular expression of ECMA 262: %s, at character %zu", text.at,
+        fault_set(fault, "is not a regular expression of ECMA 262: %s, at character %zu", text.at,
                   (size_t)(foreign - source) + 1);
         text_free(&text);
         return NULL;
@@ -179,7 +179,7 @@ static pcre2_code *compile(const struct patterns *patterns, const char *source, 
     if (code == NULL) {
         PCRE2_UCHAR message[160] = "";
         pcre2_get_error_message(error, message, sizeof message);
-        fault_set(fault, "is no regular expression: %s, at character %zu", (const char *)message, offset + 1);
+        fault_set(fault, "is not a regular expression: %s, at character %zu", (const char *)message, offset + 1);
     }
     return code;
 }

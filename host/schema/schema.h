@@ -34,7 +34,7 @@ const struct schema *schemas_add(struct schemas *schemas, struct json_object *no
 /* A schema that wants exactly one of several (different) ones of the set to be right. */
 const struct schema *schemas_one_of(struct schemas *schemas, const struct schema *const *among, size_t count);
 
-/* Where a `$ref` at this object leads: false, with the reason, if it is no string or leads nowhere. */
+/* Where a `$ref` at this object leads: false, with the reason, if it is not a string or leads nowhere. */
 bool schemas_follow(const struct schemas *schemas, struct json_object *object, struct json_object **target,
                     struct fault *fault) __attribute__((warn_unused_result));
 

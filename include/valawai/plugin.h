@@ -91,7 +91,7 @@ enum valawai_error {
     VALAWAI_OK = 0,
     VALAWAI_E_ARGUMENT = -201, /* NULL, an empty topic, a topic longer than 255 bytes, no such timer */
     VALAWAI_E_BODY = -202,     /* not one JSON object in UTF-8, nested too deep, too large (host.message_max_bytes), or
-                                * not as the AsyncAPI document declares it */
+                                * does not match the AsyncAPI document */
     VALAWAI_E_TOPIC = -203,    /* the AsyncAPI document does not declare that this component publishes on the topic */
     VALAWAI_E_STATE = -204     /* not now: inside start, after stop, or with a ticket that is already answered */
 };

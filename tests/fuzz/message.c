@@ -156,7 +156,7 @@ static void expect_echo(const char *body, size_t len)
     EXPECT(echo != NULL, "no echo");
     EXPECT(strcmp(echo->topic, PUBLISHED) == 0, "it goes to %s", echo->topic);
     EXPECT(echo->persistent && echo->waits, "an echo may get lost");
-    EXPECT(json_is_object(echo->body, echo->len, NULL), "the echo is no JSON object");
+    EXPECT(json_is_object(echo->body, echo->len, NULL), "the echo is not a JSON object");
     EXPECT(echo->len == len && memcmp(echo->body, body, len) == 0, "the echo is another one");
     EXPECT(echo->body[echo->len] == '\0', "the echo has no end");
     free(echo);

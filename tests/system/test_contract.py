@@ -112,7 +112,7 @@ def test_validate_gives_a_verdict_a_line(tmp_path):
     verdicts = [line.split(": ", 1)[1] for line in result.stdout.splitlines()]
     assert [verdict.split(":")[0] for verdict in verdicts] == ["valid", "invalid", "invalid", "valid"]
     assert "/content" in verdicts[1]
-    assert result.stdout.splitlines()[-1] == "5: valid"  # an empty line is no message, and counts
+    assert result.stdout.splitlines()[-1] == "5: valid"  # an empty line is not a message, and counts
     assert result.returncode == 1
     file = tmp_path / "messages"
     file.write_text(lines[0] + "\n")

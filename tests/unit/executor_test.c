@@ -578,7 +578,7 @@ static void a_message_that_the_document_does_not_allow(void **state)
     expect_rejected(REASON_INVALID);
     struct json_object *record = next_record();
     expect_in(member(record, "message"),
-              REJECTED ": the message is wrong: not as the AsyncAPI document declares it: /count");
+              REJECTED ": the message is wrong: does not match the AsyncAPI document: /count");
     json_object_put(record);
     expect_calls("");
     put(0, "{\"count\":2}");
@@ -594,7 +594,7 @@ static void the_document_can_be_a_matter_of_warnings(void **state)
     put(0, "{\"count\":\"many\"}");
     expect_outcome("{\"count\":\"many\"}", SETTLE_ACKNOWLEDGE, 2);
     assert_int_equal(count_in_log("| WARNING |"), 1);
-    expect_log(FIRST ": a message is not as the AsyncAPI document declares it: /count");
+    expect_log(FIRST ": a message does not match the AsyncAPI document: /count");
 }
 
 static void the_document_can_be_ignored(void **state)
@@ -932,13 +932,13 @@ static void publications_that_are_refused(void **state)
         int answer;
         const char *message;
     } expected[] = {
-        {VALAWAI_E_ARGUMENT, "topic and body are wanted"},
-        {VALAWAI_E_ARGUMENT, "topic and body are wanted"},
-        {VALAWAI_E_ARGUMENT, "cannot publish on " OUT ": topic and body are wanted"},
+        {VALAWAI_E_ARGUMENT, "expects a topic and a body"},
+        {VALAWAI_E_ARGUMENT, "expects a topic and a body"},
+        {VALAWAI_E_ARGUMENT, "cannot publish on " OUT ": expects a topic and a body"},
         {VALAWAI_E_ARGUMENT, "at most 255 bytes"},
         {VALAWAI_E_TOPIC, "not a `publish` channel"},
         {VALAWAI_E_TOPIC, "cannot publish on " FIRST ": not a `publish` channel"},
-        {VALAWAI_E_BODY, "cannot publish on valawai/log/add: not as the AsyncAPI document declares it"},
+        {VALAWAI_E_BODY, "cannot publish on valawai/log/add: does not match the AsyncAPI document"},
         {VALAWAI_E_BODY, "empty"},
         {VALAWAI_E_BODY, "not an object"},
         {VALAWAI_E_BODY, "not JSON"},

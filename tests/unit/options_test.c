@@ -156,7 +156,8 @@ static void the_environment_overrides_the_file_and_the_file_the_default(void **s
     file_puts(path, "a secret\n"); /* which no record may show */
     char reason[1024];
     snprintf(reason, sizeof reason,
-             "VALAWAI_OPTION_MY_PLUGIN_MODE_FILE: the value in %s is not as x-options declares mode", path);
+             "VALAWAI_OPTION_MY_PLUGIN_MODE_FILE: the value in %s does not match the declaration of mode in x-options",
+             path);
     expect_refused(NULL, reason);
     snprintf(path, sizeof path, "%s/absent", directory);
     setenv("VALAWAI_OPTION_MY_PLUGIN_MODE_FILE", path, 1);

@@ -424,8 +424,8 @@ static void descriptors_that_are_wrong(void **state)
 static void documents_that_are_wrong(void **state)
 {
     UNUSED(state);
-    expect_refused(test_plugin("asyncapi_missing"), "brings no AsyncAPI document");
-    expect_refused(test_plugin("asyncapi_empty"), "brings no AsyncAPI document");
+    expect_refused(test_plugin("asyncapi_missing"), "contains no AsyncAPI document");
+    expect_refused(test_plugin("asyncapi_empty"), "contains no AsyncAPI document");
     expect_refused(test_plugin("asyncapi_not_yaml"), "AsyncAPI document, line 2, column 9: ");
     expect_refused(
         test_plugin("asyncapi_unregistered"),

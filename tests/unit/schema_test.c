@@ -247,47 +247,49 @@ static void assert_refused(const char *schema, const char *reason)
 static void test_faults(void **state)
 {
     (void)state;
-    assert_refused("3", "line 1, column 1: is no schema");
-    assert_refused("{type: strnig}", "line 1, column 2: /type: \"strnig\" is no type");
-    assert_refused("{type: []}", "line 1, column 2: /type: an array of 0 is no type");
-    assert_refused("{type: [string, 3]}", "line 1, column 2: /type: 3 is no type");
+    assert_refused("3", "line 1, column 1: is not a schema");
+    assert_refused("{type: strnig}", "line 1, column 2: /type: \"strnig\" is not a type");
+    assert_refused("{type: []}", "line 1, column 2: /type: an array of 0 is not a type");
+    assert_refused("{type: [string, 3]}", "line 1, column 2: /type: 3 is not a type");
     assert_refused("properties:\n  a/b:\n    minimum: '1'\n",
-                   "line 3, column 5: /properties/a~1b/minimum: \"1\" is no number");
-    assert_refused("{exclusiveMinimum: true}", "line 1, column 2: /exclusiveMinimum: true is no number");
+                   "line 3, column 5: /properties/a~1b/minimum: \"1\" is not a number");
+    assert_refused("{exclusiveMinimum: true}", "line 1, column 2: /exclusiveMinimum: true is not a number");
     assert_refused("{multipleOf: 0}", "line 1, column 2: /multipleOf: 0 is not over 0");
-    assert_refused("{minLength: -1}", "line 1, column 2: /minLength: -1 is no count");
-    assert_refused("{minLength: 1.5}", "line 1, column 2: /minLength: 1.5 is no count");
+    assert_refused("{minLength: -1}", "line 1, column 2: /minLength: -1 is not a whole number of at least 0");
+    assert_refused("{minLength: 1.5}", "line 1, column 2: /minLength: 1.5 is not a whole number of at least 0");
     assert_refused("{maximum: .nan}", "line 1, column 2: /maximum: is not a number that anything can be compared with");
     assert_refused("{pattern: '(a'}",
-                   "line 1, column 2: /pattern: \"(a\" is no regular expression: missing closing parenthesis, at "
+                   "line 1, column 2: /pattern: \"(a\" is not a regular expression: missing closing parenthesis, at "
                    "character 3");
-    assert_refused("{patternProperties: {'[': {}}}",
-                   "line 1, column 22: /patternProperties/[: \"[\" is no regular expression: missing terminating ] for "
-                   "character class, at character 2");
+    assert_refused(
+        "{patternProperties: {'[': {}}}",
+        "line 1, column 22: /patternProperties/[: \"[\" is not a regular expression: missing terminating ] for "
+        "character class, at character 2");
     static const char *const foreign[] = {"\\A", "\\Z", "\\z", "\\Q", "\\E", "\\h", "\\R",
                                           "\\K", "\\a", "(?i", "(?>", "(?#", "(?P", "(*"};
     for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
         char schema[64], wanted[128];
         snprintf(schema, sizeof schema, "{pattern: 'a%s)b'}", foreign[i]);
         snprintf(wanted, sizeof wanted,
-                 "line 1, column 2: /pattern: \"a%s)b\" is no regular expression of ECMA 262: %s, at character 2",
+                 "line 1, column 2: /pattern: \"a%s)b\" is not a regular expression of ECMA 262: %s, at character 2",
                  foreign[i], foreign[i]);
         assert_refused(schema, wanted);
     }
-    assert_refused("{pattern: '[a\\A]'}",
-                   "line 1, column 2: /pattern: \"[a\\A]\" is no regular expression of ECMA 262: \\A, at character 3");
-    assert_refused("{required: a}", "line 1, column 2: /required: \"a\" is no list of strings");
-    assert_refused("{required: [1]}", "line 1, column 13: /required/0: 1 is no string");
-    assert_refused("{enum: 1}", "line 1, column 2: /enum: 1 is no list of values");
-    assert_refused("{properties: []}", "line 1, column 2: /properties: an array of 0 is no object of schemas");
-    assert_refused("{properties: {a: 1}}", "line 1, column 15: /properties/a: 1 is no schema");
-    assert_refused("{allOf: []}", "line 1, column 2: /allOf: an array of 0 is no list of schemas");
-    assert_refused("{allOf: [{}, 5]}", "line 1, column 14: /allOf/1: 5 is no schema");
-    assert_refused("{dependencies: {a: [b, 5]}}", "line 1, column 24: /dependencies/a/1: 5 is no string");
-    assert_refused("{allOf: [null]}", "line 1, column 2: /allOf: null is no schema");
+    assert_refused(
+        "{pattern: '[a\\A]'}",
+        "line 1, column 2: /pattern: \"[a\\A]\" is not a regular expression of ECMA 262: \\A, at character 3");
+    assert_refused("{required: a}", "line 1, column 2: /required: \"a\" is not a list of strings");
+    assert_refused("{required: [1]}", "line 1, column 13: /required/0: 1 is not a string");
+    assert_refused("{enum: 1}", "line 1, column 2: /enum: 1 is not a list of values");
+    assert_refused("{properties: []}", "line 1, column 2: /properties: an array of 0 is not an object of schemas");
+    assert_refused("{properties: {a: 1}}", "line 1, column 15: /properties/a: 1 is not a schema");
+    assert_refused("{allOf: []}", "line 1, column 2: /allOf: an array of 0 is not a list of schemas");
+    assert_refused("{allOf: [{}, 5]}", "line 1, column 14: /allOf/1: 5 is not a schema");
+    assert_refused("{dependencies: {a: [b, 5]}}", "line 1, column 24: /dependencies/a/1: 5 is not a string");
+    assert_refused("{allOf: [null]}", "line 1, column 2: /allOf: null is not a schema");
     assert_refused("{uniqueItems: 1}", "line 1, column 2: /uniqueItems: 1 is neither true nor false");
-    assert_refused("{dependencies: {a: 1}}", "line 1, column 17: /dependencies/a: 1 is no schema");
-    assert_refused("{$ref: 3}", "line 1, column 2: /$ref: is no string");
+    assert_refused("{dependencies: {a: 1}}", "line 1, column 17: /dependencies/a: 1 is not a schema");
+    assert_refused("{$ref: 3}", "line 1, column 2: /$ref: is not a string");
     assert_refused("{$ref: '#/x'}", "line 1, column 2: /$ref: \"#/x\" leads to nothing");
     assert_refused("{$ref: '#x'}", "line 1, column 2: /$ref: \"#x\" leads to nothing");
     assert_refused("{$ref: 'x.json'}", "line 1, column 2: /$ref: \"x.json\" leads out of the document");
@@ -314,14 +316,15 @@ static void test_several_faults(void **state)
     struct document *document = document_read(schema, sizeof schema - 1, &fault);
     struct schemas *schemas = schemas_new(document, 0, collect_report, &said);
     (void)schemas_add(schemas, document_root(document));
-    assert_string_equal(said.at, "12:12 /required/0: 3 is no string\n12:18 /required/2: 4 is no string\n"
-                                 "2:3 /properties/a: null is no schema\n3:3 /properties/b: 5 is no schema\n"
-                                 "6:3 /patternProperties/[: \"[\" is no regular expression: missing terminating ] for "
-                                 "character class, at character 2\n"
-                                 "7:3 /patternProperties/x: an array of 0 is no schema\n"
-                                 "9:3 /dependencies/d: 1 is no schema\n10:7 /dependencies/e/0: 1 is no string\n"
-                                 "10:13 /dependencies/e/2: 2 is no string\n11:9 /allOf/0: 1 is no schema\n"
-                                 "11:16 /allOf/2: 2 is no schema\n4:7 /properties/c/type: \"strnig\" is no type\n");
+    assert_string_equal(said.at,
+                        "12:12 /required/0: 3 is not a string\n12:18 /required/2: 4 is not a string\n"
+                        "2:3 /properties/a: null is not a schema\n3:3 /properties/b: 5 is not a schema\n"
+                        "6:3 /patternProperties/[: \"[\" is not a regular expression: missing terminating ] for "
+                        "character class, at character 2\n"
+                        "7:3 /patternProperties/x: an array of 0 is not a schema\n"
+                        "9:3 /dependencies/d: 1 is not a schema\n10:7 /dependencies/e/0: 1 is not a string\n"
+                        "10:13 /dependencies/e/2: 2 is not a string\n11:9 /allOf/0: 1 is not a schema\n"
+                        "11:16 /allOf/2: 2 is not a schema\n4:7 /properties/c/type: \"strnig\" is not a type\n");
     schemas_free(schemas);
     document_free(document);
     text_free(&said);
