@@ -21,7 +21,7 @@ build_packages=(cmake ninja-build gcc libc6-dev pkg-config librabbitmq-dev libjs
     libpcre2-dev libmicrohttpd-dev libcurl4-openssl-dev libcmocka-dev)
 run_packages=("${build_packages[@]}" rabbitmq-server python3 python3-pika python3-yaml)
 bench_packages=("${run_packages[@]}" valgrind strace linux-perf)
-test_packages=("${run_packages[@]}" python3-pytest python3-pytest-xdist openssl json-schema-test-suite prometheus)
+test_packages=("${run_packages[@]}" python3-pytest python3-pytest-xdist openssl json-schema-test-suite prometheus chromium)
 
 # ---- output ---------------------------------------------------------------------------------------------------------
 

@@ -81,6 +81,9 @@ static enum MHD_Result answer(struct MHD_Connection *connection, struct reply *r
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, types[reply->type]);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
+    if (reply->policy != NULL)
+        MHD_add_response_header(response, "Content-Security-Policy", reply->policy);
     if (allow != NULL)
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
     enum MHD_Result result = MHD_queue_response(connection, reply->status, response);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static void reply_index(struct reply *reply, const struct view *view);
+static void reply_page(struct reply *reply, const struct view *view);
 
 static const struct path {
     const char *path, *about;
@@ -11,7 +11,7 @@ static const struct path {
     void (*reply_as)(struct reply *reply, const char *accept,
                      const struct view *view); /* instead, by the Accept header */
 } paths[] = {
-    {"/", "this list", .reply = reply_index},
+    {"/", "the page", .reply = reply_page},
     {"/livez", "200 while the control thread is alive", .reply = reply_livez},
     {"/readyz", "200 while every component is ready; otherwise 503 with the reasons", .reply = reply_readyz},
     {"/status", "everything, as JSON", .reply = reply_status},
@@ -22,12 +22,20 @@ static const struct path {
     {"/q/health/started", "has every plugin started", .reply = reply_health_started},
 };
 
-static void reply_index(struct reply *reply, const struct view *view)
+/* The page reads /status by itself, so it is the same for every view. */
+static void reply_page(struct reply *reply, const struct view *view)
 {
+    (void)view;
     reply->status = 200;
-    text_printf(&reply->body, "valawai-host %s\n\n", view->version);
+    reply->type = REPLY_HTML;
+    reply->policy = page_policy;
+    text_puts(&reply->body, page_html);
+}
+
+static void put_paths(struct text *out)
+{
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
-        text_printf(&reply->body, "%-20s %s\n", paths[i].path, paths[i].about);
+        text_printf(out, "%-20s %s\n", paths[i].path, paths[i].about);
 }
 
 void reply_make(struct reply *reply, const char *path, const char *accept, const struct view *view)
@@ -43,5 +51,6 @@ void reply_make(struct reply *reply, const char *path, const char *accept, const
         return;
     }
     reply->status = 404;
-    text_puts(&reply->body, "there is no such path; / lists them\n");
+    text_puts(&reply->body, "there is no such path. These are:\n\n");
+    put_paths(&reply->body);
 }

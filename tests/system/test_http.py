@@ -133,9 +133,10 @@ def test_a_handler_over_its_limit_is_not_ready(mov, broker, client, new_host):
 
 def test_other_paths_and_methods(mov, broker, client, new_host):
     _, web = start(new_host, broker)
-    index = web.get("/")
-    assert index.status == 200
-    for path in re.findall(r"^(/\S*)", index.body, re.MULTILINE):
+    index = web.get("/nothing")
+    paths = re.findall(r"^(/\S*)", index.body, re.MULTILINE)
+    assert index.status == 404 and {"/", "/status", "/metrics"} <= set(paths)
+    for path in paths:
         reply, head = web.get(path), web.get(path, "HEAD")
         assert reply.status == head.status == 200, path
         assert head.body == ""
