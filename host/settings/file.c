@@ -183,21 +183,25 @@ static bool blank_comments(char *text, struct parse *context, struct fault *faul
     return depth == 0 || fault_set(fault, "%s:%d: the section that begins here has no closing }", path, section);
 }
 
-#define SECTIONS 5
+#define SECTIONS_MAX 8
 
 /* Declares every key as a string, so that the same code reads file and environment with the same messages. */
 static cfg_t *grammar(cfg_opt_t *options, cfg_opt_t sections[][SETTINGS_MAX + 1], cfg_opt_t *plugin)
 {
-    static const char *const names[SECTIONS] = {"broker", "log", "health", "otel", "host"};
     cfg_opt_t end = CFG_END();
     size_t count = 0, keys = 0;
-    for (size_t s = 0; s < SECTIONS; s++) {
-        keys = 0;
-        for (size_t i = 0; i < settings_table_size; i++)
-            if (settings_table[i].section != NULL && strcmp(settings_table[i].section, names[s]) == 0)
-                sections[s][keys++] = (cfg_opt_t)CFG_STR(settings_table[i].key, NULL, CFGF_NODEFAULT);
-        sections[s][keys] = end;
-        options[count++] = (cfg_opt_t)CFG_SEC(names[s], sections[s], CFGF_NONE);
+    /* In the table, the settings of a section stand together. */
+    for (size_t i = 0; i < settings_table_size && count < SECTIONS_MAX;) {
+        const char *section = settings_table[i].section;
+        if (section == NULL) {
+            i++;
+            continue;
+        }
+        cfg_opt_t *own = sections[count];
+        for (keys = 0; i < settings_table_size && strcmp(settings_table[i].section, section) == 0; i++)
+            own[keys++] = (cfg_opt_t)CFG_STR(settings_table[i].key, NULL, CFGF_NODEFAULT);
+        own[keys] = end;
+        options[count++] = (cfg_opt_t)CFG_SEC(section, own, CFGF_NONE);
     }
     options[count++] = (cfg_opt_t)CFG_STR("plugin_directory", NULL, CFGF_NODEFAULT);
     for (keys = 0; keys < plugin_table_size; keys++)
@@ -232,7 +236,7 @@ static cfg_t *grammar(cfg_opt_t *options, cfg_opt_t sections[][SETTINGS_MAX + 1]
 bool settings_read_file(struct settings *settings, const char *path, struct fault *fault)
 {
     bool read = false;
-    cfg_opt_t options[SECTIONS + 3], sections[SECTIONS][SETTINGS_MAX + 1], plugin[SETTINGS_MAX + 1];
+    cfg_opt_t options[SECTIONS_MAX + 3], sections[SECTIONS_MAX][SETTINGS_MAX + 1], plugin[SETTINGS_MAX + 1];
     cfg_t *cfg = NULL;
     struct text text = {0};
     struct parse context = {.settings = settings, .file = path, .fault = fault};

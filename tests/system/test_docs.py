@@ -275,6 +275,22 @@ def test_plugins_conf_has_every_setting():
         assert line and variable in line.group(0), name
 
 
+def test_plugins_conf_is_accepted(tmp_path):
+    """As it is, and with every setting of the host that it shows."""
+    text = read("plugins.conf")
+    section = text[text.index("\n# plugin echo {\n"):]
+    section = section[:section.index("\n# }") + 4]
+    values = re.sub(r"^#( +\w+ = )", r"\1", text.replace(section, ""), flags=re.MULTILINE)
+    assert len(re.findall(r"^ +\w+ = ", values, re.MULTILINE)) > 10
+    (tmp_path / "secret.txt").write_text("password\n")  # that the broker's password_file names
+    for number, content in enumerate((text, values)):
+        path = tmp_path / f"{number}.conf"
+        path.write_text(content)
+        done = subprocess.run([BINARY, "run", "--config", str(path), "no-such.so"], capture_output=True, text=True, check=False,
+                              cwd=tmp_path)
+        assert done.returncode == 1 and "no-such.so" in done.stderr and ".conf" not in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("name", ["valawai-host.1", "plugins.conf.5"])
 def test_man_pages_are_good(kit, name, tmp_path):
     page = read("docs", "man", name)
