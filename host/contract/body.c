@@ -21,8 +21,8 @@ static const char *end_of_number(const char *at, const char *end)
     return at;
 }
 
-/* Whether there may be a number that is too long, in a string or not. Each such number has one of the characters that
- * are looked at. */
+/* True if the body may contain a number that is too long, inside or outside of a string. Each such number contains one
+ * of the sampled characters. */
 static bool has_long_run(const char *body, size_t len)
 {
     for (size_t i = NUMBER_MAX; i < len; i += NUMBER_MAX) {
@@ -37,7 +37,7 @@ static bool has_long_run(const char *body, size_t len)
     return false;
 }
 
-/* The closing quotation mark of the string that begins here; the end if there is none. */
+/* The closing quotation mark of the string that begins here; the end of the body if there is none. */
 static const char *end_of_string(const char *at, const char *end)
 {
     for (at++; at < end;) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Foresees the connections that the MOV makes by itself. It connects a `publish` channel with a `subscribe` channel
- * when the schema of the first matches that of the second: each property of the source is one of the target, and of the
- * same type; `required` does not matter. */
+ * Predicts the connections that the MOV makes by itself. The MOV connects a `publish` channel with a `subscribe`
+ * channel when their schemas match: the target has each property of the source, with the same type; `required` does not
+ * matter. */
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,12 +15,12 @@
 /* One comparison of two payloads. */
 struct match {
     struct contract *contract;
-    struct ptrmap within; /* the sources that are being compared */
+    struct ptrmap within; /* the sources on the current path */
 };
 
 static bool matches(struct match *match, struct json_object *source, struct json_object *target, unsigned depth);
 
-/* What the MOV reads a schema as. */
+/* The MOV's interpretation of a schema. */
 enum shape { SHAPE_ANY, SHAPE_BASIC, SHAPE_VALUES, SHAPE_ARRAY, SHAPE_CHOICE, SHAPE_OBJECT };
 
 struct reading {
@@ -57,7 +57,7 @@ static struct reading read_as(struct json_object *schema)
     return (struct reading){.shape = SHAPE_ARRAY, .part = part};
 }
 
-/* Whether each property of the source is one of the target, and matches it. */
+/* True if the target has each property of the source, and they match. */
 static bool objects_match(struct match *match, struct json_object *source, struct json_object *target, unsigned depth)
 {
     if (source == NULL)
@@ -71,7 +71,7 @@ static bool objects_match(struct match *match, struct json_object *source, struc
     return true;
 }
 
-/* Whether each alternative of the source matches one of the target, and both have as many. */
+/* True if each alternative of the source matches one of the target, and both have the same number. */
 static bool lists_match(struct match *match, struct json_object *source, struct json_object *target, unsigned depth)
 {
     bool lists = json_object_is_type(source, json_type_array) && json_object_is_type(target, json_type_array);
@@ -110,7 +110,7 @@ static bool schemas_match(struct match *match, struct json_object *source, struc
     }
 }
 
-/* A circle matches as far as it has been followed. Where the patience ends, nothing matches. */
+/* A circle counts as a match. When the patience is used up, nothing matches. */
 static bool matches(struct match *match, struct json_object *source, struct json_object *target, unsigned depth)
 {
     if (match->contract->patience == 0 || depth == DEPTH_MAX)
@@ -131,7 +131,7 @@ static bool matches(struct match *match, struct json_object *source, struct json
 
 /* --- channels --- */
 
-/* Whether a payload has all properties of a notification. */
+/* True if a payload has all properties of a notification. */
 static bool is_notification(const struct contract *contract, struct json_object *payload)
 {
     static const char *const wanted[] = {"connection_id", "source", "target", "message_payload", "timestamp"};
@@ -154,7 +154,7 @@ static void check_notification(struct contract *contract, const struct contract_
                      topic->name, contract->name + 3);
 }
 
-/* Whether the MOV looks for connections of this side. It looks for none with its own answers and notifications. */
+/* True if the MOV makes connections for this side. It makes none for its own answers and notifications. */
 static bool is_connected(const struct contract *contract, const struct contract_topic *topic,
                          enum contract_direction direction)
 {
@@ -164,7 +164,7 @@ static bool is_connected(const struct contract *contract, const struct contract_
             (topic->name != contract->registered && !is_notification(contract, side->payload)));
 }
 
-/* Finds another channel that the component subscribes to, and whose schema the publication matches. */
+/* Finds another channel that the component subscribes to, with a schema that the publication matches. */
 static const struct contract_topic *find_own_target(struct match *match, const struct contract_topic *source)
 {
     const struct contract *contract = match->contract;
@@ -177,7 +177,7 @@ static const struct contract_topic *find_own_target(struct match *match, const s
     return NULL;
 }
 
-/* Whether the MOV reads the payload as an object without properties, which matches every object. */
+/* True if the MOV reads the payload as an object without properties, which matches every object. */
 static bool takes_any_object(const struct contract *contract, struct json_object *payload)
 {
     struct reading reading = read_as(contract_follow(contract, payload, NULL));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Puts a contract together: reads the document, looks at its head, and has the rest of the room look at the channels,
- * the names, the references and what the MOV makes of it all. */
+ * Builds a contract: reads the document and its head, and calls the other files for the channels, the names, the
+ * references, and the MOV's interpretation. */
 #include "contract/contract.h"
 
 #include <json-c/json.h>
@@ -15,7 +15,7 @@
 
 #define ASYNCAPI_VERSION "2.6.0"
 
-/* How many types and values, in lists, the payloads of all messages are searched for an object. */
+/* The most types and values, in lists, that the search for an object reads in all payloads. */
 #define PATIENCE 5000000
 
 static void note_schema_fault(void *context, struct place place, const char *text)
@@ -47,7 +47,8 @@ static void check_asyncapi(struct contract *contract, struct json_object *root)
         findings_add_at(&contract->findings, FINDING_ERROR, root, NULL,
                         "no asyncapi: this is not an AsyncAPI document");
     else if (version != NULL && strncmp(version, "2.", 2) == 0 && is_version(version) &&
-             strcmp(version, ASYNCAPI_VERSION) != 0) /* all that we read means the same in all of 2 */
+             strcmp(version, ASYNCAPI_VERSION) !=
+                 0) /* the parts that the host reads have the same meaning in every 2.x */
         findings_add_at(&contract->findings, FINDING_WARNING, root, "asyncapi", "%s is read as %s", version,
                         ASYNCAPI_VERSION);
     else if (version == NULL || strcmp(version, ASYNCAPI_VERSION) != 0)
@@ -67,8 +68,8 @@ static void read_version(struct contract *contract, struct json_object *info)
             findings_add_at(&contract->findings, FINDING_ERROR, info, "version", "%s is not of the form x.y.z",
                             contract->version);
     } else if (json_object_is_type(version, json_type_int) || json_object_is_type(version, json_type_double)) {
-        /* 1.0 without quotation marks: the MOV takes no version from it, and does not need to, as the registration has
-         * the plugin's. */
+        /* An unquoted 1.0: the MOV reads no version from it, and needs none, because the registration has the plugin's
+         * version. */
         contract->version = json_object_get_string(version);
     } else {
         findings_add_at(&contract->findings, FINDING_ERROR, info, "version", "is not of the form x.y.z");
@@ -93,7 +94,7 @@ static void read_info(struct contract *contract, struct json_object *root)
 
 /* --- reading --- */
 
-/* The reader puts the place before its reason; a finding has it apart. */
+/* The reader puts the place before its reason; a finding has a separate place. */
 static void note_unreadable(struct contract *contract, const struct fault *fault)
 {
     struct place place = {0};
@@ -124,7 +125,7 @@ struct contract *contract_build(const char *text, size_t length, bool of_compone
     }
     check_asyncapi(contract, root);
     if (!json_object_object_get_ex(root, "asyncapi", NULL) && !json_object_object_get_ex(root, "channels", NULL))
-        return contract; /* something else altogether */
+        return contract; /* no AsyncAPI document at all */
     read_info(contract, root);
     contract_check_refs(contract);
     contract_read_topics(contract);
@@ -164,7 +165,7 @@ void contract_free(struct contract *contract)
     free(contract);
 }
 
-/* --- what it says --- */
+/* --- the result --- */
 
 size_t contract_errors(const struct contract *contract)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Makes a message that matches the schema of a topic, for a first test. What the schema gives (example, default, const,
- * enum) is tried first, then what its type and bounds allow. Each value is checked against its schemas, so that what
- * the rules below do not know costs at most the message. */
+ * Makes a message that matches the schema of a topic, for a first test. It tries the values in the schema (example,
+ * default, const, enum) first, then values for the type and its bounds. Each value is checked against its schemas, so
+ * an unsupported keyword at worst yields no message. */
 #include <json-c/json.h>
 #include <math.h>
 #include <stdio.h>
@@ -15,9 +15,9 @@
 #include "contract/parts.h"
 
 #define DEPTH_MAX 24
-#define DEPTH_OF_OPTIONAL 4 /* deeper than that there is only what has to be */
+#define DEPTH_OF_OPTIONAL 4 /* below this depth there are only required members */
 #define PARTS_MAX 16
-#define STEPS_MAX 4000 /* values that are made, those given up among them */
+#define STEPS_MAX 4000 /* most values that are made, including discarded ones */
 #define LENGTH_MAX 4096
 #define ITEMS_MAX 64
 
@@ -26,17 +26,17 @@ struct making {
     size_t steps; /* left */
 };
 
-/* The schemas that one value has to match, all of them. */
+/* The schemas that one value must match, all of them. */
 struct parts {
     struct json_object *at[PARTS_MAX];
     size_t count;
-    size_t opened; /* the allOf, oneOf and anyOf of so many are parts themselves */
+    size_t opened; /* parts with allOf, oneOf and anyOf already added as parts */
 };
 
 static bool make(struct making *making, const struct parts *given, unsigned depth, size_t variant,
                  struct json_object **value);
 
-/* False: nothing can match the schema, or there is no room. */
+/* False: no value matches the schema, or there is no room. */
 static bool add_part(const struct making *making, struct parts *parts, struct json_object *schema)
 {
     if (json_object_is_type(schema, json_type_boolean))
@@ -58,7 +58,7 @@ static bool fits(const struct making *making, const struct parts *parts, struct 
     return true;
 }
 
-/* Takes over the value if it fits, and frees it otherwise. */
+/* Keeps the value if it matches, and frees it otherwise. */
 static bool take(const struct making *making, const struct parts *parts, struct json_object *made,
                  struct json_object **value)
 {
@@ -70,9 +70,9 @@ static bool take(const struct making *making, const struct parts *parts, struct 
     return false;
 }
 
-/* --- what the schema gives --- */
+/* --- values in the schema --- */
 
-/* variant: of items that may have to differ, which one it is. Only an enum gives several. */
+/* variant: the number of the item, where items may have to differ. Only an enum has several values. */
 static bool take_given(const struct making *making, const struct parts *parts, size_t variant,
                        struct json_object **value)
 {
@@ -97,7 +97,7 @@ static bool take_given(const struct making *making, const struct parts *parts, s
 
 /* --- bounds --- */
 
-/* The least or the greatest number that the parts give for a keyword. */
+/* The least or the greatest number of the parts for a keyword. */
 static double bound(const struct parts *parts, const char *key, bool greatest, double otherwise)
 {
     double found = otherwise;
@@ -171,7 +171,7 @@ static bool make_of_pattern(const struct making *making, const struct parts *par
     return made;
 }
 
-/* A text of the format; NULL: any text is. */
+/* A text of the format; NULL: any text fits. */
 static const char *format_sample(const char *format)
 {
     static const char *const samples[][2] = {
@@ -281,7 +281,7 @@ static bool is_required(const struct parts *parts, const char *name)
     return false;
 }
 
-/* Adds a member that matches what all parts say of it. False: it is not made. */
+/* Adds a member that matches all parts. False: none was found. */
 static bool add_member(struct making *making, const struct parts *parts, unsigned depth, const char *name,
                        struct json_object *object)
 {
@@ -315,7 +315,7 @@ static bool add_required(struct making *making, const struct parts *parts, unsig
     return true;
 }
 
-/* sparse: without what is not required. */
+/* sparse: only required members. */
 static bool make_members(struct making *making, const struct parts *parts, unsigned depth, bool sparse,
                          struct json_object *object)
 {
@@ -359,7 +359,7 @@ static bool make_object(struct making *making, const struct parts *parts, unsign
 
 /* --- by type --- */
 
-/* The type that the parts give, or that their keywords suggest; the first of several that is not null. */
+/* The type of the parts, or the type that their keywords suggest; of several the first that is not null. */
 static const char *type_of_parts(const struct parts *parts)
 {
     static const char *const hints[][2] = {
@@ -418,7 +418,7 @@ static bool make_choice(struct making *making, const struct parts *parts, struct
     return false;
 }
 
-/* Makes a value that matches all parts. variant: as of take_given(). */
+/* Makes a value that matches all parts. variant: as in take_given(). */
 static bool make(struct making *making, const struct parts *given, unsigned depth, size_t variant,
                  struct json_object **value)
 {
@@ -442,7 +442,7 @@ static bool make(struct making *making, const struct parts *given, unsigned dept
     return make_by_type(making, &parts, depth, variant, value);
 }
 
-/* Whether a body is a message of the topic, to the code that receives one. */
+/* True if the receiving code accepts the body as a message of the topic. */
 static bool is_message(const struct contract_topic *topic, enum contract_direction direction, const char *body)
 {
     char reason[64];

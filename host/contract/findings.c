@@ -12,7 +12,7 @@
 
 #define FINDINGS_MAX 200
 
-/* Whether a finding has this text, after its pointer if it has one. */
+/* True if a finding has this text, after its pointer if it has one. */
 static bool says(const struct finding *finding, const char *text)
 {
     size_t all = strlen(finding->text), length = strlen(text);
@@ -43,8 +43,8 @@ static void keep(struct findings *findings, enum finding_kind kind, struct place
     findings->at[findings->count++] = (struct finding){.kind = kind, .place = place, .text = memory_text(text)};
 }
 
-/* The object is NULL if the finding has no pointer. A pointer is expensive, so it is made only for a finding that is
- * kept: a document can contain the same fault a hundred thousand times. */
+/* The object is NULL if the finding has no pointer. A pointer is expensive, so only kept findings get one: a document
+ * can contain the same fault a hundred thousand times. */
 static void add(struct findings *findings, enum finding_kind kind, struct place place, struct json_object *object,
                 const char *key, const char *format, va_list arguments)
 {

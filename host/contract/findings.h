@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * findings: the list of what is wrong with a document, or unwise. It knows no rule; the rules add to it. */
+ * findings: the list of a document's faults and warnings. It contains no rules; the rules add to it. */
 #ifndef CONTRACT_FINDINGS_H
 #define CONTRACT_FINDINGS_H
 
@@ -25,7 +25,7 @@ void findings_add(struct findings *findings, enum finding_kind kind, struct plac
 void findings_add_at(struct findings *findings, enum finding_kind kind, struct json_object *object, const char *key,
                      const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* Puts the findings in the order of the text. */
+/* Sorts the findings in the order of the text. */
 void findings_sort(struct findings *findings);
 
 void findings_clear(struct findings *findings);

@@ -40,7 +40,7 @@ static void write_value(struct writer *writer, struct json_object *value);
 
 /* --- YAML --- */
 
-/* Whether SnakeYAML refuses the character, or takes it for the end of a line. */
+/* True if SnakeYAML refuses the character, or reads it as the end of a line. */
 static bool needs_escape(const unsigned char *at, size_t size)
 {
     if (size == 1)
@@ -150,7 +150,7 @@ static void write_text_member(struct writer *writer, const char *key, const char
 
 static void write_schema(struct writer *writer, struct json_object *schema);
 
-/* The members of an object, but for two. */
+/* Writes the members of an object except two. */
 static void write_members(struct writer *writer, struct json_object *object, const char *but, const char *and)
 {
     json_object_object_foreach(object, key, value)
@@ -242,7 +242,7 @@ static bool has_choice(struct json_object *schema)
     return has(schema, "oneOf") || has(schema, "anyOf") || has(schema, "allOf");
 }
 
-/* A type of one name. */
+/* Writes a schema with one type. */
 static void write_typed(struct writer *writer, struct json_object *schema, struct mov_type type)
 {
     if (strcmp(type.one, "null") == 0) {
@@ -434,7 +434,7 @@ static void write_channels(struct writer *writer, struct json_object *channels)
 
 /* --- the document --- */
 
-/* The document's own schemas, and those that get a name here: the list grows while it is written. */
+/* Writes the document's own schemas, and those that get a name here. The list grows during the write. */
 static void write_schemas(struct writer *writer, struct json_object *schemas)
 {
     write_key(writer, "schemas");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Warns of what is valid in a document and probably not meant. */
+ * Warns of valid parts of a document that are probably mistakes. */
 #include <json-c/json.h>
 
 #include "contract/parts.h"

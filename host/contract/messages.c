@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Reads the messages of a channel: their payloads, and the schema that a body has to match. */
+ * Reads the messages of a channel: their payloads, and the schema that a body must match. */
 #include <json-c/json.h>
 #include <string.h>
 
@@ -48,7 +48,7 @@ static bool is_json_schema(struct json_object *message)
     return false;
 }
 
-/* How far is looked for an object: into so many schemas for one payload, at so many types and values in all. */
+/* The bounds of the search for an object: schemas for one payload, and types and values in all. */
 struct search {
     const struct contract *contract;
     unsigned schemas;
@@ -62,7 +62,7 @@ static bool may_look_at(struct search *search, size_t values)
     return may;
 }
 
-/* Whether a value of this type may be an object. What is not a type at all is another's error. */
+/* True if a value of this type may be an object. An invalid type is reported elsewhere. */
 static bool is_object_type(struct json_object *type)
 {
     static const char *const others[] = {"array", "boolean", "integer", "null", "number", "string"};
@@ -100,7 +100,7 @@ static bool values_have_object(struct search *search, struct json_object *values
 
 static bool may_be_object(struct search *search, struct json_object *schema);
 
-/* Whether one of several schemas lets an object be, or with `all` each of them. */
+/* True if one of several schemas allows an object, or with `all` each of them. */
 static bool may_be_objects(struct search *search, struct json_object *among, bool all)
 {
     for (size_t i = 0; i < json_object_array_length(among); i++) {
@@ -112,7 +112,7 @@ static bool may_be_objects(struct search *search, struct json_object *among, boo
     return all;
 }
 
-/* Whether a schema lets any object be, as far as its types and values tell; where the search ends, it does. */
+/* True if a schema allows an object, by its types and values; also when the search reaches its bounds. */
 static bool may_be_object(struct search *search, struct json_object *schema)
 {
     struct json_object *part = NULL;
@@ -143,13 +143,13 @@ static bool may_be_object(struct search *search, struct json_object *schema)
     return true;
 }
 
-/* A body that is not a JSON object ends the MOV's listening to a topic, and the MOV never sends one. And it sees only
- * what a payload says in an object: `payload: true` is no payload to it. */
+/* A body that is not a JSON object ends the MOV's listener of the topic, and the MOV never sends one. The MOV reads
+ * only a payload that is an object, so for it `payload: true` is not a payload. */
 static void check_is_object(struct messages *messages, struct json_object *message, struct json_object *payload)
 {
     struct search search = {.contract = messages->contract, .schemas = 100, .values = &messages->contract->patience};
     if (json_object_is_type(payload, json_type_boolean) || !may_be_object(&search, payload))
-        complain(messages, message, "payload", "a message of VALAWAI has to be an object");
+        complain(messages, message, "payload", "a message of VALAWAI must be an object");
 }
 
 static void read_payload(struct messages *messages, struct json_object *message)
@@ -172,8 +172,9 @@ static void read_payload(struct messages *messages, struct json_object *message)
         mov_read_payload(messages->contract, payload);
     if (messages->count == 0)
         messages->payload = payload;
-    /* Two topics that refer to the same schema have the same one then, and what was checked for one need not be again.
-     */
+    /* After this, topics that refer to the same schema share it, so a message that was checked for one need not be
+     * checked for the other.
+     * */
     struct json_object *meant = contract_follow(messages->contract, payload, NULL);
     messages->schemas[messages->count++] = schemas_add(messages->contract->schemas, meant == NULL ? payload : meant);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Reads schemas as the MOV 2.0.1 does. The MOV knows const, enum, type, properties, items, oneOf, anyOf and allOf. It
+ * Reads schemas like the MOV 2.0.1. The MOV knows const, enum, type, properties, items, oneOf, anyOf and allOf. It
  * follows a reference made of plain names. Many schemas that are valid in JSON Schema end its reading of the whole
  * document; for_mov.c writes each of them in a form that the MOV can read. */
 #include <json-c/json.h>
@@ -55,7 +55,7 @@ struct json_object *mov_target(const struct contract *contract, const char *ref)
     return at;
 }
 
-/* --- what the MOV reads --- */
+/* --- schemas that the MOV reads --- */
 
 struct payload_walk {
     struct contract *contract;
@@ -199,7 +199,7 @@ void mov_read_payload(struct contract *contract, struct json_object *payload)
 
 /* --- payloads that are objects --- */
 
-/* The one schema of oneOf, anyOf or allOf, which the MOV takes for the whole. */
+/* The only schema of oneOf, anyOf or allOf, which the MOV reads in place of the whole. */
 static struct json_object *single_choice(struct json_object *schema)
 {
     for (size_t i = 0; i < CHOICES; i++) {

@@ -63,7 +63,7 @@ static bool is_registered(const struct topic_parts *parts)
     return parts->is_control && strcmp(parts->operation, "registered") == 0;
 }
 
-/* Whether a topic is a queue of the MOV, used in the direction that the MOV expects. */
+/* True if a topic is a queue of the MOV, used in the direction that the MOV expects. */
 static bool is_queue_of_mov(const struct contract_topic *topic)
 {
     const struct contract_topic *queue = contract_find(mov_queues(), topic->name);
@@ -71,7 +71,7 @@ static bool is_queue_of_mov(const struct contract_topic *topic)
            topic_has(queue, CONTRACT_SUBSCRIBE) == topic_has(topic, CONTRACT_SUBSCRIBE);
 }
 
-/* The component is the one of the first topic that has a name, or rather of the first registered topic. */
+/* Finds the component in the first registered topic, or otherwise in the first topic with a valid name. */
 static void find_component(struct contract *contract)
 {
     struct topic_parts parts = {0};
@@ -132,7 +132,7 @@ static void check_registered_properties(struct contract *contract, const struct 
     text_free(&missing);
 }
 
-/* A channel that was to be it, but has a name that no component can have. */
+/* True if a channel was meant to be the registered topic, but has a name that no component can have. */
 static bool has_misnamed_registered(const struct contract *contract)
 {
     static const char end[] = "/control/registered";
@@ -150,7 +150,7 @@ void contract_check_registered(struct contract *contract)
 {
     const struct contract_topic *topic = NULL;
     if (contract->topic_count == 0 || (contract->registered == NULL && has_misnamed_registered(contract)))
-        return; /* told of already */
+        return; /* reported already */
     if (contract->registered == NULL) {
         findings_add_at(&contract->findings, FINDING_ERROR, document_root(contract->document), "channels",
                         "there is no channel valawai/c[012]/<name>/control/registered: the MOV never tells the "

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * `x-options` of the document: a JSON schema of the plugin's options, with their defaults. A component without it takes
- * any option. */
+ * `x-options` of the document: a JSON schema of the plugin's options, with their defaults. A component without it
+ * accepts any option. */
 #include <json-c/json.h>
 
 #include "contract/parts.h"

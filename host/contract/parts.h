@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What the files of the room `contract` share, and no other file includes. Each file below uses the files above it. */
+ * Shared by the files of the room `contract` only. Each file below uses the files above it. */
 #ifndef CONTRACT_PARTS_H
 #define CONTRACT_PARTS_H
 
@@ -43,14 +43,14 @@ struct contract {
     const struct schema *options_schema; /* of all options together */
     struct contract_topic *topics;
     size_t topic_count;
-    size_t patience;          /* how many types and values the search for an object may still read */
+    size_t patience;          /* types and values that the search for an object may still read */
     struct ptrmap seen_items; /* channels, and whether they have a misspelt operation */
     struct ptrmap mov_reads;  /* the schemas that the MOV reads: enum mov_reading */
     struct ptrmap circles;    /* the schemas that were searched for circles */
     char *for_mov;            /* the document as the MOV receives it; NULL if there are errors */
 };
 
-/* Reads a document. of_component: the rules of VALAWAI for a component hold, not only those of AsyncAPI. */
+/* Reads a document. of_component: VALAWAI's rules for a component apply, in addition to those of AsyncAPI. */
 struct contract *contract_build(const char *text, size_t length, bool of_component);
 
 /* --- tree.c --- */
@@ -59,13 +59,13 @@ struct json_object *object_member(struct json_object *object, const char *key); 
 const char *string_member(struct json_object *object, const char *key);         /* NULL: absent, or no string */
 struct json_object *array_member(struct json_object *object, const char *key);  /* NULL: absent, or no array */
 
-/* What an object means after all its $refs are followed; NULL if they lead nowhere, or in a circle. The number of
- * references is stored in `hops`, which may be NULL. */
+/* Follows all $refs of an object; NULL if they lead nowhere, or in a circle. Stores the number of references in `hops`,
+ * which may be NULL. */
 struct json_object *contract_follow(const struct contract *contract, struct json_object *object, unsigned *hops);
 
 /* --- mov.c: how the MOV reads a schema --- */
 
-/* MOV_CUT: the MOV would not come to the end of this schema. */
+/* MOV_CUT: the MOV would never finish reading this schema. */
 enum mov_reading { MOV_READS, MOV_CUT };
 
 /* The type of a schema as the MOV can read it. A list of one type and null is that type. */
@@ -76,7 +76,7 @@ struct mov_type {
 };
 struct mov_type mov_type_of(struct json_object *schema);
 
-/* Where the MOV is led by a reference: it splits the reference at each slash, and knows no escapes. */
+/* The MOV's target of a reference: it splits the reference at each slash, and supports no escapes. */
 struct json_object *mov_target(const struct contract *contract, const char *ref);
 
 /* Collects the schemas that the MOV reads for a payload in contract->mov_reads. */
@@ -106,7 +106,7 @@ void contract_read_topics(struct contract *contract);
 /* Finds the component's name in the names of its channels, and the channels that are not its own. */
 void contract_check_names(struct contract *contract);
 
-/* Finds out whether the MOV will send the component its id. */
+/* Checks that the MOV will send the component its id. */
 void contract_check_registered(struct contract *contract);
 
 /* --- options.c --- */
@@ -129,13 +129,13 @@ void contract_check_connections(struct contract *contract);
 
 /* --- sample.c --- */
 
-/* Replaces the text by one that the regular expression probably matches. repeat: how often a part is there that may be
- * repeated at will. False: it has no sample. */
+/* Replaces the text by one that the regular expression probably matches. repeat: the number of repetitions of an
+ * unbounded part. False: it has no sample. */
 bool pattern_sample(const char *pattern, unsigned repeat, struct text *out);
 
 /* --- lint.c --- */
 
-/* Warns of what is valid and probably not meant. */
+/* Warns of valid parts that are probably mistakes. */
 void contract_lint(struct contract *contract);
 
 /* --- for_mov.c --- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Walks a whole AsyncAPI document for references that lead to nothing, or from a schema to what is none. Without
- * recursion, because a document may be as deep as it is long. */
+ * Walks a whole AsyncAPI document for references that lead to nothing, or from a schema to another kind of part. It
+ * uses no recursion, because a document may be as deep as it is long. */
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +13,13 @@
 
 #define REF_SHOWN 100 /* bytes */
 
-/* What a node is. A message, a channel or the document itself, taken for a schema, would let anything pass, since none
- * of its keys is a word of JSON Schema. Where the format says nothing of a place, as of `definitions` beside the
- * channels, there may be schemas too. */
+/* The kind of a node. A message, a channel or the document itself would match everything as a schema, because it has no
+ * keyword of JSON Schema. A place that the format does not define, such as `definitions` beside the channels, may also
+ * contain schemas. */
 enum kind { KIND_OTHER, KIND_SCHEMA, KIND_MESSAGE, KIND_PART, KIND_DOCUMENT };
 
-/* Nodes that wait to be looked into; each gets in once. `names`: the keys of the object are names, not words of the
- * format, so that "$ref" among them is nothing special; what they are the names of is `members`. */
+/* Nodes that wait for a visit; each enters once. `names`: the keys of the object are names, not keywords of the format,
+ * so "$ref" among them has no special meaning; `members` is the kind of the named parts. */
 struct visit {
     struct json_object *node;
     enum kind kind;
@@ -27,7 +27,7 @@ struct visit {
     enum kind members;
 };
 
-/* A reference from a schema, which is judged when it is known what everything is. */
+/* A reference from a schema, which is checked when the kinds of all nodes are known. */
 struct reference {
     struct json_object *from;
     struct json_object *to;
@@ -73,7 +73,8 @@ static bool is_one_of(const char *key, const char *const *keys)
     return *keys != NULL;
 }
 
-/* Keywords whose contents are the author's, where a "$ref" is no reference: values, and extensions of the format. */
+/* True for keywords with contents of the author, where a "$ref" is not a reference: values, and extensions of the
+ * format. */
 static bool holds_values(const char *key)
 {
     static const char *const keys[] = {"const", "default", "enum", "example", "examples", NULL};
@@ -89,7 +90,7 @@ static bool holds_names(const char *key)
     return is_one_of(key, keys);
 }
 
-/* What is at a word of the format. */
+/* The kind of the node at a keyword of the format. */
 static enum kind kind_at(const struct visit *visit, const char *key)
 {
     static const char *const schemas[] = {"payload", "headers", "schema", NULL};
@@ -122,7 +123,7 @@ static enum kind kind_at(const struct visit *visit, const char *key)
     return visit->kind == KIND_OTHER ? KIND_OTHER : KIND_PART;
 }
 
-/* What the names at a word of the format are the names of. */
+/* The kind of the named parts at a keyword of the format. */
 static enum kind kind_of_members(enum kind kind, const char *key)
 {
     return kind != KIND_PART              ? kind

@@ -42,7 +42,7 @@ static int escaped(char c)
     }
 }
 
-/* A character that is not in a negated class, whose text is given. */
+/* A character that is not in a negated class with this text. */
 static int outside(const char *class, size_t length)
 {
     for (const char *c = "x-_ .;X0"; *c != '\0'; c++) {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What a document that was read can answer: its tree, the places of nodes and keys, and JSON pointers in both
- * directions. */
+ * The queries on a document: its tree, the places of nodes and keys, and JSON pointers in both directions. */
 #include "document/document.h"
 
 #include <json-c/json.h>
@@ -68,7 +67,7 @@ bool document_key_is_text(const struct document *document, const struct json_obj
 
 /* --- pointers --- */
 
-/* Reads one token of a pointer, unescaped, into a text; returns what follows it. */
+/* Reads one token of a pointer, unescaped, into a text, and returns the rest. */
 static const char *next_token(const char *pointer, struct text *token)
 {
     text_clear(token);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Builds the tree from libyaml's events. A node goes into the tree as soon as it is complete; what was counted between
- * the beginning and the end of an anchored node is what each of its aliases costs. */
+ * Builds the tree from libyaml's events. A node enters the tree as soon as it is complete. The counts between the
+ * beginning and the end of an anchored node are the cost of each of its aliases. */
 #include "document/document.h"
 
 #include <json-c/json.h>
@@ -24,8 +24,8 @@ struct anchor {
     char *name;
     struct json_object *node;
     struct cost cost;
-    unsigned height; /* how many collections there are one within the other, the node among them */
-    bool open;       /* its node is still being read */
+    unsigned height; /* nested collections, including the node */
+    bool open;       /* its node is incomplete */
 };
 
 struct reader {
@@ -36,7 +36,7 @@ struct reader {
     struct cost cost;
     struct anchor anchors[DOCUMENT_ANCHORS_MAX];
     size_t anchored;
-    unsigned deepest; /* that was reached in the innermost open anchor, with aliases expanded */
+    unsigned deepest; /* depth in the innermost open anchor, with aliases expanded */
 };
 
 /* --- places --- */
@@ -54,7 +54,7 @@ static size_t joins_before(const struct joins *joins, size_t index)
     return low;
 }
 
-/* The column in the text as it was before it was rewritten, from 1. */
+/* The column in the original text before a rewrite, from 1. */
 static size_t column_of(const struct reader *reader, const yaml_mark_t *mark)
 {
     size_t joins = joins_before(&reader->joins, mark->index) - joins_before(&reader->joins, mark->index - mark->column);
@@ -73,7 +73,7 @@ static bool refuse(struct reader *reader, const yaml_mark_t *mark, const char *w
     return fault_set(reader->fault, "line %zu, column %zu: %s", mark->line + 1, column_of(reader, mark), what);
 }
 
-/* Refuses with a name out of the text, made fit for one line, between two pieces of ours. */
+/* Refuses with a name of the text, quoted for one line, between `before` and `after`. */
 static bool refuse_name(struct reader *reader, const yaml_mark_t *mark, const char *before, const char *name,
                         const char *after)
 {
@@ -112,7 +112,7 @@ static bool spend(struct reader *reader, const yaml_mark_t *mark, struct cost co
     return true;
 }
 
-/* The latest anchor of a name, since YAML lets a name be used again; NULL if there is none. */
+/* The latest anchor of a name, because YAML allows a name to be used again; NULL if there is none. */
 static struct anchor *find_anchor(struct reader *reader, const char *name)
 {
     for (size_t i = 0; i < reader->anchored; i++) {
@@ -122,7 +122,7 @@ static struct anchor *find_anchor(struct reader *reader, const char *name)
     return NULL;
 }
 
-/* Notes that the node which begins here has an anchor. The number that closes it goes to `index`. */
+/* Notes an anchor of the node that begins here. `index` receives the number to close it. */
 static bool open_anchor(struct reader *reader, const yaml_mark_t *mark, const char *name, size_t *index)
 {
     struct anchor *anchor = find_anchor(reader, name);
@@ -255,7 +255,7 @@ static bool read_sequence(struct reader *reader, unsigned depth, struct json_obj
     return ok;
 }
 
-/* The text of a key: a scalar's, whatever it would mean as a value, or that of an alias of a string. NULL: refused. */
+/* The text of a key: that of a scalar of any type, or of an alias of a string. NULL: refused. */
 static const char *read_key(struct reader *reader, const yaml_event_t *event)
 {
     const char *key = NULL;
@@ -264,7 +264,7 @@ static const char *read_key(struct reader *reader, const yaml_event_t *event)
         key = (const char *)event->data.scalar.value;
         length = event->data.scalar.length;
         if (event->data.scalar.anchor != NULL) {
-            refuse(reader, &event->start_mark, "an anchor at a key is not read here");
+            refuse(reader, &event->start_mark, "an anchor at a key is not supported");
             return NULL;
         }
     } else if (event->type == YAML_ALIAS_EVENT) {
@@ -275,7 +275,7 @@ static const char *read_key(struct reader *reader, const yaml_event_t *event)
         }
     }
     if (key == NULL)
-        refuse(reader, &event->start_mark, "a key has to be a scalar");
+        refuse(reader, &event->start_mark, "a key must be a scalar");
     else if (strlen(key) != length)
         refuse(reader, &event->start_mark, "a key with a NUL character in it");
     else if (spend(reader, &event->start_mark, (struct cost){.bytes = length}))
@@ -283,7 +283,7 @@ static const char *read_key(struct reader *reader, const yaml_event_t *event)
     return NULL;
 }
 
-/* The place of a key, with a note if it would be no text as a value. */
+/* The place of a key, with a flag if the key would not be text as a value. */
 static uint64_t place_of_key(const struct reader *reader, const yaml_event_t *event)
 {
     struct json_object *value = NULL;
@@ -351,7 +351,7 @@ static bool refuse_duplicate(struct reader *reader, const yaml_mark_t *mark, str
     return refuse_name(reader, mark, "the key ", key, after);
 }
 
-/* What a mapping is merged with waits until all of its own keys are there. */
+/* The mappings to merge wait until all own keys of the object are read. */
 struct merging {
     bool wanted;
     yaml_mark_t mark;
@@ -455,7 +455,7 @@ static bool read_node(struct reader *reader, const yaml_event_t *event, unsigned
     return true;
 }
 
-/* Takes the event that has to come next where nothing else may. */
+/* Takes the next event, which must have this type. */
 static bool expect(struct reader *reader, yaml_event_type_t type, const char *otherwise)
 {
     yaml_event_t event = {0};
@@ -466,7 +466,7 @@ static bool expect(struct reader *reader, yaml_event_type_t type, const char *ot
     return ok;
 }
 
-/* A null is no node, and so the document itself stands for it. */
+/* A null has no node, so the address of the document represents it. */
 static bool read_root(struct reader *reader, const yaml_event_t *event)
 {
     struct document *document = reader->document;
@@ -482,7 +482,7 @@ static bool read_stream(struct reader *reader)
     yaml_event_t event = {0};
     bool ok = expect(reader, YAML_STREAM_START_EVENT, "not a stream") &&
               expect(reader, YAML_DOCUMENT_START_EVENT, "the document is empty") && next_event(reader, &event) &&
-              read_root(reader, &event) && expect(reader, YAML_DOCUMENT_END_EVENT, "something after the document") &&
+              read_root(reader, &event) && expect(reader, YAML_DOCUMENT_END_EVENT, "more text after the document") &&
               expect(reader, YAML_STREAM_END_EVENT, "a second document begins here; only one is read");
     yaml_event_delete(&event);
     return ok;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Says what a plain scalar is: null, boolean, integer, float or string. The rules are those of the YAML 1.1 types, with
- * the small differences that SnakeYAML makes of them, because the MOV reads our documents with it; JSON's numbers are
- * among them. */
+ * Finds the type of a plain scalar: null, boolean, integer, float or string. The rules are those of the YAML 1.1 types
+ * with SnakeYAML's small differences, because the MOV reads our documents with it. They include JSON's numbers. */
 #include "document/parts.h"
 
 #include <errno.h>
@@ -14,7 +13,7 @@
 #include "base/locale.h"
 #include "base/memory.h"
 
-/* Longer than any number that is meant as one; what is longer stays a string. */
+/* Longer than any sensible number; a longer scalar stays a string. */
 #define NUMBER_MAX 400
 
 static bool is_among(const char *text, const char *const *words)
@@ -51,7 +50,7 @@ static int digit_of(char c)
                                   : 99;
 }
 
-/* The nearest double of a decimal number that may have underscores in it, and is no longer than NUMBER_MAX. */
+/* The nearest double of a decimal number, which may contain underscores and has at most NUMBER_MAX characters. */
 static double real_of(const char *text)
 {
     char digits[NUMBER_MAX + 1];
@@ -64,7 +63,7 @@ static double real_of(const char *text)
     return real_read(digits, NULL);
 }
 
-/* The integer if it fits 64 bits, signed or not, or else the float. */
+/* An integer if the number fits 64 bits, signed or unsigned, otherwise a float. */
 static struct json_object *new_integer(bool negative, bool fits, uint64_t magnitude, double real)
 {
     if (!fits || (negative && magnitude > (uint64_t)INT64_MAX + 1))
@@ -75,7 +74,7 @@ static struct json_object *new_integer(bool negative, bool fits, uint64_t magnit
                                  : memory_got(json_object_new_int64((int64_t)magnitude));
 }
 
-/* Digits of one base with underscores among them. */
+/* Reads digits of a base, with underscores. */
 static bool read_based(const char *digits, int base, bool negative, struct json_object **value)
 {
     const char *from = digits;
@@ -99,7 +98,7 @@ static bool read_based(const char *digits, int base, bool negative, struct json_
     return any;
 }
 
-/* 190:20:30, which YAML 1.1 counts in sixties. */
+/* Reads 190:20:30, a base 60 number of YAML 1.1. */
 static bool read_sexagesimal(const char *digits, bool negative, struct json_object **value)
 {
     uint64_t total = 0;
@@ -141,7 +140,7 @@ static bool read_integer(const char *text, struct json_object **value)
     return read_based(digits, 10, negative, value) || read_sexagesimal(digits, negative, value);
 }
 
-/* Past digits and underscores. */
+/* Skips digits and underscores. */
 static const char *skip_digits(const char *at)
 {
     while ((*at >= '0' && *at <= '9') || *at == '_')
@@ -187,7 +186,7 @@ static bool read_special_float(const char *text, struct json_object **value)
     return true;
 }
 
-/* Digits, a point and digits, which JSON writes the same. */
+/* True for digits, a point and digits, which JSON writes in the same way. */
 static bool is_plain_decimal(const char *text)
 {
     size_t whole = strspn(text, "0123456789");
@@ -201,7 +200,7 @@ static bool read_float(const char *text, struct json_object **value)
         return true;
     if (!is_float(text))
         return false;
-    /* 0.10 shows as it was written: it may be a version */
+    /* 0.10 is shown as written, because it may be a version */
     *value = memory_got(is_plain_decimal(text) ? json_object_new_double_s(real_of(text), text)
                                                : json_object_new_double(real_of(text)));
     return true;
@@ -224,7 +223,7 @@ bool document_scalar(const char *text, size_t length, enum scalar_tag tag, struc
 {
     *value = NULL;
     bool any = tag == SCALAR_UNTAGGED;
-    bool whole = strlen(text) == length; /* with a NUL in it, it can be nothing but a string */
+    bool whole = strlen(text) == length; /* with a NUL in it, the scalar is a string */
     if (whole && (any || tag == SCALAR_NULL) && read_null(text))
         return true;
     if (whole && (any || tag == SCALAR_BOOLEAN) && read_boolean(text, value))

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Makes of a text what libyaml can read. libyaml is strict where YAML and JSON are not: it takes a tab where a token
- * might begin for an error even on a line that is blank or holds a comment only, it refuses the two-part escapes of
- * JSON
- * ("😀" written as two \u) and half of one, and a line's end between a name and its colon. What is rewritten for that
- * is told apart by looks, not by YAML's grammar; so only a text that libyaml refused is rewritten, and one that it
- * reads means what it says. And libyaml reports bad characters by byte offsets, where we want lines and columns. */
+ * Prepares a text for libyaml, which is stricter than YAML and JSON. It refuses a tab where a token might begin, even
+ * on a blank line or a comment line; the two-part escapes of JSON (a character beyond U+FFFF written as two \u) and
+ * half of one; and a line break between a name and its colon. The rewrite finds these places by their looks and not by
+ * YAML's grammar. So only a text that libyaml has refused is rewritten, and a text that it reads keeps its meaning.
+ * libyaml reports bad characters by byte offsets, and this file by lines and columns. */
 #include "document/parts.h"
 
 #include <stdio.h>
@@ -34,7 +33,7 @@ static bool is_printable(const unsigned char *at, size_t size)
     return !(size == 3 && at[0] == 0xef && at[1] == 0xbf && at[2] >= 0xbe); /* U+FFFE, U+FFFF */
 }
 
-/* Whether a line begins at this byte, with any of the breaks of YAML 1.1 before it. */
+/* True if a line begins at this byte, after any line break of YAML 1.1. */
 static bool begins_line(const unsigned char *text, size_t at)
 {
     if (at == 0 || text[at - 1] == '\n' || text[at - 1] == '\r')
@@ -52,9 +51,9 @@ static bool check_characters(const char *text, size_t length, struct fault *faul
     unsigned tags = 0;
     for (size_t i = 0; i < length;) {
         size_t size = utf8_length(bytes + i, length - i);
-        /* libyaml compares each %TAG with all before it: two hundred thousand of them, which fit, take it hours. They
-         * are counted wherever a line begins with one, since it takes directives in more places than YAML has for them.
-         */
+        /* libyaml compares each %TAG with all before it, so the two hundred thousand that fit into a text take hours.
+         * Every line that begins with one counts, because libyaml accepts directives in more places than YAML.
+         * */
         tags += column == 1 && length - i > 4 && memcmp(text + i, "%TAG", 4) == 0;
         if (tags > DIRECTIVES_MAX)
             return fault_set(fault, "line %u, column 1: more than %d %%TAG directives", line, DIRECTIVES_MAX);
@@ -73,7 +72,8 @@ static bool check_characters(const char *text, size_t length, struct fault *faul
     return true;
 }
 
-/* A line that announces a block scalar, whose further lines are its content: `key: |`, `- >-`, `x: &y |2 # why`. */
+/* True if the line announces a block scalar, such as `key: |`, `- >-`, `x: &y |2 # why`. The lines after it are
+ * content. */
 static bool begins_block_scalar(const char *line, size_t length)
 {
     const char *comment = NULL;
@@ -89,7 +89,8 @@ static bool begins_block_scalar(const char *line, size_t length)
     return end > 0 && (line[end - 1] == '|' || line[end - 1] == '>') && (end == 1 || is_blank(line[end - 2]));
 }
 
-/* What may follow `-` and a tab: had it a key or an item in it, the tab would be indentation, which YAML forbids. */
+/* True if the rest may follow `-` and a tab. With a key or an item in it, the tab would be indentation, which YAML
+ * forbids. */
 static bool is_lone_value(const char *rest, size_t length)
 {
     if (length > 0 && strchr("{[\"'", rest[0]) != NULL)
@@ -102,7 +103,7 @@ static bool is_lone_value(const char *rest, size_t length)
     return true;
 }
 
-/* Turns the tabs of a line into spaces where YAML would allow them and libyaml does not. */
+/* Replaces tabs of a line by spaces where YAML allows them and libyaml does not. */
 static void soften_tabs(char *line, size_t length)
 {
     size_t indent = 0;
@@ -174,9 +175,8 @@ static void note_join(struct joins *joins, size_t at)
     joins->at[joins->count++] = at;
 }
 
-/* Rewrites an escape of a surrogate, if there is one: a pair, "\ud83d\ude00", as the one escape that YAML has for it,
- * and half a pair as U+FFFD, which messages get for it, too. How many bytes of the text that took; 0: it is another
- * one. */
+/* Rewrites an escape of a surrogate: a pair, "\ud83d\ude00", as YAML's single escape, and half a pair as U+FFFD, as in
+ * messages. Returns the number of bytes read; 0: it is another escape. */
 static size_t rewrite_surrogate(struct text *to, const char *at, size_t length)
 {
     unsigned high = length >= 6 && at[1] == 'u' ? hex_of(at + 2) : 0;
@@ -191,7 +191,7 @@ static size_t rewrite_surrogate(struct text *to, const char *at, size_t length)
     return 6;
 }
 
-/* The white space before a colon that stands on a later line; 0: there is none. */
+/* The length of white space before a colon on a later line; 0: there is none. */
 static size_t space_before_colon(const char *at, size_t length)
 {
     size_t space = 0;
@@ -204,7 +204,7 @@ static size_t space_before_colon(const char *at, size_t length)
 static void rewrite_json(struct text *to, const char *text, size_t length, struct joins *joins)
 {
     bool quoted = false;
-    size_t characters = to->len; /* that are written: until here, white space */
+    size_t characters = to->len; /* written characters; so far white space */
     for (size_t i = 0, from = to->len; i < length; from = to->len) {
         size_t taken = quoted && text[i] == '\\' ? rewrite_surrogate(to, text + i, length - i) : 0;
         size_t space = 0;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Checks values against compiled schemas, rule by rule, and the rules that combine schemas. */
+ * Checks values against compiled schemas, rule by rule. Contains the rules that combine schemas. */
 #include <json-c/json.h>
 #include <string.h>
 
 #include "schema/check.h"
 
-/* How many schemas and values may lie one within the other. */
+/* The most nested schemas and values. */
 #define CHECK_DEPTH_MAX 3000
 
 bool check_json(struct check *check, const struct schema *schema, struct json_object *json, const struct step *step)
@@ -15,7 +15,7 @@ bool check_json(struct check *check, const struct schema *schema, struct json_ob
     return check_value(check, schema, &value, step);
 }
 
-/* Whether the value is right, with nothing said if it is not. */
+/* True if the value matches. A fault is not reported. */
 bool is_right(struct check *check, const struct schema *schema, const struct value *value, const struct step *step)
 {
     bool quiet = check->quiet;
@@ -60,7 +60,7 @@ static bool check_all_of(struct check *check, const struct rule *rule, const str
     return true;
 }
 
-/* Tells of the alternative whose fault lay deepest in the value: that is the one which was meant, most likely. */
+/* Reports the alternative with the deepest fault in the value, which is probably the intended one. */
 static bool fail_alternatives(struct check *check, const struct schema_list *list, size_t closest,
                               const struct value *value, const struct step *step, const char *keyword)
 {
@@ -75,7 +75,7 @@ static bool fail_alternatives(struct check *check, const struct schema_list *lis
     return false;
 }
 
-/* Asks the alternatives in turn until one is right (or two, if they are `wanted` one only); how many were. */
+/* Counts the alternatives that match, and stops at `enough`. */
 static size_t count_right(struct check *check, const struct schema_list *list, size_t enough, const struct value *value,
                           const struct step *step, size_t *closest, size_t right_ones[2])
 {
@@ -143,7 +143,7 @@ static bool check_if(struct check *check, const struct rule *rule, const struct 
     return next == NULL || check_value(check, next, value, step);
 }
 
-/* For what types of values each kind of rule says anything, and how it is checked. */
+/* The types of values to which each kind of rule applies, and the function that checks it. */
 static const struct {
     unsigned types;
     bool (*check)(struct check *check, const struct rule *rule, const struct value *value, const struct step *step);
@@ -211,7 +211,7 @@ bool schema_check_within(const struct schema *schema, struct json_object *json, 
     check.reached = 0;
     check.quiet = false;
     check.stopped = false;
-    check.patterns.in_use = false; /* its room stays uninitialised: a check without patterns does not pay for it */
+    check.patterns.in_use = false; /* its room stays uninitialised, so a check without patterns costs nothing */
     if (size > 0)
         reason[0] = '\0';
     bool right = check_value(&check, schema, &value, NULL);

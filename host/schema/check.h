@@ -20,15 +20,15 @@ struct check {
     size_t size;
     size_t budget;
     unsigned depth;
-    unsigned reached; /* the depth in the value of the deepest fault, of those not told of */
-    bool quiet;       /* a fault is only a no, as within anyOf */
-    bool stopped;     /* the check cannot go on; the reason is there, and every answer is no */
+    unsigned reached; /* depth in the value of the deepest unreported fault */
+    bool quiet;       /* faults are not reported, as within anyOf */
+    bool stopped;     /* the check has ended with a reason, and nothing matches */
     struct pattern_room patterns;
 };
 
 /* --- tell.c --- */
 
-/* Reports a fault, unless it is only a no. Always false. */
+/* Reports a fault, unless the check is quiet. Returns false. */
 bool fail(struct check *check, const struct step *step, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* The same, with the value before the text: "1.4 is over the maximum 1". */
@@ -40,10 +40,10 @@ bool fail_name(struct check *check, const struct step *step, const char *name, c
 
 void write_reason(struct check *check, const char *text, size_t length);
 
-/* Ends the check: the answer to everything that follows is no. */
+/* Ends the check: nothing matches from here on. Returns false. */
 bool stop_check(struct check *check, const struct step *step, const char *why);
 
-/* Whether the fault that was found is to be told of; if not, only how deep it lies is kept. */
+/* True if the fault is reported. Otherwise only its depth is kept. */
 static inline bool is_told(struct check *check, const struct step *step)
 {
     unsigned depth = step == NULL ? 0 : step->depth;
@@ -52,7 +52,7 @@ static inline bool is_told(struct check *check, const struct step *step)
     return !check->quiet && !check->stopped;
 }
 
-/* Whether there is budget left after something that took from it. */
+/* True if the budget is not used up. Otherwise ends the check. */
 static inline bool goes_on(struct check *check, const struct step *step)
 {
     return check->budget > 0 || stop_check(check, step, "the check takes too long");
@@ -74,10 +74,10 @@ static inline struct step step_to(const struct step *up, const char *name, size_
 bool check_value(struct check *check, const struct schema *schema, const struct value *value, const struct step *step);
 bool check_json(struct check *check, const struct schema *schema, struct json_object *json, const struct step *step);
 
-/* Whether the value matches; a fault is not reported. */
+/* True if the value matches. A fault is not reported. */
 bool is_right(struct check *check, const struct schema *schema, const struct value *value, const struct step *step);
 
-/* Whether the schema is `false`. */
+/* True for the schema `false`. */
 bool is_nothing(const struct schema *schema);
 
 /* --- rules.c --- */

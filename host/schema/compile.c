@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Keeps the set of compiled schemas. Each object or boolean that is a schema becomes one `struct schema`, however often
- * it is referred to. New ones wait in a list for their turn, so that neither nesting nor circles need recursion. */
+ * The set of compiled schemas. Each object or boolean that is a schema becomes one `struct schema`, regardless of the
+ * number of references. New ones wait in a list, so neither nesting nor circles need recursion. */
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,10 +11,10 @@
 
 #define SCHEMAS_MAX 50000
 
-/* How many schemas may be applied to one and the same value, one within the other. */
+/* The most nested schemas that apply to the same value. */
 #define HEIGHT_MAX 64
 
-/* How many faults are reported: more than the receiver keeps, so that it knows that there are more. */
+/* The most reported faults: one more than the receiver keeps, so that it detects the excess. */
 #define REPORTS_MAX 201
 
 void *schemas_keep(struct schemas *schemas, size_t count, size_t size)
@@ -39,7 +39,7 @@ void schemas_complain(struct schemas *schemas, struct json_object *node, const c
     text_free(&text);
 }
 
-/* The schema of a node, which may have its rules only later. */
+/* The schema of a node, which may get its rules later. */
 const struct schema *schemas_of(struct schemas *schemas, struct json_object *node)
 {
     uint64_t known = 0;
@@ -107,7 +107,7 @@ static void fill(struct schemas *schemas, struct schema *schema)
     memcpy(schema->rules, build.rules, build.count * sizeof *schema->rules);
 }
 
-/* --- heights: how far schemas lead into one another without leaving the value --- */
+/* --- heights: the number of nested schemas for one value --- */
 
 static void refuse_schema(struct schemas *schemas, size_t index, const char *why)
 {
@@ -130,7 +130,7 @@ static unsigned measure_list(struct schemas *schemas, const struct schema *const
     return most;
 }
 
-/* The greatest height of what a rule applies to the same value. */
+/* The greatest height of the schemas that a rule applies to the same value. */
 static unsigned measure_rule(struct schemas *schemas, const struct rule *rule, unsigned depth)
 {
     const struct condition *condition = &rule->with.condition;
@@ -158,8 +158,8 @@ static unsigned measure_rule(struct schemas *schemas, const struct rule *rule, u
     }
 }
 
-/* How many schemas may be applied to one value one within the other, from this one on. One that leads back to itself,
- * or too far, is made to refuse every value; that also ends the circle. */
+/* The number of nested schemas for one value, from this one on. A schema that leads back to itself, or too far, refuses
+ * every value from then on, which also ends the circle. */
 static unsigned measure(struct schemas *schemas, const struct schema *schema, unsigned depth)
 {
     if (schema == NULL || schema->index == SIZE_MAX)

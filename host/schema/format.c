@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The formats that are checked when a schema asserts them, each by the grammar that its RFC gives. */
+ * The formats that the host checks, each by the grammar of its RFC. */
 #include <arpa/inet.h>
 #include <string.h>
 
@@ -11,7 +11,7 @@
 #define DIGITS "0123456789"
 #define HEX_DIGITS DIGITS "abcdefABCDEF"
 
-/* Whether c is one of the set; a NUL, which a value may hold, is in no set. */
+/* True if c is in the set. A NUL, which a value may contain, is in no set. */
 static bool is_of(char c, const char *set)
 {
     return c != '\0' && strchr(set, c) != NULL;

@@ -17,7 +17,8 @@ static void complain(struct build *build, const char *key, const char *what)
     schemas_complain(build->schemas, build->node, key, what);
 }
 
-/* Complains of what is at a key of an object, which is the schema or within it; without a key, of the value itself. */
+/* Reports a fault at a key of an object, which is the schema or a part of it; without a key, a fault of the value
+ * itself. */
 static void complain_at(struct build *build, struct json_object *object, const char *key, struct json_object *json,
                         const char *what)
 {
@@ -35,7 +36,7 @@ static void complain_of(struct build *build, const char *key, struct json_object
     complain_at(build, build->node, key, json, what);
 }
 
-/* Complains of an item of the list at a key of an object. A null is no node, and so has no place of its own. */
+/* Reports a fault of an item of the list at a key of an object. A null has no node, and so no place of its own. */
 static void complain_of_item(struct build *build, struct json_object *object, const char *key, struct json_object *item,
                              const char *what)
 {
@@ -59,7 +60,7 @@ static bool is_schema(struct json_object *json)
     return json_object_is_type(json, json_type_object) || json_object_is_type(json, json_type_boolean);
 }
 
-/* The schema at a key of an object; NULL, reported, if it is none. */
+/* The schema at a key of an object; NULL, with a report, if it is not a schema. */
 static const struct schema *schema_at(struct build *build, struct json_object *object, const char *key,
                                       struct json_object *json)
 {
@@ -69,7 +70,7 @@ static const struct schema *schema_at(struct build *build, struct json_object *o
     return NULL;
 }
 
-/* The schema that a keyword has. */
+/* The schema of a keyword. */
 static const struct schema *sub_schema(struct build *build, const char *key, struct json_object *json)
 {
     return schema_at(build, build->node, key, json);
@@ -89,7 +90,7 @@ static bool sub_schemas(struct build *build, const char *key, struct json_object
     return !build->broken;
 }
 
-/* Whether what is at a key of an object is a list of strings, which becomes a list of names. */
+/* Reads the list of strings at a key of an object into a list of names. False: it is not such a list. */
 static bool name_list(struct build *build, struct json_object *object, const char *key, struct json_object *json,
                       struct name_list *list)
 {
@@ -111,7 +112,7 @@ static bool name_list(struct build *build, struct json_object *object, const cha
     return !build->broken;
 }
 
-/* --- keywords, each with the kind of rule it makes --- */
+/* --- keywords, each with the kind of rule that it makes --- */
 
 static unsigned type_of_name(struct json_object *name)
 {
@@ -146,8 +147,8 @@ static void compile_type(struct build *build, const char *key, struct json_objec
         complain_of(build, key, json, "is not a type");
         return;
     }
-    /* OpenAPI's word, not draft 7's; but VALAWAI's documents use it, and a message is not to be refused for a null that
-     * its author allowed. */
+    /* A keyword of OpenAPI and not of draft 7. VALAWAI's documents use it, and the host must not refuse a null that the
+     * author allowed. */
     json_object_object_get_ex(build->node, "nullable", &nullable);
     if (json_object_is_type(nullable, json_type_boolean) && json_object_get_boolean(nullable))
         types |= TYPE_NULL;
@@ -261,7 +262,7 @@ static void compile_unique(struct build *build, const char *key, struct json_obj
         add_rule(build, kind);
 }
 
-/* items, and additionalItems, which means nothing without a list of items. */
+/* items, and additionalItems, which has no effect without a list of items. */
 static void compile_items(struct build *build, const char *key, struct json_object *json, enum rule_kind kind)
 {
     static const char additional[] = "additionalItems";
@@ -304,7 +305,7 @@ static void add_member(struct members *members, const char *name, const struct s
     members->slots[i] = (struct member){.name = name, .hash = hash, .schema = schema};
 }
 
-/* The object of schemas that a keyword has; NULL if it is not there, or, reported, no object. */
+/* The object of schemas of a keyword; NULL if it is absent, or, with a report, not an object. */
 static struct json_object *object_of_schemas(struct build *build, const char *key)
 {
     struct json_object *json = NULL;
@@ -343,7 +344,7 @@ static void fill_member_patterns(struct build *build, struct members *members, s
     }
 }
 
-/* properties, patternProperties and additionalProperties, which are one rule; called once, whichever are there. */
+/* properties, patternProperties and additionalProperties, which make one rule. Called once for any of them. */
 static void compile_members(struct build *build, const char *key, struct json_object *json, enum rule_kind kind)
 {
     static const char additional[] = "additionalProperties";
@@ -412,7 +413,7 @@ static void compile_if(struct build *build, const char *key, struct json_object 
         add_rule(build, kind)->with.condition = condition;
 }
 
-/* In the order in which the rules are to be checked: the cheap and the telling ones first. */
+/* In the order of the checks: cheap and informative rules first. */
 static const struct keyword {
     const char *key; /* NULL: always called */
     void (*compile)(struct build *build, const char *key, struct json_object *json, enum rule_kind kind);
@@ -467,7 +468,7 @@ static void compile_ref(struct build *build)
 void compile_rules(struct build *build)
 {
     if (json_object_object_get_ex(build->node, "$ref", NULL)) {
-        compile_ref(build); /* its siblings mean nothing in draft 7 */
+        compile_ref(build); /* draft 7 ignores its siblings */
         return;
     }
     for (size_t i = 0; i < sizeof keywords / sizeof keywords[0]; i++) {
@@ -479,7 +480,7 @@ void compile_rules(struct build *build)
 
 bool keyword_is_known(const char *name, const char **nearest)
 {
-    /* The keywords that make no rule of their own. */
+    /* The keywords without a rule of their own. */
     static const char *const others[] = {
         "$comment",
         "$id",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Finds what is valid in a schema and probably not meant: a misspelt keyword, which JSON Schema ignores, a format that
- * no reader knows, and examples that do not match. */
+ * Finds valid parts of a schema that are probably mistakes: a misspelt keyword, which JSON Schema ignores, an unknown
+ * format, and examples that do not match. */
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
@@ -103,7 +103,7 @@ void schemas_lint(const struct schemas *schemas, schema_report *warn, void *cont
         const struct schema *schema = schemas->at[i];
         struct json_object *value = NULL;
         if (json_object_object_get_ex(schema->node, "$ref", NULL))
-            continue; /* its siblings mean nothing */
+            continue; /* its siblings are ignored */
         json_object_object_foreach(schema->node, key, member)
         {
             (void)member;

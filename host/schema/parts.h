@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What the files of the room `schema` share, and no other file includes. A compiled schema is a list of rules, in the
- * order in which they are checked; most keywords make one rule, a few make one together (properties, patternProperties
- * and additionalProperties, for example). */
+ * Shared by the files of the room `schema` only. A compiled schema is a list of rules, in the order of the checks. Most
+ * keywords make one rule; a few make one together (properties, patternProperties and additionalProperties, for
+ * example). */
 #ifndef SCHEMA_PARTS_H
 #define SCHEMA_PARTS_H
 
@@ -20,7 +20,7 @@ struct patterns;
 
 /* --- values (value.c) --- */
 
-/* What a value is. An integer is a number too. */
+/* The type of a value. An integer is also a number. */
 enum type {
     TYPE_NULL = 1 << 0,
     TYPE_BOOLEAN = 1 << 1,
@@ -32,7 +32,7 @@ enum type {
 };
 #define TYPE_ANY 0x7fU
 
-/* A number: what is whole and fits 64 bits is exact, as sign and magnitude; everything has its nearest double. */
+/* A number. A whole number that fits 64 bits is exact, as sign and magnitude. Every number has its nearest double. */
 struct number {
     double real;
     uint64_t magnitude;
@@ -42,10 +42,10 @@ struct number {
 
 struct number number_of(struct json_object *json);
 
-/* -1, 0 or 1 as of strcmp(), and exact whatever the two are; 2 if one is not a number at all. */
+/* -1, 0 or 1 as of strcmp(), and always exact; 2 if one is not a number. */
 int number_compare(const struct number *a, const struct number *b);
 
-/* A value with what the rules ask of it. `json` is NULL for null and for the name of a property, which is only text. */
+/* A value, prepared for the rules. `json` is NULL for null and for the name of a property, which is only text. */
 struct value {
     unsigned types;
     struct json_object *json;
@@ -57,18 +57,18 @@ struct value {
 struct value value_of(struct json_object *json);
 struct value value_of_name(const char *name);
 
-/* How much deeper than JSON_DEPTH_MAX no value is looked into; it keeps recursion off the end of the stack. */
+/* The bound of recursion into a value, somewhat more than JSON_DEPTH_MAX, to protect the stack. */
 #define VALUE_DEPTH_MAX 1100
 
-/* Equality as JSON Schema has it: 1 is 1.0, the order of members does not matter. Steps are taken off *budget; at 0 the
- * answer is false. */
+/* Equality of JSON Schema: 1 equals 1.0, and the order of members does not matter. Subtracts its steps from *budget; at
+ * 0 the result is false. */
 bool value_equal(const struct value *a, const struct value *b, size_t *budget);
 
 /* Equal values have equal hashes. */
 uint64_t value_hash(const struct value *value, size_t *budget);
 uint64_t name_hash(const char *name, size_t *length);
 
-/* What it costs to go through so many bytes, in steps of a check: a text to count or hash, a name to look up. */
+/* The cost of reading this many bytes, in steps of a check: a text to count or hash, a name to look up. */
 static inline size_t cost_of(size_t length)
 {
     return length / 64 + 1;
@@ -78,8 +78,8 @@ static inline size_t cost_of(size_t length)
 void value_show(struct text *text, const struct value *value);
 void name_show(struct text *text, const char *name, size_t length);
 
-/* A number as it is written in decimal, digits * 10^exponent: multiples of 0.01 are to be told in decimal, not binary.
- */
+/* A number in decimal, digits * 10^exponent, because multiples of 0.01 are a decimal notion.
+ * */
 struct decimal {
     uint64_t digits;
     int exponent;
@@ -90,7 +90,7 @@ bool decimal_is_multiple(struct decimal number, struct decimal of);
 
 /* --- patterns (pattern.c) --- */
 
-/* All patterns of a set, with what they may use together. */
+/* All patterns of a set, and their common limits. */
 struct patterns *patterns_new(void);
 void patterns_free(struct patterns *patterns);
 
@@ -99,20 +99,20 @@ const struct pattern *patterns_add(struct patterns *patterns, const char *source
 
 const char *pattern_source(const struct pattern *pattern);
 
-/* Room for the matching of one check, so that it need not be allocated: on the stack, begun with in_use = false. */
+/* Memory for the matches of one check, on the stack, so that they need no allocation. Starts with in_use = false. */
 struct pattern_room {
     bool in_use;
     size_t used;
     void *memory;        /* pcre2's general context */
     void *limits;        /* its match context */
     void *matched;       /* its match data */
-    struct timespec end; /* all matches have to be done by then, in the time of the thread */
+    struct timespec end; /* deadline of all matches, in the time of the thread */
     max_align_t room[96];
 };
 
 enum pattern_answer { PATTERN_NO, PATTERN_YES, PATTERN_TOO_DEAR };
 
-/* Whether the pattern is found in the text. What it costs is taken off the budget. */
+/* Searches the pattern in the text, and subtracts the cost from the budget. */
 enum pattern_answer pattern_match(const struct pattern *pattern, const char *text, size_t length,
                                   struct pattern_room *room, size_t *budget);
 
@@ -125,48 +125,49 @@ struct format {
     bool (*check)(const char *text, size_t length);
 };
 
-/* NULL for a format that is only a note. */
+/* NULL for a format that is only an annotation. */
 const struct format *format_find(const char *name);
 
-/* Whether JSON Schema, OpenAPI or AsyncAPI has a format of this name; the nearest one otherwise, or NULL. */
+/* True if JSON Schema, OpenAPI or AsyncAPI has a format of this name. Otherwise *nearest is the nearest name, or NULL.
+ */
 bool format_is_known(const char *name, const char **nearest);
 
 /* --- checks (check.c) --- */
 
-/* What one check may cost, in steps of some ten nanoseconds, of a hundred at most; a message that needs more is not
- * checked to the end. What a rule costs is taken before its answer is known, because a no may cost as much as a yes,
- * and be as frequent. The fuzz targets have less of it, or they would spend their time on expensive messages. */
+/* The budget of one check, in steps of some ten nanoseconds, at most a hundred. A check that needs more ends. The cost
+ * of a rule is subtracted before its result is known, because a negative result may cost as much as a positive one. The
+ * fuzz targets have a smaller budget, so that they do not spend their time on expensive messages. */
 #ifndef CHECK_BUDGET
 #define CHECK_BUDGET ((size_t)10000000)
 #endif
 
-/* As schema_check(), and takes what it costs off a budget. At 0 the answer is false. */
+/* Like schema_check(), and subtracts the cost from a budget. At 0 the result is false. */
 bool schema_check_within(const struct schema *schema, struct json_object *value, char *reason, size_t size,
                          size_t *budget) __attribute__((warn_unused_result));
 
 /* --- references (ref.c) --- */
 
-/* The identifiers ($id) of a document, and under which of them each relative $ref stands. */
+/* The identifiers ($id) of a document, and the base of each relative $ref. */
 struct identifiers;
 
 #define IDENTIFIERS_MAX 256
 
 struct identifiers *identifiers_new(struct json_object *root);
 
-/* The first object whose $id was not taken, and why; NULL: all were. */
+/* The first object with a refused $id, and the reason; NULL: none is refused. */
 struct json_object *identifiers_refused(const struct identifiers *identifiers, const char **why);
 void identifiers_free(struct identifiers *identifiers);
 bool identifiers_resolve(const struct identifiers *identifiers, const struct json_object *at, const char *ref,
                          struct json_object **target, struct fault *fault);
 
-/* The same, and remembers it for the next time. */
+/* The same, and remembers the result. */
 bool identifiers_learn(struct identifiers *identifiers, const struct json_object *at, const char *ref,
                        struct json_object **target, struct fault *fault);
 
 /* --- the compiled form (compile.c) --- */
 
 enum rule_kind {
-    RULE_BROKEN, /* the schema could not be read: nothing passes */
+    RULE_BROKEN, /* the schema is invalid, and nothing matches */
     RULE_NOTHING,
     RULE_REF,
     RULE_TYPE,
@@ -210,10 +211,10 @@ struct schema_list {
 struct name_list {
     const char **at;
     size_t count;
-    size_t cost; /* of looking all of them up */
+    size_t cost; /* of looking up all of them */
 };
 
-/* The values of an enum, by ascending hash, and as they were written. */
+/* The values of an enum, by ascending hash, and in their original order. */
 struct value_list {
     struct json_object *json;
     struct hashed_value {
@@ -246,13 +247,13 @@ struct members {
 struct dependency {
     const char *name;
     struct name_list names;
-    const struct schema *schema; /* NULL: names it is */
+    const struct schema *schema; /* NULL: a list of names */
 };
 
 struct dependency_list {
     struct dependency *at;
     size_t count;
-    size_t cost; /* of looking all of the names up that something depends on */
+    size_t cost; /* of looking up all names with dependencies */
 };
 
 struct condition {
@@ -287,7 +288,7 @@ struct rule {
 };
 
 struct schema {
-    struct json_object *node; /* what it was made of */
+    struct json_object *node; /* its source */
     struct rule *rules;
     size_t count;
     size_t index; /* in its set; SIZE_MAX for the boolean ones */

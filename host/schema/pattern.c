@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Regular expressions, by PCRE2 in a dress near to ECMA-262's. The only user of PCRE2. An expression can be written
- * that takes time without end; so every match has a limit, and what it may have cost is taken off the budget of the
- * check. */
+ * Regular expressions, by PCRE2 configured to resemble ECMA-262. The only user of PCRE2. Some expressions take
+ * unlimited time, so every match has a limit, and its cost is subtracted from the budget of the check. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <stdlib.h>
@@ -12,23 +11,23 @@
 #include "base/memory.h"
 #include "schema/parts.h"
 
-/* Bounds on what one set of schemas may hold of patterns. */
+/* Bounds on the patterns of one set of schemas. */
 #define PATTERNS_MAX 2000
 #define PATTERN_SOURCE_MAX 8192
 #define PATTERNS_BYTES_MAX ((size_t)16 << 20)
 
-/* What the interpreter may take when the compiled code cannot finish on its small stack. Each thread that checks may
- * take it. More would serve honest patterns on texts of megabytes; but where that is more than there is, it ends the
- * process, and the message comes again, while a refusal settles it. */
+/* Memory of the interpreter when the compiled code cannot finish on its small stack. Each checking thread may use this
+ * much. More would help reasonable patterns on texts of megabytes, but running out of memory ends the process and the
+ * message comes again, while a refusal settles it. */
 #define MATCH_HEAP_KIB 16384U
 
-/* Between two looks at the clock, PCRE2 may pass over this many characters; and so long may all matches of one check
- * take, in the time of the thread. Only a hostile expression comes near to it: the budget is used up sooner, mostly. */
+/* The most characters that PCRE2 may read between two checks of the clock, and the time of all matches of one check, in
+ * the time of the thread. Only a hostile expression comes near to it; usually the budget is used up before. */
 #define CHARACTERS_PER_LOOK ((size_t)1 << 26)
 #define CALLS_PER_LOOK_MAX ((size_t)1024)
 #define MATCH_SECONDS 1
 
-/* Steps that the shortest match takes: not all of it goes through the items that are counted. */
+/* The cost of the shortest match, because not all of its work passes through the counted items. */
 #define COST_OF_MATCH 3
 
 struct pattern {
@@ -88,14 +87,15 @@ static size_t code_size(const pcre2_code *code)
     return size + jit_size;
 }
 
-/* Whether an escape for a class of characters begins here: \w, \p{…} */
+/* True if an escape for a class of characters begins here: \w, \p{…} */
 static bool is_class_escape(const char *at, const char *end)
 {
     return end - at >= 2 && at[0] == '\\' && at[1] != '\0' && strchr("dDsSwWpP", at[1]) != NULL;
 }
 
-/* Between brackets PCRE2 and ECMA-262 differ in two things that are in use: a hyphen beside a class is itself ([\w-.]),
- * where PCRE2 sees a wrong range; and [: begins nothing. And \v is one character, not all that move down. */
+/* Between brackets PCRE2 and ECMA-262 differ in two common constructs: in ECMA-262 a hyphen beside a class is literal
+ * ([\w-.]), where PCRE2 sees an invalid range; and [: has no special meaning. And \v is one character, not all vertical
+ * white space. */
 static void put_as_pcre2(struct text *text, const char *source, size_t length)
 {
     const char *const end = source + length;
@@ -124,8 +124,8 @@ static void put_as_pcre2(struct text *text, const char *source, size_t length)
     }
 }
 
-/* What PCRE2 knows and ECMA-262 does not: an author who uses it has a document that other readers of it refuse, or take
- * for something else (\Z is the letter to some). *what is set to it, with its length. */
+/* True if the pattern uses an extension of PCRE2. Other readers refuse such a document or interpret it differently (for
+ * some \Z is the letter). *what points to the extension, with its length. */
 static bool has_foreign(const char *source, size_t length, const char **what, size_t *what_length)
 {
     static const char *const groups[] = {"?:", "?=", "?!", "?<"};
@@ -193,7 +193,7 @@ const struct pattern *patterns_add(struct patterns *patterns, const char *source
     pcre2_code *code = compile(patterns, source, length, fault);
     if (code == NULL)
         return NULL;
-    /* Without it (where no memory may be executable) the matching is slower, and the same. */
+    /* Without it (where no memory may be executable) matching is slower, with the same results. */
     (void)pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
 
     struct pattern *pattern = memory_new(sizeof *pattern);
@@ -207,7 +207,7 @@ const struct pattern *patterns_add(struct patterns *patterns, const char *source
     return pattern;
 }
 
-/* PCRE2's allocator during a check: the room first. */
+/* PCRE2's allocator during a check; uses the room first. */
 static void *room_take(size_t size, void *context)
 {
     struct pattern_room *room = context;
@@ -256,7 +256,7 @@ void pattern_room_clear(struct pattern_room *room)
     room->in_use = false;
 }
 
-/* What one match has to keep to. */
+/* The limits of one match. */
 struct meter {
     const struct pattern_room *room;
     size_t *budget;
@@ -304,5 +304,5 @@ enum pattern_answer pattern_match(const struct pattern *pattern, const char *tex
         return PATTERN_YES;
     bool dear = rc == PCRE2_ERROR_CALLOUT || rc == PCRE2_ERROR_MATCHLIMIT || rc == PCRE2_ERROR_DEPTHLIMIT ||
                 rc == PCRE2_ERROR_HEAPLIMIT || rc == PCRE2_ERROR_NOMEMORY || rc == PCRE2_ERROR_RECURSELOOP;
-    return dear ? PATTERN_TOO_DEAR : PATTERN_NO; /* text that is not UTF-8 matches nothing */
+    return dear ? PATTERN_TOO_DEAR : PATTERN_NO; /* a text that is not UTF-8 matches nothing */
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Finds what a `$ref` refers to, within the document. Nearly always that is a JSON pointer into it; but a schema may
- * give itself an identifier (`$id`), which from there downwards is what references are relative to. */
+ * Finds the target of a `$ref` within the document. Nearly always it is a JSON pointer. But a schema may have an
+ * identifier (`$id`), which is the base of the references below it. */
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,29 +14,29 @@
 #define URI_MAX 1024
 
 struct identifier {
-    char *uri; /* absolute, or as near to it as the document lets it be; without an empty fragment */
+    char *uri; /* absolute if the document allows it; without an empty fragment */
     struct json_object *node;
 };
 
 struct identifiers {
     struct identifier *at; /* at[0] is the document itself */
     size_t count;
-    struct json_object *refused; /* the first object whose $id could not be taken, and why */
+    struct json_object *refused; /* the first object with a refused $id, and the reason */
     const char *why;
-    struct ptrmap bases; /* of objects with a $ref that is not relative to at[0]: which identifier it is relative to */
-    struct ptrmap known; /* of objects with a $ref: the address that it leads to, or 0 */
+    struct ptrmap bases; /* from an object with a $ref that is not relative to at[0] to the identifier of its base */
+    struct ptrmap known; /* from an object with a $ref to the address of the target, or 0 */
 };
 
 /* --- URI references (RFC 3986, section 5) --- */
 
-/* Where the scheme ends ("http:" gives 5), or 0. */
+/* The end of the scheme ("http:" gives 5), or 0. */
 static size_t scheme_length(const char *uri)
 {
     size_t length = strcspn(uri, ":/?#");
     return length > 0 && uri[length] == ':' ? length + 1 : 0;
 }
 
-/* Where scheme and authority end. */
+/* The end of scheme and authority. */
 static size_t authority_end(const char *uri)
 {
     size_t at = scheme_length(uri);
@@ -45,7 +45,7 @@ static size_t authority_end(const char *uri)
     return at;
 }
 
-/* Takes "." and ".." out of the path, in place. */
+/* Removes "." and ".." from the path, in place. */
 static void remove_dots(char *path)
 {
     size_t end = strcspn(path, "?#");
@@ -69,7 +69,7 @@ static void remove_dots(char *path)
     text_free(&clean);
 }
 
-/* The reference in view of the base; NULL if it gets too long. The caller frees it. */
+/* Resolves the reference against the base; NULL if the result is too long. The caller frees it. */
 static char *resolve_uri(const char *base, const char *ref)
 {
     struct text uri = {0};
@@ -127,7 +127,7 @@ static size_t refuse_identifier(struct identifiers *identifiers, struct json_obj
     return base;
 }
 
-/* The index of the new identifier; that of the base if it could not be taken, or only names a place. */
+/* The index of the new identifier; that of the base if the identifier is refused, or only names a place. */
 static size_t add_identifier(struct identifiers *identifiers, struct json_object *node, const char *id, size_t base)
 {
     char *uri = resolve_uri(identifiers->at[base].uri, id);
@@ -169,7 +169,7 @@ static bool holds_names(const char *key)
     return false;
 }
 
-/* Walks the tree for $id. `names`: the keys of this object are names, not keywords. */
+/* Searches the tree for $id. `names`: the keys of this object are names, not keywords. */
 static void collect(struct identifiers *identifiers, struct json_object *node, size_t base, bool names)
 {
     if (json_object_is_type(node, json_type_array)) {
@@ -229,7 +229,7 @@ static int hex_digit(char c)
                                   : -1;
 }
 
-/* Undoes the percent escapes of a fragment, in place. */
+/* Decodes the percent escapes of a fragment, in place. */
 static void unescape(char *text)
 {
     char *to = text;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The rules of numbers, texts, arrays and objects. Nothing is allocated before there is a fault, but for uniqueItems of
- * long arrays. */
+ * The rules of numbers, texts, arrays and objects. Without a fault nothing is allocated, except for uniqueItems of long
+ * arrays. */
 #include <json-c/json.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "base/memory.h"
 #include "schema/check.h"
 
-/* Up to here, the items of an array are told apart without allocating. */
+/* Up to this length, the items of an array are compared without allocation. */
 #define SMALL_ARRAY 64
 
 static void put_types(struct text *text, unsigned types)
@@ -105,7 +105,7 @@ static bool fail_bound(struct check *check, const struct step *step, const struc
     return false;
 }
 
-/* What it costs to write a fraction in decimal, and a whole number. */
+/* The cost of converting a fraction and a whole number to decimal. */
 #define COST_OF_FRACTION 20
 #define COST_OF_WHOLE 2
 
@@ -116,7 +116,7 @@ bool check_multiple_of(struct check *check, const struct rule *rule, const struc
         return false;
     if (isfinite(value->number.real)) {
         struct decimal number = decimal_of(&value->number);
-        int zeros = number.exponent - bound->decimal.exponent; /* that are written behind it, and divided */
+        int zeros = number.exponent - bound->decimal.exponent; /* zeros to append before the division */
         if (zeros > 0 && !spend(check, step, (size_t)zeros))
             return false;
         if (decimal_is_multiple(number, bound->decimal))
@@ -164,7 +164,7 @@ bool check_exclusive_minimum(struct check *check, const struct rule *rule, const
     return is_over(value, &rule->with.bound) || fail_bound(check, step, value, "is not over", &rule->with.bound);
 }
 
-/* How many characters there are; the bytes that continue one do not count. */
+/* The number of characters; continuation bytes do not count. */
 static size_t count_characters(const struct value *value)
 {
     size_t count = 0;
@@ -175,7 +175,7 @@ static size_t count_characters(const struct value *value)
 
 bool check_max_length(struct check *check, const struct rule *rule, const struct value *value, const struct step *step)
 {
-    if (value->length <= rule->with.limit) /* there are no more characters than bytes */
+    if (value->length <= rule->with.limit) /* there are at most as many characters as bytes */
         return true;
     if (!spend(check, step, cost_of(value->length)))
         return false;
@@ -195,7 +195,7 @@ bool check_min_length(struct check *check, const struct rule *rule, const struct
            fail_value(check, step, value, "has %zu characters, under the minimum %zu", count, rule->with.limit);
 }
 
-/* Whether the pattern is in the text; a match that takes too long ends the check. */
+/* True if the pattern is found in the text. A match that takes too long ends the check. */
 static bool matches(struct check *check, const struct pattern *pattern, const struct value *value,
                     const struct step *step)
 {
@@ -247,7 +247,7 @@ bool check_min_items(struct check *check, const struct rule *rule, const struct 
            fail(check, step, "%zu items are under the minimum %zu", count, rule->with.limit);
 }
 
-/* Says whether two items are equal whose hashes are. */
+/* Compares two items with equal hashes. */
 static bool is_pair(struct check *check, struct json_object *array, size_t a, size_t b)
 {
     struct value left = value_of(json_object_array_get_idx(array, a));
@@ -255,8 +255,8 @@ static bool is_pair(struct check *check, struct json_object *array, size_t a, si
     return value_equal(&left, &right, &check->budget);
 }
 
-/* Looks for two equal items among `count`, with a table of twice that or more slots, a power of two. A slot has the
- * index of an item, plus 1. */
+/* Searches for two equal items among `count`, with a table of at least twice as many slots, a power of two. A slot has
+ * the index of an item, plus 1. */
 static bool find_pair(struct check *check, struct json_object *array, size_t count, const uint64_t *hashes,
                       uint32_t *slots, size_t room, size_t *first, size_t *second)
 {
@@ -281,7 +281,7 @@ static void hash_items(struct check *check, struct json_object *array, size_t co
     for (size_t i = 0; i < count && check->budget > 0; i++) {
         struct value item = value_of(json_object_array_get_idx(array, i));
         hashes[i] = value_hash(&item, &check->budget);
-        hashes[i] ^= hashes[i] >> 29; /* the table looks at the low bits */
+        hashes[i] ^= hashes[i] >> 29; /* the table uses the low bits */
     }
 }
 
@@ -316,7 +316,7 @@ bool check_unique_items(struct check *check, const struct rule *rule, const stru
     return !pair || fail(check, step, "the items %zu and %zu are equal", first, second);
 }
 
-/* The items from an index on against one schema. */
+/* Checks the items from an index on against one schema. */
 static bool check_items_from(struct check *check, const struct schema *schema, struct json_object *array, size_t from,
                              const struct step *step)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The set of schemas while it is compiled: compile.c makes it, keywords.c adds the rules, lint.c reads it. */
+ * The set of schemas during compilation: compile.c makes it, keywords.c adds the rules, lint.c reads it. */
 #ifndef SCHEMA_SET_H
 #define SCHEMA_SET_H
 
@@ -26,13 +26,13 @@ struct schemas {
     struct patterns *patterns;
     struct ptrmap known; /* from a node to its schema */
     struct schema **at;
-    struct state *states; /* of each of them */
+    struct state *states; /* one for each schema */
     size_t count;
     size_t room;
     size_t filled; /* the schemas before this one have their rules */
     size_t reports;
     struct kept *kept;
-    struct schema anything; /* the boolean schemas, which json-c may hold as shared or no nodes */
+    struct schema anything; /* the boolean schemas, for which json-c may have shared or no nodes */
     struct schema nothing;
     struct rule refusal;
 };
@@ -64,8 +64,9 @@ const struct schema *schemas_of(struct schemas *schemas, struct json_object *nod
 /* Adds the rules of one schema: of its $ref, or of its keywords. */
 void compile_rules(struct build *build);
 
-/* Whether a name is a keyword of JSON Schema, or of what AsyncAPI and OpenAPI add; the nearest one otherwise, or NULL.
- */
+/* True if the name is a keyword of JSON Schema, AsyncAPI or OpenAPI. Otherwise *nearest is the nearest keyword, or
+ * NULL.
+ * */
 bool keyword_is_known(const char *name, const char **nearest);
 
 #endif

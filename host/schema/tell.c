@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Makes the reason of a fault: where in the value, and what. Where a check is within the value is a chain of steps on
- * the stack, which is followed back only here. */
+ * Composes the reason of a fault: its place in the value, and the fault. The place is a chain of steps on the stack,
+ * which is followed only here. */
 #include <json-c/json.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ static void put_path(struct text *text, const struct step *step)
     }
 }
 
-/* The greatest place up to `at` where a character begins. */
+/* The last start of a character up to `at`. */
 static size_t boundary(const char *text, size_t at)
 {
     while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80)
@@ -47,7 +47,7 @@ void write_reason(struct check *check, const char *text, size_t length)
     check->reason[length] = '\0';
 }
 
-/* Takes the middle out of a path that would leave no room for what is to be said. */
+/* Removes the middle of a path that leaves no room for the fault. */
 static void shorten_path(struct text *path, size_t room)
 {
     if (path->len <= room || room < 16)
@@ -60,7 +60,7 @@ static void shorten_path(struct text *path, size_t room)
     text_free(&tail);
 }
 
-/* Makes the reason of the path and what was said of the value; takes what was said. Always false. */
+/* Composes the reason of path and fault, and frees the fault's text. Returns false. */
 static bool tell(struct check *check, const struct step *step, struct text *what)
 {
     struct text text = {0};
@@ -112,7 +112,7 @@ bool fail_name(struct check *check, const struct step *step, const char *name, c
     return tell(check, step, &what);
 }
 
-/* Ends the check: whatever is asked from now on, the answer is no. */
+/* Ends the check: nothing matches from now on. */
 bool stop_check(struct check *check, const struct step *step, const char *why)
 {
     check->quiet = false;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Values as the rules see them: what they are, whether two are equal, how they look in a message. */
+ * Values for the rules: types, equality, and their form in messages. */
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <math.h>
@@ -11,17 +11,17 @@
 #include "base/locale.h"
 #include "schema/parts.h"
 
-/* How many bytes of a string a message shows. */
+/* The bytes of a string that a message shows. */
 #define SHOWN_MAX 48
 
-/* 2 to the power of 64, the first whole number that has no exact form. */
+/* 2 to the power of 64, the first whole number without an exact form. */
 #define TOO_LARGE 18446744073709551616.0
 
 static struct number number_of_int(struct json_object *json)
 {
     int64_t number = json_object_get_int64(json);
     struct number result = {.exact = true, .negative = number < 0};
-    /* json-c keeps what is over INT64_MAX as unsigned, and then shows it cut to INT64_MAX */
+    /* json-c keeps a number over INT64_MAX as unsigned, and then returns INT64_MAX for it */
     if (number == INT64_MAX)
         result.magnitude = json_object_get_uint64(json);
     else
@@ -58,8 +58,8 @@ int number_compare(const struct number *a, const struct number *b)
     }
     if (isnan(a->real) || isnan(b->real))
         return 2;
-    /* An exact number may have been rounded up to the very double of one too large to be exact. Beside a fraction its
-     * rounding does no harm: no double over 2^53 is one. */
+    /* The double of an exact number may equal that of a number too large to be exact. For fractions the rounding is
+     * harmless, because no double over 2^53 is a fraction. */
     if (a->exact && fabs(b->real) >= TOO_LARGE)
         return b->real > 0 ? -1 : 1;
     if (b->exact && fabs(a->real) >= TOO_LARGE)
@@ -202,8 +202,8 @@ uint64_t name_hash(const char *name, size_t *length)
     return hash;
 }
 
-/* Of an exact number that itself, whatever its type is: hundreds of whole numbers may have the same nearest double, as
- * times in nanoseconds do. No exact number equals one that is not. */
+/* Hashes an exact number by its value, regardless of its type, because hundreds of whole numbers, such as times in
+ * nanoseconds, may have the same nearest double. No exact number equals an inexact one. */
 static uint64_t hash_number(const struct number *number)
 {
     uint64_t bits = 0;
@@ -225,7 +225,7 @@ static uint64_t hash_array(struct json_object *json, size_t *budget, unsigned de
     return hash;
 }
 
-/* A sum, because the order of the members means nothing. */
+/* A sum, because the order of the members does not matter. */
 static uint64_t hash_object(struct json_object *json, size_t *budget, unsigned depth)
 {
     uint64_t sum = HASH_BEGIN + 3;
@@ -246,7 +246,7 @@ static uint64_t hash_at(const struct value *value, size_t *budget, unsigned dept
     if (depth == VALUE_DEPTH_MAX)
         *budget = 0;
     if (!spend(budget, cost_of(value->length)))
-        return HASH_BEGIN; /* of no use to anybody */
+        return HASH_BEGIN; /* the value is not used at this depth */
     if ((value->types & TYPE_STRING) != 0)
         return hash_bytes(value->text, value->length);
     if ((value->types & TYPE_NUMBER) != 0)
@@ -309,7 +309,7 @@ bool decimal_is_multiple(struct decimal number, struct decimal of)
     __extension__ typedef unsigned __int128 wide;
     if (number.digits == 0)
         return true;
-    if (number.exponent < of.exponent || of.digits == 0) /* the number's last digit is not 0: nothing cancels out */
+    if (number.exponent < of.exponent || of.digits == 0) /* the number's last digit is not 0, so nothing cancels out */
         return false;
     uint64_t rest = number.digits % of.digits;
     for (int i = of.exponent; i < number.exponent && rest != 0; i++)

@@ -204,7 +204,7 @@ static void test_refusals(void **state)
     assert_refused("a\n---\nb\n", "line 2, column 1: a second document begins here; only one is read");
     assert_refused("[1, 2", "line 2, column 1: did not find expected ',' or ']' (while parsing a flow "
                             "sequence, from line 1)");
-    assert_refused("{[a]: 1}", "line 1, column 2: a key has to be a scalar");
+    assert_refused("{[a]: 1}", "line 1, column 2: a key must be a scalar");
     assert_refused("\"a\\0b\": 1", "line 1, column 1: a key with a NUL character in it");
     assert_refused("a: b\n c: d\xff\n", "line 2, column 6: the byte 0xff is not UTF-8");
     assert_refused("a: \xc0\x80", "line 1, column 4: the byte 0xc0 is not UTF-8");
