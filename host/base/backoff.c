@@ -45,5 +45,5 @@ int64_t clock_date_ns(void)
 
 int64_t clock_date_s(void)
 {
-    return (int64_t)time(NULL);
+    return clock_date_ns() / 1000000000;
 }

@@ -427,7 +427,7 @@ static void see_clock(struct examination *exam)
 {
     struct stat program;
     char now_text[40], built_text[40];
-    time_t now = time(NULL);
+    time_t now = (time_t)clock_date_s();
     put_date(now_text, sizeof now_text, now);
     if (stat("/proc/self/exe", &program) == 0 && now + CLOCK_SLACK < program.st_mtime) {
         put_date(built_text, sizeof built_text, program.st_mtime);
