@@ -192,7 +192,11 @@ def test_the_manifest_of_kubernetes_is_in_itself_right():
     assert volumes["broker"]["secret"]["secretName"] == secret["metadata"]["name"] and "password" in secret["stringData"]
     known = {variable for variable, _ in settings_of_help().values()}
     assert {variable["name"] for variable in container["env"]} <= known
-    assert [key for key in container if key.endswith("Probe")] == ["readinessProbe"]
+    probes = {key: container[key]["httpGet"] for key in container if key.endswith("Probe")}
+    assert {key: probe["path"] for key, probe in probes.items()} == {"readinessProbe": "/readyz", "livenessProbe": "/livez"}
+    (port,) = container["ports"]
+    assert all(probe["port"] == port["name"] for probe in probes.values())
+    assert re.search(rf"\bHTTP_LISTEN=\[::\]:{port['containerPort']}\b", read("docker", "main", "Dockerfile"))
 
 
 # --- man pages --------------------------------------------------------------------------------------------------------
