@@ -68,7 +68,7 @@ bool log_level_read(const char *name, long *level)
     return false;
 }
 
-static const char *level_name(enum log_level level)
+const char *log_level_name(enum log_level level)
 {
     switch (level) {
     case LOG_DEBUG:
@@ -131,7 +131,7 @@ struct record {
 /* Reserves the room once, because a handler writes several records for each message. */
 static void console_format(struct text *to, const struct clock *clock, const struct record *record)
 {
-    const char *level = level_name(record->level);
+    const char *level = log_level_name(record->level);
     size_t name_len = strlen(record->name);
     text_clear(to);
     text_reserve(to, sizeof clock->text + RECORD_ROOM + name_len + record->len);
@@ -161,7 +161,7 @@ static void file_format(struct text *to, const struct clock *clock, const struct
     text_put(to, ": ", 2);
     put_clock(to, clock);
     text_put(to, " | ", 3);
-    text_puts(to, level_name(record->level));
+    text_puts(to, log_level_name(record->level));
     text_put(to, " | ", 3);
     text_puts(to, last_part(record->file));
     text_put(to, ":", 1);
@@ -414,6 +414,10 @@ static void write_record(struct log *log, enum log_level level, const char *name
 {
     struct record record = {level, name, file, line, log->line.at, log->line.len};
     bool important = level >= LOG_ERROR;
+    if (log->options.forward != NULL) {
+        log->options.forward(log->options.forward_context, level, name, log->line.at);
+        return;
+    }
     if (log->heard != NULL && level >= log->heard_from)
         log->heard(log->heard_context, level, name, log->line.at, said_len);
     clock_set(&log->clock);

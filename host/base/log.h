@@ -33,6 +33,10 @@ struct log_options {
     long max_bytes;    /* rotate before a record would pass it; 0: never */
     bool threads;      /* for at most one log in a process; without threads each call waits for the write */
     long backup_count; /* name.1 is the newest; 0: never rotate. At most LOG_BACKUPS_MAX */
+    /* Takes the records of the console's level instead of the console and the file; said is one line. NULL: they do.
+     * Must not call the log. */
+    void (*forward)(void *context, enum log_level level, const char *name, const char *said);
+    void *forward_context;
 };
 
 struct log;
@@ -81,6 +85,7 @@ void log_fatal(const char *format, ...) __attribute__((format(printf, 1, 2), nor
     "a plugin closed the host's descriptors; the host ends, and unacknowledged messages return to their queues"
 
 /* Reads DEBUG, INFO, WARNING (or WARN), ERROR, FATAL or CRITICAL, in upper or lower case. */
+const char *log_level_name(enum log_level level);
 bool log_level_read(const char *name, long *level) __attribute__((warn_unused_result));
 
 #define HOST_LOG(log, level, name, ...) log_write((log), (level), (name), __FILE__, __LINE__, __VA_ARGS__)

@@ -13,17 +13,19 @@
 #include "cli/verbs.h"
 #include "plugin/inventory.h"
 #include "plugin/plugin.h"
+#include "plugin/zygote.h"
 #include "run/host.h"
 #include "run/signals.h"
 #include "settings/settings.h"
 
 static void help(void)
 {
-    puts("Usage: valawai-host [run] [--config FILE] [PLUGIN.so ...]\n"
+    puts("Usage: valawai-host [run] [--config FILE] [--isolation WHERE] [PLUGIN.so ...]\n"
          "       valawai-host check [--config FILE] [--strict] [--for-mov] FILE...\n"
          "       valawai-host validate DOCUMENT TOPIC [FILE|-]\n"
          "       valawai-host try [--config FILE] [--topic TOPIC] [--verbose] [--keep-going] [--for SECONDS]\n"
-         "                        PLUGIN.so\n"
+         "                        [--isolation WHERE] PLUGIN.so\n"
+         "       valawai-host try --worker [OPTION ...] COMMAND\n"
          "       valawai-host send [--config FILE] TOPIC [JSON|-]\n"
          "       valawai-host listen [--config FILE] [--count N] [--trace] TOPIC\n"
          "       valawai-host dead [list] [--config FILE] [--json] [TOPIC]\n"
@@ -77,6 +79,9 @@ static void help(void)
          "\n"
          "  -c, --config FILE    of run, check, try, send, listen, dead, doctor, status: read FILE, not\n"
          "                       ./plugins.conf\n"
+         "  --isolation WHERE    of run, try: thread: all plugins in the host's process; process: each in one of\n"
+         "                       its own; whatever plugins.conf says [of try: thread]\n"
+         "  --worker             of try: the argument is a command that speaks the worker protocol\n"
          "  --strict             of check: a warning is an error\n"
          "  --for-mov            of check: print the document that the host sends to the MOV\n"
          "  -t, --topic TOPIC    of try: each line is a body of TOPIC\n"
@@ -183,10 +188,21 @@ static void keep_log_directory(struct settings *settings)
     (void)!directory_make(settings->log_directory);
 }
 
+static void end_unused_zygote(struct plugins *plugins)
+{
+    for (size_t i = 0; i < plugins->count; i++)
+        if (plugins->at[i]->worker != NULL)
+            return;
+    zygote_end(plugins->zygote);
+    plugins->zygote = NULL;
+}
+
 int verb_run(int argc, char **argv)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {0}};
-    const char *config = NULL;
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"isolation", required_argument, NULL, LONG_ONLY}, {0}};
+    const char *config = NULL, *isolation = NULL;
+    bool in_workers = false;
     struct fault fault = {""};
     int status = STATUS_FAILED;
     struct settings *settings = NULL;
@@ -196,13 +212,25 @@ int verb_run(int argc, char **argv)
 
     opterr = 0;
     for (int option; (option = getopt_long(argc, argv, ":c:", options, NULL)) != -1;) {
-        if (option != 'c')
+        switch (option) {
+        case 'c':
+            config = optarg;
+            break;
+        case LONG_ONLY:
+            isolation = optarg;
+            break;
+        default:
             return usage_option("", option, options, argv);
-        config = optarg;
+        }
     }
     if (strcmp(argv[0], "run") != 0 && check_words(argc - optind, argv + optind) != STATUS_OK)
         return STATUS_USAGE;
 
+    if (isolation != NULL && !isolation_read(isolation, &in_workers))
+        return usage("--isolation expects thread or process, not", isolation);
+    plugins.in_workers = isolation == NULL ? NULL : &in_workers;
+    /* Before anything that a worker is not to have: a secret, a thread, a descriptor. */
+    plugins.zygote = zygote_start(&fault);
     if (!settings_read(config, &settings, &fault))
         goto out;
     if (!descriptors_suffice(&fault))
@@ -219,6 +247,7 @@ int verb_run(int argc, char **argv)
     signals_unwatch(signals);
     if (!opened)
         goto out;
+    end_unused_zygote(&plugins);
     inventory_log(settings, &plugins, argc > optind, log);
     if (host_run(settings, &plugins, signals, log, &fault))
         status = STATUS_OK;
@@ -226,6 +255,7 @@ out:
     if (status != STATUS_OK)
         log_last_words(log, fault.text);
     plugins_free(&plugins);
+    zygote_end(plugins.zygote);
     signals_free(signals);
     log_close(log);
     settings_free(settings);

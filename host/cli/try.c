@@ -21,6 +21,7 @@
 #include "cli/verbs.h"
 #include "message/dead.h"
 #include "plugin/blame.h"
+#include "plugin/zygote.h"
 #include "run/ring.h"
 
 #define AHEAD 1000                    /* messages in the ring; like a prefetch, this bounds memory */
@@ -370,22 +371,31 @@ static void end_beside(struct log *log, int status, const struct fault *fault)
     exit(status);
 }
 
+static bool open_plugin(const struct settings *settings, char **name, bool is_command, struct plugins *plugins,
+                        struct fault *fault)
+{
+    return is_command ? plugins_open_command(settings, *name, plugins, fault)
+                      : plugins_open(settings, name, 1, plugins, fault);
+}
+
 int verb_try(int argc, char **argv)
 {
+    enum { ISOLATION = LONG_ONLY, WORKER };
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'}, {"topic", required_argument, NULL, 't'},
         {"verbose", no_argument, NULL, 'v'},      {"keep-going", no_argument, NULL, 'k'},
-        {"for", required_argument, NULL, 'f'},    {0}};
+        {"for", required_argument, NULL, 'f'},    {"isolation", required_argument, NULL, ISOLATION},
+        {"worker", no_argument, NULL, WORKER},    {0}};
     struct trial trial = {0};
-    const char *config = NULL;
+    const char *config = NULL, *isolation = "thread";
     char *end;
     long stay = 0;
+    bool in_worker = false, is_command = false;
     struct fault fault = {""};
     int status = STATUS_FAILED;
     struct settings *settings = NULL;
-    struct plugins plugins = {0};
+    struct plugins plugins = {.in_workers = &in_worker};
     struct log *log = NULL;
-    unsigned long threads = thread_count();
 
     opterr = 0;
     for (int option; (option = getopt_long(argc, argv, ":c:t:vkf:", options, NULL)) != -1;) {
@@ -407,12 +417,26 @@ int verb_try(int argc, char **argv)
             if (*end != '\0' || stay < 1 || stay > 86400)
                 return usage("--for expects seconds, from 1 to 86400, not", optarg);
             break;
+        case ISOLATION:
+            isolation = optarg;
+            break;
+        case WORKER:
+            is_command = true;
+            break;
         default:
             return usage_option("try", option, options, argv);
         }
     }
+    if (!isolation_read(isolation, &in_worker))
+        return usage("--isolation expects thread or process, not", isolation);
     if (argc - optind != 1)
-        return usage("try expects one plugin", NULL);
+        return usage(is_command ? "try --worker expects one command, quoted" : "try expects one plugin", NULL);
+    if (in_worker || is_command) {
+        plugins.zygote = zygote_start(&fault);
+        if (plugins.zygote == NULL)
+            goto out;
+    }
+    unsigned long threads = thread_count();
 
     pthread_mutex_init(&trial.lock, NULL);
     pthread_condattr_t attributes;
@@ -426,7 +450,7 @@ int verb_try(int argc, char **argv)
         goto out;
     struct log_options console = {.console_level = settings->log.console_level, .file_level = LOG_CRITICAL};
     log = log_open(&console);
-    if (!plugins_open(settings, argv + optind, 1, &plugins, &fault))
+    if (!open_plugin(settings, argv + optind, is_command, &plugins, &fault))
         goto out;
     trial.body_max = (size_t)settings->host.message_max_bytes;
     struct ring_options ring = {
@@ -448,6 +472,7 @@ out:
         log_last_words(NULL, fault.text);
     ring_free(trial.ring);
     plugins_free(&plugins);
+    zygote_end(plugins.zygote);
     log_close(log);
     settings_free(settings);
     return status;

@@ -22,6 +22,12 @@ int usage(const char *what, const char *which)
     return STATUS_USAGE;
 }
 
+bool isolation_read(const char *word, bool *in_workers)
+{
+    *in_workers = strcmp(word, "process") == 0;
+    return *in_workers || strcmp(word, "thread") == 0;
+}
+
 /* The word at which getopt_long() stopped, if it is a long option. Within a word of short options optind has not
  * advanced, so argv[optind - 1] is the previous word. */
 static const char *long_option(int returned, const struct option *options, char **argv)

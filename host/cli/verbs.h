@@ -35,6 +35,9 @@ int usage(const char *what, const char *which);
 /* The same for an option that getopt_long() refused; returned: ':' or '?'. */
 int usage_option(const char *verb, int returned, const struct option *options, char **argv);
 
+/* The argument of --isolation. False: it is neither thread nor process. */
+bool isolation_read(const char *word, bool *in_workers) __attribute__((warn_unused_result));
+
 /* ---- standard input and output ---- */
 
 /* Opens each closed standard descriptor, so that no file or socket of the host gets its number; in the wrong direction,

@@ -81,6 +81,7 @@ struct delivery {
     bool at_limit; /* the broker may drop it at the next return, so the host rejects it before a handler sees it */
 
     uint32_t attempt;     /* number of this call of the handler; counts from returns */
+    uint32_t crashes;     /* calls that ended the plugin's process */
     uint32_t unconfirmed; /* unconfirmed publications; the publisher's thread counts down */
     enum settlement settlement;
     int64_t began_ns;   /* since 1970: the first call of its handler, or its refusal; 0: not yet, or tracing is off */

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "plugin/blame.h"
 
+#include <dlfcn.h>
+#include <execinfo.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,7 +15,9 @@
 #include "base/locale.h"
 #include "base/log.h"
 
-#define STACK_SIZE 16384
+#define STACK_SIZE 32768
+#define FRAMES_MAX 24 /* calls that a backtrace shows */
+#define BACKTRACE_S 2 /* that it may take: it is not safe in every signal handler */
 
 /* Per thread; read by the thread's own signal handler. */
 static _Thread_local const char *inside, *doing_what, *of_what;
@@ -23,13 +28,102 @@ static atomic_bool installed, ending; /* ending: the host itself ends the proces
 static pthread_key_t thread_key;
 static volatile sig_atomic_t forked; /* this process is a child that a plugin forked, not the host */
 
+static char *worker_words; /* in a worker: what it shares with the host, for its last words */
+static size_t worker_room;
+
+static void append(char *to, size_t room, const char *text)
+{
+    size_t used = strnlen(to, room), len = strlen(text);
+    if (used >= room)
+        return;
+    if (len >= room - used)
+        len = room - used - 1;
+    memcpy(to + used, text, len);
+    to[used + len] = '\0';
+}
+
 static void put(const char *text)
 {
-    size_t used = strlen(words), len = strlen(text);
-    if (len >= sizeof words - used)
-        len = sizeof words - used - 1;
-    memcpy(words + used, text, len);
-    words[used + len] = '\0';
+    append(words, sizeof words, text);
+}
+
+/* ---- in a worker ---- */
+
+static void tell(const char *text)
+{
+    append(worker_words, worker_room, text);
+}
+
+static void tell_number(uintptr_t number)
+{
+    char digits[20], *at = digits + sizeof digits;
+    *--at = '\0';
+    do
+        *--at = "0123456789abcdef"[number % 16];
+    while ((number /= 16) > 0);
+    tell("0x");
+    tell(at);
+}
+
+/* The innermost calls, without those of the signal handler: file(function+offset). */
+static void tell_backtrace(const void *ours)
+{
+    void *calls[FRAMES_MAX];
+    int count = backtrace(calls, FRAMES_MAX), first = 0;
+    Dl_info self, info;
+    bool known = dladdr(ours, &self) != 0;
+    while (first < count && known && dladdr(calls[first], &info) != 0 && info.dli_fbase == self.dli_fbase)
+        first++; /* the signal handler's … */
+    first++;     /* … and the frame that the kernel made for it */
+    bool in_plugin = false;
+    for (int i = first; i < count; i++) {
+        bool found = dladdr(calls[i], &info) != 0 && info.dli_fname != NULL;
+        bool is_ours = known && found && info.dli_fbase == self.dli_fbase;
+        if (is_ours && in_plugin)
+            return; /* who called the plugin is known */
+        in_plugin = !is_ours;
+        tell(i == first ? "; calls: " : " < ");
+        if (!found) {
+            tell_number((uintptr_t)calls[i]);
+            continue;
+        }
+        const char *name = strrchr(info.dli_fname, '/');
+        tell(name == NULL ? info.dli_fname : name + 1);
+        tell("(");
+        tell(info.dli_sname == NULL ? "" : info.dli_sname);
+        tell("+");
+        tell_number((uintptr_t)calls[i] - (uintptr_t)(info.dli_sname == NULL ? info.dli_fbase : info.dli_saddr));
+        tell(")");
+    }
+}
+
+static void tell_crash(const char *what, const siginfo_t *signal)
+{
+    tell(what);
+    if (inside != NULL) {
+        tell(" in ");
+        tell(doing_what);
+        tell(of_what[0] != '\0' ? " " : "");
+        tell(of_what);
+    } else {
+        tell(" in a thread that the plugin made");
+    }
+    if (signal == NULL)
+        return;
+    if (signal->si_signo != SIGABRT) {
+        tell(" at address ");
+        tell_number((uintptr_t)signal->si_addr);
+    }
+    alarm(BACKTRACE_S);
+    tell_backtrace((const void *)(uintptr_t)tell_crash);
+}
+
+void blame_write_to(char *room, size_t size)
+{
+    void *one;
+    worker_words = room;
+    worker_room = size;
+    (void)!backtrace(&one, 1); /* loads what it needs, which a signal handler cannot */
 }
 
 static void say(const char *what)
@@ -64,9 +158,15 @@ static const char *name_of(int signal)
 }
 
 /* SA_RESETHAND has restored the default disposition, so the raised signal ends the process as without this handler. */
-static void on_fatal(int number)
+static void on_fatal(int number, siginfo_t *info, void *context)
 {
+    (void)context;
     if (forked) {
+        raise(number);
+        return;
+    }
+    if (worker_words != NULL) {
+        tell_crash(name_of(number), info);
         raise(number);
         return;
     }
@@ -84,6 +184,12 @@ static void on_exit_of_process(void)
 {
     if (forked)
         return;
+    if (worker_words != NULL) {
+        if (atomic_load(&ending))
+            return;
+        tell_crash("called exit()", NULL);
+        _exit(1);
+    }
     if (inside != NULL)
         say("called exit()");
     else if (!atomic_load(&ending))
@@ -100,6 +206,10 @@ static void on_end_of_thread(void *unused)
     (void)unused;
     if (inside == NULL || forked)
         return;
+    if (worker_words != NULL) {
+        tell_crash("ended the host's thread (pthread_exit)", NULL);
+        _exit(1);
+    }
     say("ended the host's thread (pthread_exit)");
     _exit(1);
 }
@@ -117,7 +227,8 @@ void blame_install(void)
     pthread_atfork(NULL, NULL, note_fork);
     static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) {
-        struct sigaction old, ours = {.sa_handler = on_fatal, .sa_flags = SA_RESETHAND | SA_ONSTACK | SA_NODEFER};
+        struct sigaction old,
+            ours = {.sa_sigaction = on_fatal, .sa_flags = SA_SIGINFO | SA_RESETHAND | SA_ONSTACK | SA_NODEFER};
         if (sigaction(fatal[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
             sigaction(fatal[i], &ours, NULL);
     }

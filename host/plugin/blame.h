@@ -5,10 +5,16 @@
 #ifndef PLUGIN_BLAME_H
 #define PLUGIN_BLAME_H
 
+#include <stddef.h>
+
 /* Call it once, before the first plugin's code runs. A signal with a handler (of a sanitizer) keeps that handler. From
  * here on, an exit() on any thread that blame_end() did not announce counts as a plugin's. */
 void blame_install(void);
 void blame_end(void);
+
+/* Before blame_install(), in a worker: the last words go there, with the address and a backtrace, and to no log. The
+ * room is `size` zero bytes. */
+void blame_write_to(char *room, size_t size);
 
 /* Call it on each thread that calls plugins: it makes a stack for the signal handler, which also runs after an overflow
  * of the thread's own stack. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "plugin/executor.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,7 @@ static void reject(struct executor *executor, struct delivery *delivery, const c
         [REASON_ATTEMPTS] = "no attempt succeeded",
         [REASON_FAILED] = "the plugin could not handle it",
         [REASON_DELIVERY_LIMIT] = "the delivery limit is reached",
+        [REASON_CRASHED] = "it ended the plugin's process at each attempt",
     };
     const char *why = words[delivery->reason];
     const struct executor_events *events = executor->options.events;
@@ -74,6 +76,8 @@ static bool try_again(struct executor *executor, struct handling *handling)
     count_add(&lane->counts->retried, 1);
     lane->until = now + delay;
     lane_put_back(lane, delivery);
+    if (executor->options.events->postponed != NULL)
+        executor->options.events->postponed(executor->options.context, delivery);
     return true;
 }
 
@@ -82,14 +86,21 @@ static void conclude(struct executor *executor, struct handling *handling)
 {
     struct delivery *delivery = handling->delivery;
     struct list publications = {0};
-    if (handling->verdict == VALAWAI_DONE)
-        list_join(&publications, &handling->publications);
-    if (handling->verdict == VALAWAI_RETRY && try_again(executor, handling)) {
+    if ((handling->verdict == VALAWAI_RETRY && try_again(executor, handling)) ||
+        (handling_is_returned(handling) && lane_take_back(handling, executor->options.crash_attempts))) {
         handling_clear(handling);
         return;
     }
     if (handling->lane->until == 0)
         backoff_reset(&handling->lane->backoff);
+    if (executor->options.events->judged != NULL) {
+        executor->options.events->judged(executor->options.context, handling);
+        free(delivery);
+        handling_clear(handling);
+        return;
+    }
+    if (handling->verdict == VALAWAI_DONE)
+        list_join(&publications, &handling->publications);
     delivery->settlement = SETTLE_ACKNOWLEDGE;
     if (delivery->reason == REASON_NONE)
         delivery->reason = reason_of(handling);
@@ -174,7 +185,10 @@ static bool answered(struct executor *executor, struct handling *handling)
         handling->again = NULL;
     }
     if (delivery_is_stale(handling->delivery)) {
-        list_put(&handling->lane->late, &handling->notice.node);
+        if (handling_is_returned(handling))
+            handling_drop(handling);
+        else
+            list_put(&handling->lane->late, &handling->notice.node);
         return false;
     }
     conclude(executor, handling);
@@ -236,7 +250,7 @@ static void handle(struct executor *executor, struct lane *lane, struct delivery
         return;
     struct handling *handling = handling_for(executor, lane, delivery);
     set_out(executor, handling);
-    if (executor->workers != NULL) {
+    if (executor->callers != NULL) {
         give_work(executor, handling);
         return;
     }
@@ -249,10 +263,10 @@ static void handle(struct executor *executor, struct lane *lane, struct delivery
         executor->spare = handling;
 }
 
-static void *worker_run(void *argument)
+static void *caller_run(void *argument)
 {
-    struct worker *worker = argument;
-    struct executor *executor = worker->executor;
+    struct caller *caller = argument;
+    struct executor *executor = caller->executor;
     thread_name(plugin_of(executor)->name);
     blame_thread();
     pthread_mutex_lock(&executor->work_lock);
@@ -264,7 +278,7 @@ static void *worker_run(void *argument)
             break;
         handling = (struct handling *)list_take(&executor->work);
         pthread_mutex_unlock(&executor->work_lock);
-        if (judge(worker, handling))
+        if (judge(caller, handling))
             services_concluded(handling);
         pthread_mutex_lock(&executor->work_lock);
     }
@@ -272,16 +286,16 @@ static void *worker_run(void *argument)
     return NULL;
 }
 
-static void start_workers(struct executor *executor)
+static void start_callers(struct executor *executor)
 {
-    for (unsigned i = 0; executor->workers != NULL && i < executor->options.threads; i++) {
-        executor->workers[i].executor = executor;
-        executor->workers[i].thread = thread_start(worker_run, &executor->workers[i]);
+    for (unsigned i = 0; executor->callers != NULL && i < executor->options.threads; i++) {
+        executor->callers[i].executor = executor;
+        executor->callers[i].thread = thread_start(caller_run, &executor->callers[i]);
     }
 }
 
-/* Finishes the calls in hand. Messages that no worker has begun return to the broker. */
-static void end_workers(struct executor *executor)
+/* Finishes the calls in hand. Messages that no caller has begun return to the broker. */
+static void end_callers(struct executor *executor)
 {
     pthread_mutex_lock(&executor->work_lock);
     executor->work_ended = true;
@@ -291,8 +305,8 @@ static void end_workers(struct executor *executor)
     }
     pthread_cond_broadcast(&executor->work_there);
     pthread_mutex_unlock(&executor->work_lock);
-    for (unsigned i = 0; executor->workers != NULL && i < executor->options.threads; i++)
-        pthread_join(executor->workers[i].thread, NULL);
+    for (unsigned i = 0; executor->callers != NULL && i < executor->options.threads; i++)
+        pthread_join(executor->callers[i].thread, NULL);
 }
 
 /* ---- the thread ---- */
@@ -356,15 +370,33 @@ static void handle_ready(struct executor *executor)
     }
 }
 
+static struct list await(struct executor *executor, int64_t until_ms)
+{
+    const struct executor_link *link = executor->options.link;
+    if (link == NULL)
+        return queue_wait(&executor->inbox, until_ms);
+    struct pollfd fds[2] = {{.fd = executor->inbox.fd, .events = POLLIN}};
+    int64_t due = link->prepare(link->context, &fds[1]);
+    int64_t left = (due < until_ms ? due : until_ms) - clock_ms();
+    bool sleeps = queue_sleep(&executor->inbox);
+    poll(fds, 2, !sleeps || left < 0 ? 0 : left < INT32_MAX ? (int)left : -1);
+    if ((fds[0].revents & POLLNVAL) != 0)
+        log_fatal(DESCRIPTORS_CLOSED);
+    if (sleeps)
+        queue_slept(&executor->inbox);
+    link->attend(link->context);
+    return queue_take(&executor->inbox);
+}
+
 /* Settles the messages in the plugin's hands while there is time; the rest returns to its queue. */
 static void finish(struct executor *executor)
 {
     struct services *services = executor->options.services;
     const struct valawai_plugin *entry = &plugin_of(executor)->entry;
-    end_workers(executor);
+    end_callers(executor);
     take_notices(executor);
     while (executor->under_way != NULL && clock_ms() < atomic_load(&executor->close_until)) {
-        struct list dropped = queue_wait(&executor->inbox, atomic_load(&executor->close_until));
+        struct list dropped = await(executor, atomic_load(&executor->close_until));
         list_free(&dropped);
         take_notices(executor);
     }
@@ -400,12 +432,12 @@ static void *executor_run(void *argument)
     if (executor->start_answer != 0)
         return NULL;
 
-    start_workers(executor);
+    start_callers(executor);
     take_notices(executor);
     while (!is_closing(executor)) {
         int64_t next = handle_waiting(executor);
         services_flush(services);
-        executor->ready = queue_wait(&executor->inbox, next < executor->timer_at ? next : executor->timer_at);
+        executor->ready = await(executor, next < executor->timer_at ? next : executor->timer_at);
         handle_ready(executor);
     }
     finish(executor);
@@ -418,13 +450,13 @@ struct executor *executor_new(const struct executor_options *options)
     executor->options = *options;
     executor->own.executor = executor;
     executor->timer_at = TIMERS_NEVER;
-    queue_init(&executor->inbox, false);
+    queue_init(&executor->inbox, options->link != NULL);
     services_wake(options->services, &executor->inbox);
     sem_init(&executor->begun, 0, 0);
     pthread_mutex_init(&executor->work_lock, NULL);
     pthread_cond_init(&executor->work_there, NULL);
     if (options->threads > 1)
-        executor->workers = memory_new(options->threads * sizeof *executor->workers);
+        executor->callers = memory_new(options->threads * sizeof *executor->callers);
     executor->lanes = memory_new((options->plugin->topic_count + 1) * sizeof *executor->lanes);
     for (size_t i = 0; i < options->plugin->topic_count; i++) {
         const struct valawai_topic *topic = &options->plugin->entry.topics[i];
@@ -459,19 +491,24 @@ enum started executor_started(struct executor *executor, int wait_ms, struct fau
     return START_FAILED;
 }
 
+int executor_start_answer(const struct executor *executor)
+{
+    return executor->start_answer;
+}
+
 void executor_put(struct executor *executor, struct list *deliveries)
 {
     queue_join(&executor->inbox, deliveries);
 }
 
-static void watch(struct executor *executor, struct worker *worker, int64_t now)
+static void watch(struct executor *executor, struct caller *caller, int64_t now)
 {
-    int64_t since = atomic_load_explicit(&worker->busy_since, memory_order_relaxed);
-    if (since == 0 || since == worker->warned_of || now - since < executor->options.slow_ms)
+    int64_t since = atomic_load_explicit(&caller->busy_since, memory_order_relaxed);
+    if (since == 0 || since == caller->warned_of || now - since < executor->options.slow_ms)
         return;
-    worker->warned_of = since;
+    caller->warned_of = since;
     log_warning(executor->options.log, plugin_of(executor)->name,
-                "%s: a handler has been busy with one message for %lld s", atomic_load(&worker->busy_with),
+                "%s: a handler has been busy with one message for %lld s", atomic_load(&caller->busy_with),
                 (long long)(now - since) / 1000);
 }
 
@@ -480,8 +517,8 @@ void executor_tend(struct executor *executor, int64_t now)
     int64_t since = 0;
     const char *topic = NULL;
     watch(executor, &executor->own, now);
-    for (unsigned i = 0; executor->workers != NULL && i < executor->options.threads; i++)
-        watch(executor, &executor->workers[i], now);
+    for (unsigned i = 0; executor->callers != NULL && i < executor->options.threads; i++)
+        watch(executor, &executor->callers[i], now);
     size_t open = services_open(executor->options.services, &since, &topic);
     if (open == 0 || since == executor->open_warned_of || now - since < executor->options.slow_ms)
         return;
@@ -495,21 +532,24 @@ void executor_close(struct executor *executor, int64_t until_ms)
 {
     atomic_store(&executor->close_until, until_ms);
     atomic_store(&executor->closing, true);
+    if (executor->options.link != NULL)
+        executor->options.link->close(executor->options.link->context, until_ms);
     queue_wake(&executor->inbox);
 }
 
 /* The earlier of the two; 0 means never. */
-static int64_t sooner(int64_t one, struct worker *worker)
+static int64_t sooner(int64_t one, struct caller *caller)
 {
-    int64_t since = atomic_load_explicit(&worker->busy_since, memory_order_relaxed);
+    int64_t since = atomic_load_explicit(&caller->busy_since, memory_order_relaxed);
     return since != 0 && (one == 0 || since < one) ? since : one;
 }
 
 int64_t executor_busy_since(struct executor *executor)
 {
-    int64_t since = sooner(0, &executor->own);
-    for (unsigned i = 0; executor->workers != NULL && i < executor->options.threads; i++)
-        since = sooner(since, &executor->workers[i]);
+    const struct executor_link *link = executor->options.link;
+    int64_t since = link != NULL ? link->busy_since(link->context) : sooner(0, &executor->own);
+    for (unsigned i = 0; executor->callers != NULL && i < executor->options.threads; i++)
+        since = sooner(since, &executor->callers[i]);
     return since;
 }
 
@@ -535,7 +575,7 @@ void executor_free(struct executor *executor)
         handling_drop(handling);
     }
     handling_free(executor->spare);
-    free(executor->workers);
+    free(executor->callers);
     free(executor->lanes);
     services_wake(executor->options.services, NULL);
     sem_destroy(&executor->begun);

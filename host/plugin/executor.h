@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * executor: calls one plugin on its own thread. It takes deliveries and returns a verdict and publications. The rest of
- * the host uses only these functions, so a child process could replace the thread.
+ * the host uses only these functions. A plugin in a process of its own has two executors: the host's passes each
+ * message on to the process (plugin/worker.c), and the other one calls the plugin there.
  *
  * The handlers of a plugin with several threads run on those; everything else, and every verdict, still passes through
  * the one thread. */
@@ -9,6 +10,11 @@
 #define PLUGIN_EXECUTOR_H
 
 #include "plugin/services.h"
+
+struct pollfd;
+
+/* The record when the process has more threads after a plugin's end than before. */
+#define PLUGIN_LEFT_THREADS "a plugin has left threads running after its stop; join them in stop"
 
 struct executor_events {
     /* [executor's thread] The delivery is handled and its settlement is set. Takes its publications and empties the
@@ -19,6 +25,28 @@ struct executor_events {
     void (*rejected)(void *context, struct delivery *delivery, const char *detail, struct list *publications);
     /* [executor's thread] The plugin's start has returned; see executor_started(). May be NULL. */
     void (*started)(void *context);
+
+    /* For an executor whose verdicts another one acts on; all of them or none. */
+    /* [executor's thread] There is a verdict, instead of rejected() and handled(). The delivery stays the executor's.
+     */
+    void (*judged)(void *context, struct handling *handling);
+    /* [executor's thread] The message waits for its next attempt. */
+    void (*postponed)(void *context, const struct delivery *delivery);
+    /* [the thread that calls] Its handler is called next, or has returned. */
+    void (*calling)(void *context, const struct delivery *delivery, bool begins);
+};
+
+/* What the executor's thread waits for besides its queue: the process that a plugin lives in. */
+struct executor_link {
+    /* [executor's thread] Before it sleeps: sets what to poll. Returns when attend() is due anyway. */
+    int64_t (*prepare)(void *context, struct pollfd *poll);
+    /* [executor's thread] After that. */
+    void (*attend)(void *context);
+    /* [any thread] executor_close() was called. */
+    void (*close)(void *context, int64_t until_ms);
+    /* [any thread] Since when the handler runs that has run longest, by clock_ms(); 0: none does. */
+    int64_t (*busy_since)(void *context);
+    void *context;
 };
 
 struct executor_options {
@@ -26,10 +54,13 @@ struct executor_options {
     struct services *services;
     struct log *log;
     uint32_t attempts;
-    bool notes_times;    /* notes when the handling of a delivery begins */
-    bool hides_payloads; /* of rejected messages, in all records */
+    bool notes_times;        /* notes when the handling of a delivery begins */
+    uint32_t crash_attempts; /* calls for a message that end the plugin's process */
+    bool trusts_messages;    /* another executor has checked them */
+    bool hides_payloads;     /* of rejected messages, in all records */
     int64_t slow_ms;
-    unsigned threads; /* for the handlers; 0 and 1: the executor's own */
+    unsigned threads;                 /* for the handlers; 0 and 1: the executor's own */
+    const struct executor_link *link; /* NULL: none */
     const struct executor_events *events;
     void *context;
 };
@@ -47,6 +78,9 @@ enum started {
 };
 enum started executor_started(struct executor *executor, int wait_ms, struct fault *fault)
     __attribute__((warn_unused_result));
+
+/* What the plugin's start returned, once it has. */
+int executor_start_answer(const struct executor *executor);
 
 /* [any thread] Passes deliveries to the plugin; the owner of their subscription is a struct valawai_topic of the
  * plugin. Empties the list. */

@@ -24,7 +24,7 @@ struct lane {
 };
 
 /* A thread that calls handlers: the executor's own, or one of several. */
-struct worker {
+struct caller {
     struct executor *executor;
     pthread_t thread;
 
@@ -49,13 +49,13 @@ struct executor {
     atomic_bool closing;
     atomic_int_fast64_t close_until;
 
-    struct worker own, *workers; /* workers: of a plugin with several threads */
+    struct caller own, *callers; /* callers: of a plugin with several threads */
     struct handling *spare;      /* for the next message, so that most messages need no allocation */
     struct handling *under_way;  /* handlings on other threads, or waiting for their answer */
     int64_t timer_at;
     int64_t open_warned_of;
 
-    /* The queue of the workers. */
+    /* The queue of the callers. */
     pthread_mutex_t work_lock;
     pthread_cond_t work_there;
     struct list work;
@@ -71,11 +71,19 @@ static inline const struct plugin *plugin_of(const struct executor *executor)
 
 /* Calls the handler and sets the verdict. False: the plugin answers later, and another thread may own the handling.
  * */
-bool judge(struct worker *worker, struct handling *handling);
+bool judge(struct caller *caller, struct handling *handling);
 
 /* --- lanes.c --- */
 
+/* True if its verdict is that a worker ended: it has none. */
+static inline bool handling_is_returned(const struct handling *handling)
+{
+    return handling->verdict == RETURNED_UNTRIED || handling->verdict == RETURNED_CRASHED;
+}
+
 void lane_put_back(struct lane *lane, struct delivery *delivery);
+/* A worker that ended had the message. True if it waits for another call, in its place of the order. */
+bool lane_take_back(struct handling *handling, uint32_t crash_attempts);
 void lane_drop_late(struct lane *lane);
 struct handling *lane_take_late(struct lane *lane, const struct delivery *delivery);
 struct handling *lane_find(struct handling *under_way, const struct lane *lane, const struct delivery *delivery);

@@ -80,7 +80,7 @@ static void log_loaded(const struct plugin *plugin, struct log *log)
     text_printf(&out, "loaded %s: component %s, version %s", plugin->path, plugin->name, plugin->entry.version);
     put_topics(&out, plugin, CONTRACT_SUBSCRIBE, "; receives");
     put_topics(&out, plugin, CONTRACT_PUBLISH, "; publishes");
-    text_printf(&out, "; isolation thread, threads %ld", threads);
+    text_printf(&out, "; isolation %s, threads %ld", plugin->worker == NULL ? "thread" : "process", threads);
     put_options(&out, plugin);
     log_info(log, "host", "%s", out.at);
     text_free(&out);
@@ -90,6 +90,8 @@ void inventory_log(const struct settings *settings, const struct plugins *plugin
 {
     for (size_t i = 0; i < plugins->count; i++)
         log_loaded(plugins->at[i], log);
+    for (size_t i = 0; i < plugins->refused_count; i++)
+        log_error(log, "host", "cannot run a plugin, and is not healthy without it: %s", plugins->refused[i].text);
     if (!named && log_wants(log, LOG_INFO))
         log_excluded(settings, plugins, log);
 }

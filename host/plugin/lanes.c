@@ -20,6 +20,21 @@ void lane_put_back(struct lane *lane, struct delivery *delivery)
     lane->waiting = others;
 }
 
+bool lane_take_back(struct handling *handling, uint32_t crash_attempts)
+{
+    struct lane *lane = handling->lane;
+    struct delivery *delivery = handling->delivery;
+    if (handling->verdict == RETURNED_CRASHED && ++delivery->crashes >= crash_attempts) {
+        delivery->reason = REASON_CRASHED;
+        return false;
+    }
+    delivery->attempt--;
+    if (lane->until == 0)
+        lane->until = clock_ms();
+    lane_put_back(lane, delivery);
+    return true;
+}
+
 /* Frees a handling that needs no verdict, because the broker has its deliveries again. */
 void handling_drop(struct handling *handling)
 {

@@ -270,3 +270,8 @@ void *load_open(int fd, const char *path, struct fault *fault)
 {
     return load_try(fd, path, LOAD_WAIT_MS, fault) ? open_checked(fd, path, fault) : NULL;
 }
+
+void *load_open_untried(int fd, const char *path, struct fault *fault)
+{
+    return open_checked(fd, path, fault);
+}

@@ -21,5 +21,7 @@ bool load_try(int fd, const char *path, int wait_ms, struct fault *fault) __attr
 
 /* Returns the handle of dlopen, after load_try(); NULL with the reason. The code is never unmapped. */
 void *load_open(int fd, const char *path, struct fault *fault);
+/* The same without load_try(), where a crash of its constructors costs nothing: in a worker. */
+void *load_open_untried(int fd, const char *path, struct fault *fault);
 
 #endif

@@ -279,6 +279,14 @@ bool options_read(const struct contract *contract, const char *file, const struc
     return true;
 }
 
+struct options *options_of(struct json_object *json)
+{
+    struct options *options = memory_new(sizeof *options);
+    options->json = json;
+    put_texts(options);
+    return options;
+}
+
 void options_free(struct options *options)
 {
     if (options == NULL)

@@ -21,6 +21,9 @@ bool options_read(const struct contract *contract, const char *file, const struc
                   struct options **options, struct fault *fault) __attribute__((warn_unused_result));
 void options_free(struct options *options);
 
+/* Options that options_json() gave in another process. The object is the options' from now on. */
+struct options *options_of(struct json_object *json);
+
 /* The value of an option as text; NULL: no value. options may be NULL. */
 const char *options_text(const struct options *options, const char *key);
 

@@ -70,6 +70,12 @@ int services_refuse(struct services *services, int error, const char *topic, con
 struct publication *publication_make(struct services *services, const char *topic, const char *body, size_t len,
                                      struct properties properties, bool allowed, int *error);
 
+/* --- properties.c --- */
+
+/* The same with the properties that a plugin gives, a JSON object or NULL. */
+struct publication *publication_make_with(struct services *services, const char *topic, const char *body, size_t len,
+                                          const char *properties, bool allowed, int *error);
+
 /* --- queries.c --- */
 
 /* A reply has reached the plugin's thread: calls back, and frees the query. */

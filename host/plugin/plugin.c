@@ -12,6 +12,7 @@
 
 #include "base/memory.h"
 #include "plugin/load.h"
+#include "plugin/worker.h"
 
 /* The shortest descriptor has the members up to the table of topics. Later members may be NULL. */
 #define SIZE_MIN (offsetof(struct valawai_plugin, topics) + sizeof(void *))
@@ -130,7 +131,8 @@ static void keep_first(void *context, const char *text)
         fault_set(fault, "%s", text);
 }
 
-bool plugin_inspect(const char *path, struct plugin **result, struct fault *fault)
+static bool inspect(const char *path, void *(*load)(int fd, const char *path, struct fault *fault),
+                    struct plugin **result, struct fault *fault)
 {
     bool opened = false;
     int fd = -1;
@@ -145,7 +147,7 @@ bool plugin_inspect(const char *path, struct plugin **result, struct fault *faul
     plugin->file = strrchr(plugin->path, '/') + 1;
     if (!load_check(plugin->path, &fd, fault))
         goto out;
-    handle = load_open(fd, plugin->path, fault);
+    handle = load(fd, plugin->path, fault);
     if (handle == NULL)
         goto out;
     const struct valawai_plugin *entry = dlsym(handle, VALAWAI_PLUGIN_SYMBOL);
@@ -177,6 +179,16 @@ out:
     return opened || fault_prefix(fault, "%s", path);
 }
 
+bool plugin_inspect(const char *path, struct plugin **plugin, struct fault *fault)
+{
+    return inspect(path, load_open, plugin, fault);
+}
+
+bool plugin_inspect_untried(const char *path, struct plugin **plugin, struct fault *fault)
+{
+    return inspect(path, load_open_untried, plugin, fault);
+}
+
 bool plugin_judge(struct plugin *plugin, struct fault *fault)
 {
     if (!check_contract(plugin, fault))
@@ -203,6 +215,7 @@ void plugin_free(struct plugin *plugin)
     if (plugin == NULL)
         return;
     options_free(plugin->options);
+    worker_free(plugin->worker);
     contract_free(plugin->contract);
     free(plugin->path);
     free(plugin);
@@ -243,22 +256,91 @@ static bool check_against(const struct plugins *plugins, const struct plugin *pl
     return true;
 }
 
-static bool add(const struct settings *settings, struct plugins *plugins, const char *path, struct fault *fault)
+/* Whether it gets a process of its own. */
+static bool is_in_worker(const struct settings *settings, const struct plugins *plugins, const char *path)
+{
+    char *real = realpath(path, NULL);
+    const struct plugin_section *section = real == NULL ? NULL : settings_section(settings, real);
+    free(real);
+    if (plugins->in_workers != NULL)
+        return *plugins->in_workers;
+    if (section != NULL && section->isolation != ISOLATION_HOST)
+        return section->isolation == ISOLATION_PROCESS;
+    return settings->host.isolation == ISOLATION_PROCESS;
+}
+
+static bool open_in_worker(const struct plugins *plugins, const char *path, struct plugin **plugin, struct fault *fault)
+{
+    if (plugins->zygote == NULL)
+        return fault_set(fault, "%s: there is no zygote to make a process for it", path);
+    if (!worker_open(plugins->zygote, path, false, plugin, fault))
+        return false;
+    if (plugin_judge(*plugin, fault))
+        return true;
+    plugin_free(*plugin);
+    *plugin = NULL;
+    return fault_prefix(fault, "%s", path);
+}
+
+static void refuse(struct plugins *plugins, const struct fault *why)
+{
+    plugins->refused = memory_resize(plugins->refused, (plugins->refused_count + 1) * sizeof *plugins->refused);
+    plugins->refused[plugins->refused_count++] = *why;
+}
+
+static bool open_for(const struct settings *settings, const struct plugins *plugins, const char *path, bool in_worker,
+                     struct plugin **result, struct fault *fault)
 {
     struct plugin *plugin = NULL;
+    bool good = in_worker ? open_in_worker(plugins, path, &plugin, fault) : plugin_open(path, &plugin, fault);
+    if (!good || plugin == NULL || !check_against(plugins, plugin, path, fault))
+        goto out;
+    if (!plugin_configure(plugin, settings, fault)) {
+        fault_prefix(fault, "%s", path);
+        goto out;
+    }
+    *result = plugin;
+    return true;
+out:
+    if (good)
+        plugin_free(plugin);
+    return false;
+}
+
+/* One that the command line names has to run. One in a process of its own keeps no other from running. */
+static bool add(const struct settings *settings, struct plugins *plugins, const char *path, bool named,
+                struct fault *fault)
+{
+    struct plugin *plugin = NULL;
+    bool in_worker = is_in_worker(settings, plugins, path);
     if (is_loaded(plugins, path))
         return fault_set(fault, "%s: is named twice", path);
-    if (!plugin_open(path, &plugin, fault) || plugin == NULL)
-        return false;
-    if (!check_against(plugins, plugin, path, fault)) {
-        plugin_free(plugin);
-        return false;
+    if (!open_for(settings, plugins, path, in_worker, &plugin, fault)) {
+        if (!in_worker || named)
+            return false;
+        refuse(plugins, fault);
+        return true;
     }
-    if (!plugin_configure(plugin, settings, fault)) {
-        plugin_free(plugin);
-        return fault_prefix(fault, "%s", path);
-    }
+    if (in_worker && named)
+        worker_require(plugin->worker);
     plugins->at = memory_resize(plugins->at, (plugins->count + 1) * sizeof(struct plugin *));
+    plugins->at[plugins->count++] = plugin;
+    return true;
+}
+
+bool plugins_open_command(const struct settings *settings, const char *command, struct plugins *plugins,
+                          struct fault *fault)
+{
+    struct plugin *plugin = NULL;
+    if (!worker_open(plugins->zygote, command, true, &plugin, fault))
+        return false;
+    if (!plugin_judge(plugin, fault) || !plugin_configure(plugin, settings, fault)) {
+        plugin_free(plugin);
+        fault_prefix(fault, "%s", command);
+        return false;
+    }
+    worker_require(plugin->worker);
+    plugins->at = memory_new(sizeof(struct plugin *));
     plugins->at[plugins->count++] = plugin;
     return true;
 }
@@ -282,12 +364,12 @@ static bool add_directory(const struct settings *settings, struct plugins *plugi
         char *path = memory_format("%s/%s", directory, entries[i]->d_name);
         const struct plugin_section *section = settings_section(settings, path);
         if (added && (section == NULL || section->enabled))
-            added = add(settings, plugins, path, fault);
+            added = add(settings, plugins, path, false, fault);
         free(path);
         free(entries[i]);
     }
     free(entries);
-    if (added && plugins->count == 0)
+    if (added && plugins->count == 0 && plugins->refused_count == 0)
         return fault_set(fault, "plugin directory %s: no plugin (*.so) to load", directory);
     return added;
 }
@@ -319,11 +401,11 @@ bool plugins_open(const struct settings *settings, char *const *paths, size_t pa
 {
     bool added = true, any = path_count > 0;
     for (size_t i = 0; added && i < path_count; i++)
-        added = add(settings, plugins, paths[i], fault);
+        added = add(settings, plugins, paths[i], true, fault);
     for (size_t i = 0; added && path_count == 0 && i < settings->section_count; i++) {
         if (settings->sections[i].enabled) {
             any = true;
-            added = add(settings, plugins, settings->sections[i].path, fault);
+            added = add(settings, plugins, settings->sections[i].path, false, fault);
         }
     }
     if (added && !any)
@@ -339,5 +421,6 @@ void plugins_free(struct plugins *plugins)
     for (size_t i = 0; i < plugins->count; i++)
         plugin_free(plugins->at[i]);
     free(plugins->at);
-    *plugins = (struct plugins){0};
+    free(plugins->refused);
+    *plugins = (struct plugins){.zygote = plugins->zygote, .in_workers = plugins->in_workers};
 }

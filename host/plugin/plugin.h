@@ -24,6 +24,7 @@ struct plugin {
     const char *for_mov;                  /* of the contract: the document that the MOV receives */
     const struct plugin_section *section; /* NULL: plugins.conf does not mention it */
     struct options *options;              /* read with the section */
+    struct worker *worker;                /* NULL: it lives in this process */
 };
 
 /* Checks and opens one plugin. Runs none of its functions. */
@@ -32,6 +33,9 @@ void plugin_free(struct plugin *plugin);
 
 /* The two halves of plugin_open(): reads the descriptor, and checks document and topics. */
 bool plugin_inspect(const char *path, struct plugin **plugin, struct fault *fault) __attribute__((warn_unused_result));
+/* The same in a worker, which may end by it. */
+bool plugin_inspect_untried(const char *path, struct plugin **plugin, struct fault *fault)
+    __attribute__((warn_unused_result));
 bool plugin_judge(struct plugin *plugin, struct fault *fault) __attribute__((warn_unused_result));
 
 /* Receives each fault of the topics; plugin_judge() returns only the first. */
@@ -42,15 +46,25 @@ bool plugin_judge_topics(struct plugin *plugin, plugin_report *report, void *con
 bool plugin_configure(struct plugin *plugin, const struct settings *settings, struct fault *fault)
     __attribute__((warn_unused_result));
 
+struct zygote;
+
 struct plugins {
     struct plugin **at;
     size_t count;
+    struct zygote *zygote;  /* where workers come from; NULL: there are none */
+    const bool *in_workers; /* what the command line says of all plugins; NULL: nothing */
+    size_t refused_count;   /* in workers, that cannot run: the others go on without them, … */
+    struct fault *refused;  /* … and this is why */
 };
 
 /* Opens the plugins of paths; if there are none, those that plugins.conf enables; if it enables none, every .so of the
- * plugin directory that it does not disable. Two plugins may not have the same component or handle the same topic. */
+ * plugin directory that it does not disable. Two plugins may not have the same component or handle the same topic.
+ * plugins has its zygote, and what the command line says. */
 bool plugins_open(const struct settings *settings, char *const *paths, size_t path_count, struct plugins *plugins,
                   struct fault *fault) __attribute__((warn_unused_result));
+/* The same for one worker that is a command of the shell. */
+bool plugins_open_command(const struct settings *settings, const char *command, struct plugins *plugins,
+                          struct fault *fault) __attribute__((warn_unused_result));
 void plugins_free(struct plugins *plugins);
 
 #endif

@@ -135,22 +135,32 @@ static bool read_properties(const char *json, struct text *list, struct fault *f
     return set;
 }
 
+struct publication *publication_make_with(struct services *services, const char *topic, const char *body, size_t len,
+                                          const char *properties, bool allowed, int *error)
+{
+    struct text list = {0};
+    struct fault fault;
+    struct publication *publication = NULL;
+    if (properties != NULL && !read_properties(properties, &list, &fault)) {
+        fault_prefix(&fault, "properties");
+        *error = services_refuse(services, VALAWAI_E_ARGUMENT, topic, fault.text);
+    } else {
+        struct properties given = {list.at, list.len};
+        if (properties != NULL && services->options.passes_properties_on)
+            given = (struct properties){properties, strlen(properties)};
+        publication = publication_make(services, topic, body, len, given, allowed, error);
+    }
+    text_free(&list);
+    return publication;
+}
+
 int serve_publish_with(const struct valawai_host *host, uint64_t ticket, const char *topic, const char *body,
                        size_t len, const char *properties)
 {
     struct services *services = services_of(host);
-    struct text list = {0};
-    struct fault fault;
     int error;
-    if (properties != NULL && !read_properties(properties, &list, &fault)) {
-        text_free(&list);
-        fault_prefix(&fault, "properties");
-        return services_refuse(services, VALAWAI_E_ARGUMENT, topic, fault.text);
-    }
     bool allowed = ticket != 0 ? !atomic_load(&services->ended) : atomic_load(&services->running);
-    struct publication *publication =
-        publication_make(services, topic, body, len, (struct properties){list.at, list.len}, allowed, &error);
-    text_free(&list);
+    struct publication *publication = publication_make_with(services, topic, body, len, properties, allowed, &error);
     if (publication == NULL)
         return error;
     if (ticket != 0)

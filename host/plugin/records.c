@@ -90,6 +90,10 @@ void services_record(struct services *services, int level, const char *file, int
 {
     if (level < VALAWAI_DEBUG || level > VALAWAI_ERROR)
         level = VALAWAI_ERROR;
+    if (services->options.record != NULL) {
+        services->options.record(services->options.context, level, file, line, payload, text);
+        return;
+    }
     const char *name = services->options.plugin->name;
     enum log_level local = levels[level].level;
     size_t len = payload == NULL ? 0 : strlen(payload);

@@ -37,6 +37,7 @@ struct handling {
     int verdict;
     bool called;     /* the handler was … */
     int64_t took_us; /* … and took so long */
+    bool held;       /* a worker has the message; worker.c sets the verdict */
 
     /* For the executor: */
     struct lane *lane;
@@ -79,6 +80,9 @@ struct services_options {
     size_t message_max_bytes;
     /* [any thread] Takes ownership of a query; services_reply() ends it, with or without a page. */
     void (*ask)(void *context, struct plugin_query *query);
+    /* [any thread] Takes a record over, for the log and for the MOV. NULL: the log and the transport do. */
+    void (*record)(void *context, int level, const char *file, int line, const char *payload, const char *text);
+    bool passes_properties_on; /* those of publications stay the JSON text that the plugin gave */
     void *context;
 };
 
@@ -115,6 +119,12 @@ static inline bool is_verdict(int value)
 {
     return value == VALAWAI_DONE || (value >= VALAWAI_RETRY && value <= VALAWAI_FAILED);
 }
+
+/* What a worker's end makes of the messages that it had. The plugin never returns these. */
+enum returned {
+    RETURNED_UNTRIED = 201, /* it had not begun: the call does not count */
+    RETURNED_CRASHED = 202, /* it had begun, and may be what ended it */
+};
 
 /* The text for a return value that is not a verdict: the name of an error of plugin.h, or the number. */
 struct verdict_name {

@@ -142,6 +142,8 @@ int serve_answer(const struct valawai_host *host, uint64_t number, int verdict, 
 bool services_leave(struct handling *handling)
 {
     struct services *services = handling->services;
+    if (handling->held)
+        return true;
     pthread_mutex_lock(&services->lock);
     bool waits = handling->ticket != 0, answered = handling->answered;
     handling->returned = waits;

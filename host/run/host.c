@@ -134,7 +134,8 @@ static void show_status(struct host *host, bool healthy)
 
 static void show_health(struct host *host)
 {
-    bool at_work = host->receiving && host->publishing && host->routes_up == host->ring->route_count && !host->stopping;
+    bool at_work = host->receiving && host->publishing && host->routes_up == host->ring->route_count &&
+                   host->refused == 0 && ring_is_whole(host->ring) && !host->stopping;
     char *text = at_work ? registration_text(host->registration) : NULL;
     health_show(host->health, text);
     show_status(host, health_is_shown(host->health));
@@ -358,6 +359,7 @@ static bool control(const struct settings *settings, const struct plugins *plugi
 
     signal(SIGPIPE, SIG_IGN);
     queue_init(&host.events, true);
+    host.refused = plugins->refused_count;
     host_make_parts(&host, plugins);
     signals_keep(signals);
 

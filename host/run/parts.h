@@ -67,6 +67,7 @@ struct host {
     bool received, published; /* there has been a connection */
     uint64_t reconnects;      /* of both connections */
     size_t routes_up;
+    size_t refused;       /* plugins that cannot run */
     enum started started; /* of the plugins, all together */
     bool gave_up, stopping;
     struct fault *fault;

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "message/dead.h"
 #include "plugin/blame.h"
+#include "plugin/worker.h"
 
 /* ---- the steps of the ring ---- */
 
@@ -201,6 +202,25 @@ static void tell_warnings(struct log *log, const struct plugin *plugin)
     }
 }
 
+/* The worker has the threads of the plugin; the host's side of it has one. */
+static void use_worker(struct ring *ring, struct worker *worker, struct executor_options *options)
+{
+    const struct settings *settings = ring->options.settings;
+    struct worker_use use = {
+        .log = options->log,
+        .attempts = options->attempts,
+        .threads = options->threads,
+        .message_max_bytes = (size_t)settings->host.message_max_bytes,
+        .slow_ms = options->slow_ms,
+        .handler_ms = settings->host.handler_seconds * 1000,
+        .changed = on_started,
+        .context = ring,
+    };
+    worker_use(worker, &use);
+    options->threads = 1;
+    options->link = worker_link(worker);
+}
+
 static void seat_make(struct ring *ring, struct seat *seat, const struct plugin *plugin)
 {
     const struct settings *settings = ring->options.settings;
@@ -226,10 +246,13 @@ static void seat_make(struct ring *ring, struct seat *seat, const struct plugin 
         .notes_times = ring->options.exporter != NULL,
         .hides_payloads = settings->payloads == PAYLOADS_NONE,
         .slow_ms = settings->host.slow_seconds * 1000,
+        .crash_attempts = (uint32_t)settings->host.crash_attempts,
         .threads = plugin->section == NULL ? 1 : (unsigned)plugin->section->threads,
         .events = &executor_events,
         .context = ring,
     };
+    if (plugin->worker != NULL)
+        use_worker(ring, plugin->worker, &options);
     seat->executor = executor_new(&options);
     for (size_t i = 0; i < plugin->topic_count; i++) {
         struct route *route = &ring->routes[ring->route_count++];
@@ -300,6 +323,16 @@ enum started ring_started(struct ring *ring, int64_t until_ms, struct fault *fau
             all = STARTING;
     }
     return all;
+}
+
+bool ring_is_whole(const struct ring *ring)
+{
+    for (size_t i = 0; i < ring->seat_count; i++) {
+        const struct worker *worker = ring->seats[i].plugin->worker;
+        if (worker != NULL && !worker_is_up(worker))
+            return false;
+    }
+    return true;
 }
 
 void ring_tend(struct ring *ring, int64_t now)

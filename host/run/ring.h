@@ -11,9 +11,6 @@
 #include "plugin/executor.h"
 #include "settings/settings.h"
 
-/* The record when the process has more threads after ring_join() than before. */
-#define PLUGIN_LEFT_THREADS "a plugin has left threads running after its stop; join them in stop"
-
 /* The destination of a subscription's deliveries. The subscription is the first member, because a delivery refers to
  * it. */
 struct route {
@@ -67,6 +64,9 @@ enum started ring_started(struct ring *ring, int64_t until_ms, struct fault *fau
 
 /* [any thread] receive -> route: deliveries of the ring's routes. Empties the list. */
 void ring_deliver(struct ring *ring, struct list *deliveries);
+
+/* [any thread] True unless a plugin's process is down. */
+bool ring_is_whole(const struct ring *ring);
 
 /* Warns of slow handlers. Call it about once a second. */
 void ring_tend(struct ring *ring, int64_t now);

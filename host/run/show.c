@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "message/counts.h"
 #include "message/dead.h"
+#include "plugin/worker.h"
 #include "run/series.h"
 
 #define POINTS_OF_QUANTILES 4 /* points of a series between two sums for quantiles: a minute … */
@@ -112,6 +113,8 @@ static void find_reason(const struct show *show, const struct show_state *state,
         snprintf(noted->reason, size, "the host is stopping");
     else if (!seat->started)
         snprintf(noted->reason, size, "the plugin's start has not returned");
+    else if (seat->plugin->worker != NULL && !worker_is_up(seat->plugin->worker))
+        snprintf(noted->reason, size, "the plugin's process is down");
     else if (!state->receiving || !state->publishing)
         snprintf(noted->reason, size, "no %s connection to the broker", state->receiving ? "publishing" : "receiving");
     else if ((topic = not_consumed(show->ring, seat)) != NULL)
@@ -282,7 +285,7 @@ static void look_at_component(const struct show *show, size_t index, const struc
         .type = seat->plugin->type,
         .version = seat->plugin->entry.version,
         .file = seat->plugin->file,
-        .isolation = "thread",
+        .isolation = seat->plugin->worker == NULL ? "thread" : "process",
         .started = noted->started,
         .registered = noted->registered,
         .healthy = noted->healthy,
@@ -293,6 +296,8 @@ static void look_at_component(const struct show *show, size_t index, const struc
     };
     memcpy(view->reason, noted->reason, sizeof view->reason);
     memcpy(view->id, noted->id, sizeof view->id);
+    if (seat->plugin->worker != NULL)
+        view->worker_bytes = worker_bytes(seat->plugin->worker);
     look_at_topics(show, seat, view);
     look_at_past(show, index, view);
 }

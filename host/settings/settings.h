@@ -33,12 +33,16 @@ enum dead_letters { DEAD_LETTERS_KEEP, DEAD_LETTERS_BROKER };
 /* Whether records show the payload of a rejected message. */
 enum payloads { PAYLOADS_FULL, PAYLOADS_NONE };
 
+/* Where a plugin lives: with the others in the host's process, or in one of its own. */
+enum isolation { ISOLATION_THREAD, ISOLATION_PROCESS, ISOLATION_HOST /* of a section: as host.isolation says */ };
+
 /* A `plugin NAME { … }` section. */
 struct plugin_section {
     char *name;
     char *path; /* default: NAME.so in the plugin directory */
     bool enabled;
     enum validate validate;
+    enum isolation isolation;
     long threads;  /* that call its handlers */
     long prefetch; /* 0: broker.prefetch */
     long attempts; /* 0: host.attempts */
@@ -92,6 +96,9 @@ struct settings {
         enum dead_letters dead_letters;
         long dead_letters_max; /* messages that the queue of a topic's dead letters may hold */
         long slow_seconds;     /* a handler that takes longer is named in a WARNING */
+        enum isolation isolation;
+        long crash_attempts;  /* calls for one message that end the plugin's process */
+        long handler_seconds; /* a handler of a plugin in a process of its own that takes longer is ended; 0: never */
     } host;
 };
 

@@ -14,12 +14,15 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 _Static_assert(sizeof(enum validate) == sizeof(unsigned) && sizeof(enum dead_letters) == sizeof(unsigned) &&
-                   sizeof(enum payloads) == sizeof(unsigned),
+                   sizeof(enum payloads) == sizeof(unsigned) && sizeof(enum isolation) == sizeof(unsigned),
                "a CHOICE is stored as an unsigned int");
 
 static const char *const validate_words[] = {
     [VALIDATE_STRICT] = "strict", [VALIDATE_WARN] = "warn", [VALIDATE_OFF] = "off", NULL};
 static const char *const dead_letters_words[] = {[DEAD_LETTERS_KEEP] = "keep", [DEAD_LETTERS_BROKER] = "broker", NULL};
+static const char *const isolation_words[] = {[ISOLATION_THREAD] = "thread", [ISOLATION_PROCESS] = "process", NULL};
+static const char *const plugin_isolation_words[] = {
+    [ISOLATION_THREAD] = "thread", [ISOLATION_PROCESS] = "process", [ISOLATION_HOST] = "host", NULL};
 static const char *const payloads_words[] = {[PAYLOADS_FULL] = "full", [PAYLOADS_NONE] = "none", NULL};
 
 #define AT(member) offsetof(struct settings, member)
@@ -95,6 +98,12 @@ const struct setting settings_table[] = {
      .help = "messages that TOPIC/dead may hold"},
     {"host", "slow_seconds", NULL, NUMBER, AT(host.slow_seconds), 1, 86400, "60",
      .help = "a handler that takes longer is named in a warning"},
+    {"host", "isolation", "VALAWAI_ISOLATION", CHOICE, AT(host.isolation), 0, 0, "thread",
+     .help = "plugins run in a thread of the host, or each in a process of its own", .words = isolation_words},
+    {"host", "crash_attempts", NULL, NUMBER, AT(host.crash_attempts), 1, 1000, "3",
+     .help = "calls for a message that end its plugin's process, before it is rejected"},
+    {"host", "handler_seconds", NULL, NUMBER, AT(host.handler_seconds), 0, 604800, "1500",
+     .help = "a handler in a process of its own that takes longer is ended with it; 0: never"},
 };
 const size_t settings_table_size = COUNT(settings_table);
 #undef AT
@@ -105,6 +114,8 @@ const struct setting plugin_table[] = {
     {"plugin", "enabled", NULL, BOOLEAN, AT(enabled), 0, 0, "true", .help = "false: the plugin is not loaded"},
     {"plugin", "validate", NULL, CHOICE, AT(validate), 0, 0, "strict",
      .help = "what its AsyncAPI document does not allow: strict, warn or off", .words = validate_words},
+    {"plugin", "isolation", NULL, CHOICE, AT(isolation), 0, 0, "host",
+     .help = "thread, process, or as host.isolation says", .words = plugin_isolation_words},
     {"plugin", "threads", NULL, NUMBER, AT(threads), 1, 64, "1",
      .help = "threads for the handlers of a plugin that is safe for several"},
     {"plugin", "prefetch", NULL, NUMBER, AT(prefetch), 1, 65535, NULL,

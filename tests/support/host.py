@@ -99,7 +99,7 @@ class Host:
         self.stderr = stderr  # a descriptor in the place of stderr.txt
         self.process = None
         self.env = {key: value for key, value in os.environ.items()
-                    if key in ("PATH", "LD_LIBRARY_PATH") or key.startswith(("ASAN_", "UBSAN_", "TSAN_", "LSAN_", "GCOV_"))}
+                    if key in ("PATH", "LD_LIBRARY_PATH", "VALAWAI_ISOLATION") or key.startswith(("ASAN_", "UBSAN_", "TSAN_", "LSAN_", "GCOV_"))}
         self.env["LANG"] = "C.UTF-8"
         if broker:
             self.env.update(broker.environment())

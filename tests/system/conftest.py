@@ -7,6 +7,7 @@ VALAWAI_BUILD            the build directory; default build/release
 VALAWAI_TIMEOUT_FACTOR   stretches every time-out, for slow builds
 VALAWAI_SANITIZER=1      skips what only a plain build can promise (memory, start time)
 VALAWAI_WRAPPER          a command to run the host under, such as valgrind
+VALAWAI_ISOLATION        process: plugins live in processes of their own; default thread
 VALAWAI_RELEASE          the broker is the RabbitMQ of this Debian release: bookworm (3.10), trixie (4.0) or forky (4.3)
 VALAWAI_QUEUE_TYPE       quorum: what queues become that are declared without arguments
 """

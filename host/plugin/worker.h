@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * worker: a plugin in a process of its own, as the host sees it. It is a plugin like any other: it has a descriptor,
+ * and an executor calls its handlers. They only pass the message on, and the verdict comes with the worker's frames.
+ * So validation, attempts, order, dead letters and shutdown are those of the executor and of the ring.
+ *
+ * When the process ends, it is made again, and what it had is given to it again. What it had begun is suspected of
+ * having ended it, and is retried alone; after some attempts it is rejected. */
+#ifndef PLUGIN_WORKER_H
+#define PLUGIN_WORKER_H
+
+#include "plugin/executor.h"
+#include "plugin/zygote.h"
+
+struct worker;
+
+/* Makes the process, which loads the plugin and tells its descriptor. The plugin has it, and its document is not judged
+ * yet. is_command: path is a command of the shell, which talks over its standard input and output. */
+bool worker_open(struct zygote *zygote, const char *path, bool is_command, struct plugin **plugin, struct fault *fault)
+    __attribute__((warn_unused_result));
+void worker_free(struct worker *worker);
+
+/* A plugin that fails to start ends the host, because the command line names it. */
+void worker_require(struct worker *worker);
+
+struct worker_use {
+    struct log *log;
+    uint32_t attempts;
+    unsigned threads;
+    size_t message_max_bytes;
+    int64_t slow_ms;    /* a handler that takes longer is named */
+    int64_t handler_ms; /* one that takes longer is ended; 0: never */
+    /* [executor's thread] It went down, or is up again. */
+    void (*changed)(void *context);
+    void *context;
+};
+
+/* Before its executor is made, with the link. */
+void worker_use(struct worker *worker, const struct worker_use *use);
+const struct executor_link *worker_link(const struct worker *worker);
+
+/* [any thread] True while the plugin can handle messages. */
+bool worker_is_up(const struct worker *worker);
+
+/* [any thread] The memory that its process has; 0: there is none. */
+uint64_t worker_bytes(const struct worker *worker);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "plugin/worker_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+#define TOPICS_MAX 10000
+
+void about_clear(struct about *about)
+{
+    for (size_t i = 0; i < about->topic_count; i++)
+        free((void *)(uintptr_t)about->topics[i].name);
+    free(about->topics);
+    free(about->version);
+    free(about->document);
+    *about = (struct about){0};
+}
+
+static bool is_same(const struct about *one, const struct about *other)
+{
+    bool same = strcmp(one->version, other->version) == 0 && strcmp(one->document, other->document) == 0 &&
+                one->topic_count == other->topic_count && one->thread_safe == other->thread_safe;
+    for (size_t i = 0; same && i < one->topic_count; i++)
+        same = strcmp(one->topics[i].name, other->topics[i].name) == 0;
+    return same;
+}
+
+static bool on_plugin(struct worker *worker, const struct frame *frame, struct fault *fault)
+{
+    struct about *now = &worker->now;
+    if (now->document != NULL)
+        return fault_set(fault, "a second PLUGIN");
+    if (strlen(frame->parts[0].at) != frame->parts[0].len)
+        return fault_set(fault, "a document with a zero byte");
+    now->version = memory_text(frame->words[0]);
+    now->window = frame->numbers[0] == 0 ? 1 : frame->numbers[0];
+    now->thread_safe = strcmp(frame->words[1], "thread-safe") == 0;
+    now->document = memory_text(frame->parts[0].at);
+    now->topics = memory_new(sizeof *now->topics);
+    return true;
+}
+
+static bool on_topic(struct worker *worker, const struct frame *frame, struct fault *fault)
+{
+    struct about *now = &worker->now;
+    if (now->document == NULL || now->topic_count == TOPICS_MAX)
+        return fault_set(fault, now->document == NULL ? "TOPIC before PLUGIN" : "too many topics");
+    now->topics = memory_resize(now->topics, (now->topic_count + 2) * sizeof *now->topics);
+    now->topics[now->topic_count++] =
+        (struct valawai_topic){.name = memory_text(frame->words[0]), .handle = worker_handle};
+    now->topics[now->topic_count] = (struct valawai_topic){0};
+    return true;
+}
+
+static bool on_ready(struct worker *worker, struct fault *fault)
+{
+    struct about *now = &worker->now;
+    if (now->document == NULL)
+        return fault_set(fault, "READY before PLUGIN");
+    if (worker->about.document == NULL) {
+        worker->about = *now;
+        *now = (struct about){0};
+    } else if (!is_same(&worker->about, now)) {
+        return fault_set(fault, "the plugin has another document, version or topic than when the host started: "
+                                "restart the host");
+    }
+    worker->state = READY;
+    return true;
+}
+
+bool worker_take_greeting(struct worker *worker, const struct frame *frame, struct fault *fault)
+{
+    switch (frame->kind) {
+    case FRAME_HELLO:
+        if (frame->numbers[0] != WORKER_PROTOCOL)
+            return fault_set(fault, "it speaks the worker protocol %llu, this host %d",
+                             (unsigned long long)frame->numbers[0], WORKER_PROTOCOL);
+        worker->now.wants_json = strcmp(frame->words[0], "amqp") != 0;
+        return true;
+    case FRAME_PLUGIN:
+        return on_plugin(worker, frame, fault);
+    case FRAME_TOPIC:
+        return on_topic(worker, frame, fault);
+    case FRAME_READY:
+        return on_ready(worker, fault);
+    case FRAME_CANNOT:
+        return fault_set(fault, "%s", frame->rest);
+    default:
+        return fault_set(fault, "a frame that has no place here");
+    }
+}

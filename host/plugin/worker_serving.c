@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "plugin/worker_parts.h"
+
+#include <json-c/json.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "base/memory.h"
+#include "base/thread.h"
+
+#define PART_MORE (4 << 20) /* that a part may be longer than a message: a record with its payload */
+
+/* ---- what is sent ---- */
+
+void worker_send_number(struct worker *worker, enum frame_kind kind, uint64_t number)
+{
+    frame_begin(&worker->out, kind);
+    frame_number(&worker->out, number);
+    frame_end(&worker->out);
+}
+
+void worker_send_id(struct worker *worker)
+{
+    if (worker->state != UP)
+        return;
+    frame_begin(&worker->out, FRAME_ID);
+    frame_word(&worker->out, worker->id);
+    frame_end(&worker->out);
+}
+
+static void send_message(struct worker *worker, const struct hand *hand)
+{
+    const struct delivery *delivery = hand->handling->delivery;
+    struct text *out = &worker->out, json = {0};
+    struct properties properties = delivery->properties;
+    if (properties.len > 0 && worker->about.wants_json) {
+        properties_put_json(properties, &json);
+        properties = (struct properties){json.at, json.len};
+    }
+    bool redelivered = delivery->redelivered || delivery->crashes > 0;
+    frame_begin(out, FRAME_MSG);
+    frame_number(out, hand->number);
+    frame_word(out, delivery->from->topic);
+    frame_number(out, delivery->attempt);
+    frame_number(out, delivery->len);
+    if (redelivered || properties.len > 0)
+        frame_word(out, redelivered ? "redelivered" : NULL);
+    if (properties.len > 0)
+        frame_number(out, properties.len);
+    frame_end(out);
+    frame_part(out, delivery->body, delivery->len);
+    if (properties.len > 0)
+        frame_part(out, properties.at, properties.len);
+    text_free(&json);
+}
+
+/* A suspect goes alone: what happens then is its doing. */
+void worker_pump(struct worker *worker)
+{
+    struct node *node;
+    while (worker->state == UP && !worker->alone && worker->hands.count < worker->about.window &&
+           worker->out.len - worker->out_at < WORKER_OUT_MAX && (node = worker->pending.head) != NULL) {
+        struct handling *handling = (struct handling *)node;
+        bool suspect = handling->delivery->crashes > 0;
+        if (suspect && worker->hands.count > 0)
+            return;
+        struct hand *hand = hands_take(&worker->hands, handling);
+        if (hand == NULL)
+            return;
+        hand->sent_us = clock_us();
+        list_take(&worker->pending);
+        worker->alone = suspect;
+        if (worker->page != NULL)
+            atomic_store_explicit(&worker->page->places[hand->number % WORKER_PLACES], PLACE_WAITS,
+                                  memory_order_relaxed);
+        send_message(worker, hand);
+    }
+}
+
+static const char *lowest_level(struct services *services)
+{
+    static const char *const levels[] = {"DEBUG", "INFO", "WARNING", "ERROR"};
+    int level = VALAWAI_DEBUG;
+    while (level < VALAWAI_ERROR && !services_wants(services, level))
+        level++;
+    return levels[level];
+}
+
+void worker_send_start(struct worker *worker)
+{
+    static const char *const validate[] = {
+        [VALIDATE_STRICT] = "strict", [VALIDATE_WARN] = "warn", [VALIDATE_OFF] = "off"};
+    struct json_object *start = memory_got(json_object_new_object());
+    struct json_object *options = options_json(worker->plugin->options);
+    json_object_object_add(start, "options", options == NULL ? NULL : json_object_get(options));
+    json_object_object_add(start, "validate",
+                           memory_got(json_object_new_string(validate[services_validate(worker->services)])));
+    json_object_object_add(start, "attempts", memory_got(json_object_new_int64(worker->use.attempts)));
+    json_object_object_add(start, "threads", memory_got(json_object_new_int64(worker->use.threads)));
+    json_object_object_add(start, "message_max_bytes",
+                           memory_got(json_object_new_int64((int64_t)worker->use.message_max_bytes)));
+    json_object_object_add(start, "level", memory_got(json_object_new_string(lowest_level(worker->services))));
+    size_t len;
+    const char *text = json_object_to_json_string_length(start, JSON_C_TO_STRING_PLAIN, &len);
+    worker_send_number(worker, FRAME_START, len);
+    frame_part(&worker->out, text, len);
+    json_object_put(start);
+    worker->reader.part_max = worker->use.message_max_bytes + PART_MORE;
+    worker->state = BEGINNING;
+}
+
+/* ---- messages ---- */
+
+void worker_return(struct handling *handling, int verdict)
+{
+    handling->held = false;
+    handling->called = is_verdict(verdict);
+    handling->verdict = verdict;
+    services_concluded(handling);
+}
+
+int worker_handle(void *self, const struct valawai_message *message)
+{
+    struct worker *worker = self;
+    (void)message;
+    handling_current->held = true;
+    list_put(&worker->pending, &handling_current->notice.node);
+    return VALAWAI_LATER;
+}
+
+/* The worker's order is that of its frames: what it has not got yet of the topic waits behind the retried message. */
+void worker_return_pending(struct worker *worker, const struct lane *lane)
+{
+    struct list others = {0};
+    for (struct node *node; (node = list_take(&worker->pending)) != NULL;) {
+        struct handling *handling = (struct handling *)node;
+        if (lane == NULL || handling->lane == lane)
+            worker_return(handling, RETURNED_UNTRIED);
+        else
+            list_put(&others, node);
+    }
+    worker->pending = others;
+}
+
+static void on_verdict(struct worker *worker, struct hand *hand, int verdict, const char *reason)
+{
+    struct handling *handling = hand->handling;
+    if (reason[0] != '\0')
+        handling_explain(handling, "%s", reason);
+    if (verdict == VALAWAI_DONE && hand->refused) {
+        verdict = VALAWAI_FAILED;
+        handling_explain(handling, "the host refuses what its worker publishes for it");
+    }
+    /* A handler begins when the message is there and the one before is done. */
+    int64_t now = clock_us();
+    handling->took_us = now - (hand->sent_us > worker->judged_us ? hand->sent_us : worker->judged_us);
+    worker->judged_us = now;
+    if (atomic_load_explicit(&worker->busy_since, memory_order_relaxed) != 0)
+        worker->tick_at = 0; /* it may have been this one */
+    const struct lane *lane = handling->lane;
+    hands_free(&worker->hands, hand);
+    worker->alone = false;
+    worker->handled = true;
+    worker_return(handling, verdict);
+    if (verdict == VALAWAI_RETRY)
+        worker_return_pending(worker, lane);
+}
+
+/* ---- publications outside of a handler: they wait for room, and nothing else waits for them ---- */
+
+static void *run_sender(void *argument)
+{
+    struct worker *worker = argument;
+    while (!atomic_load(&worker->ends_sender)) {
+        struct list publications = queue_wait(&worker->loose, INT64_MAX);
+        for (struct node *node; (node = list_take(&publications)) != NULL;) {
+            (void)!publish_made(worker->services, (struct publication *)node);
+            atomic_fetch_add(&worker->loose_sent, 1);
+            queue_wake(worker->services->waking);
+            eventfd_write(worker->wake, 1);
+        }
+    }
+    return NULL;
+}
+
+static void send_loose(struct worker *worker, struct publication *publication)
+{
+    if (!worker->has_sender) {
+        worker->has_sender = true;
+        worker->sender = thread_start(run_sender, worker);
+    }
+    queue_put(&worker->loose, &publication->node);
+}
+
+void worker_end_sender(struct worker *worker)
+{
+    if (!worker->has_sender)
+        return;
+    atomic_store(&worker->ends_sender, true);
+    queue_wake(&worker->loose);
+    pthread_join(worker->sender, NULL);
+    worker->has_sender = false;
+}
+
+void worker_send_room(struct worker *worker)
+{
+    unsigned sent = atomic_exchange(&worker->loose_sent, 0);
+    if (sent > 0 && worker->socket >= 0)
+        worker_send_number(worker, FRAME_ROOM, sent);
+}
+
+/* ---- frames of a plugin that runs ---- */
+
+static void on_pub(struct worker *worker, struct hand *hand, const struct frame *frame)
+{
+    const struct frame_part *part = &frame->parts[0];
+    struct handling *handling = hand == NULL ? NULL : hand->handling;
+    const char *body = part->same ? handling->delivery->body : part->at;
+    size_t len = part->same ? handling->delivery->len : part->len;
+    int error;
+    services_begin(handling); /* what is known of the message's body is used again */
+    struct publication *publication =
+        publication_make_with(worker->services, frame->words[0], body, len, frame->parts[1].at, true, &error);
+    services_end();
+    if (handling == NULL) {
+        if (publication != NULL)
+            send_loose(worker, publication);
+        else
+            worker_send_number(worker, FRAME_ROOM, 1);
+    } else if (publication != NULL) {
+        list_put(&handling->publications, &publication->node);
+    } else {
+        hand->refused = true;
+    }
+}
+
+static bool on_log(struct worker *worker, const struct hand *hand, const struct frame *frame, struct fault *fault)
+{
+    static const char *const levels[] = {"DEBUG", "INFO", "WARN", "ERROR"};
+    const struct frame_part *payload = &frame->parts[1];
+    struct handling *handling = hand == NULL ? NULL : hand->handling;
+    int level = 0;
+    while (level < 4 && strcmp(levels[level], frame->words[0]) != 0)
+        level++;
+    if (level == 4)
+        return fault_set(fault, "%s is not a level of LOG", frame->words[0]);
+    services_begin(handling);
+    services_record(worker->services, level, frame->words[1], (int)(frame->numbers[1] & INT32_MAX),
+                    payload->same ? handling->delivery->body : payload->at, frame->parts[0].at);
+    services_end();
+    return true;
+}
+
+static bool on_note(struct worker *worker, const struct frame *frame, struct fault *fault)
+{
+    long level;
+    if (!log_level_read(frame->words[0], &level))
+        return fault_set(fault, "%s is not a level of NOTE", frame->words[0]);
+    log_put(worker->use.log, (enum log_level)level, worker->plugin->name, worker->plugin->file, 0, frame->rest, NULL,
+            0);
+    return true;
+}
+
+static void on_page(void *self, const char *page, size_t len, void *context)
+{
+    struct question *question = context;
+    struct worker *worker = self;
+    if (question->life == worker->life && worker->socket >= 0) {
+        frame_begin(&worker->out, page == NULL ? FRAME_NOPAGE : FRAME_PAGE);
+        frame_number(&worker->out, question->number);
+        if (page != NULL)
+            frame_number(&worker->out, len);
+        frame_end(&worker->out);
+        if (page != NULL)
+            frame_part(&worker->out, page, len);
+    }
+    free(question);
+}
+
+static bool on_query(struct worker *worker, const struct frame *frame, struct fault *fault)
+{
+    int what = VALAWAI_COMPONENTS;
+    if (strcmp(frame->words[0], "connections") == 0)
+        what = VALAWAI_CONNECTIONS;
+    else if (strcmp(frame->words[0], "components") != 0)
+        return fault_set(fault, "%s is not what QUERY asks for", frame->words[0]);
+    struct question *question = memory_new(sizeof *question);
+    *question = (struct question){.life = worker->life, .number = frame->numbers[0]};
+    if (serve_query(&worker->services->table, what, frame->parts[0].at, on_page, question) != VALAWAI_OK)
+        on_page(worker, NULL, 0, question);
+    return true;
+}
+
+static void on_due(void *self, void *context)
+{
+    struct worker *worker = self;
+    struct ticking *ticking = context;
+    worker_send_number(worker, FRAME_DUE, ticking->number);
+}
+
+static void on_timer(struct worker *worker, const struct frame *frame)
+{
+    struct ticking *ticking = memory_new(sizeof *ticking);
+    uint64_t first = frame->numbers[1], every = frame->numbers[2];
+    ticking->number = frame->numbers[0];
+    ticking->timer =
+        worker->services->table.timer(&worker->services->table, first < UINT32_MAX ? (uint32_t)first : UINT32_MAX,
+                                      every < UINT32_MAX ? (uint32_t)every : UINT32_MAX, on_due, ticking);
+    list_put(&worker->timers, &ticking->node);
+}
+
+/* number 0: all of them. */
+void worker_cancel_timers(struct worker *worker, uint64_t number)
+{
+    struct list others = {0};
+    for (struct node *node; (node = list_take(&worker->timers)) != NULL;) {
+        struct ticking *ticking = (struct ticking *)node;
+        if (number != 0 && ticking->number != number) {
+            list_put(&others, node);
+            continue;
+        }
+        (void)timers_cancel(services_timers(worker->services), ticking->timer);
+        free(ticking);
+    }
+    worker->timers = others;
+}
+
+static void on_started(struct worker *worker, const char *answer)
+{
+    worker->start_answer = atoi(answer);
+    if (worker->start_answer != 0 || answer[0] != '0') {
+        worker_condemn(worker, SIGKILL, "the plugin's start failed: it returned %s", answer);
+        return;
+    }
+    worker->state = UP;
+    worker->was_up = true;
+    worker->tick_at = clock_ms() + WORKER_TICK_MS;
+    atomic_store(&worker->up, true);
+    if (worker->id[0] != '\0')
+        worker_send_id(worker);
+    if (worker->use.changed != NULL)
+        worker->use.changed(worker->use.context);
+}
+
+/* Frames that are about a message, which has to be the worker's; LOG and PUB may be about none, by the number 0. */
+static bool take_message_frame(struct worker *worker, const struct frame *frame, struct fault *fault)
+{
+    struct hand *hand = hands_find(&worker->hands, frame->numbers[0]);
+    bool may_have_none = frame->numbers[0] == 0 && (frame->kind == FRAME_PUB || frame->kind == FRAME_LOG) &&
+                         !frame->parts[0].same && !frame->parts[1].same;
+    if (hand == NULL && !may_have_none)
+        return fault_set(fault, "it does not have the message %llu", (unsigned long long)frame->numbers[0]);
+    switch (frame->kind) {
+    case FRAME_PUB:
+        on_pub(worker, hand, frame);
+        return true;
+    case FRAME_LOG:
+        return on_log(worker, hand, frame, fault);
+    case FRAME_AGAIN:
+        hand->handling->delivery->attempt = frame->numbers[1] < UINT32_MAX ? (uint32_t)frame->numbers[1] : UINT32_MAX;
+        hand->called_since = 0;
+        return true;
+    case FRAME_DONE:
+        on_verdict(worker, hand, VALAWAI_DONE, "");
+        return true;
+    case FRAME_RETRY:
+        on_verdict(worker, hand, VALAWAI_RETRY, frame->rest);
+        return true;
+    case FRAME_WRONG:
+        on_verdict(worker, hand, VALAWAI_WRONG, frame->rest);
+        return true;
+    default:
+        on_verdict(worker, hand, VALAWAI_FAILED, frame->rest);
+        return true;
+    }
+}
+
+bool worker_take_running(struct worker *worker, const struct frame *frame, struct fault *fault)
+{
+    switch (frame->kind) {
+    case FRAME_PUB:
+    case FRAME_LOG:
+    case FRAME_DONE:
+    case FRAME_RETRY:
+    case FRAME_WRONG:
+    case FRAME_FAILED:
+    case FRAME_AGAIN:
+        return take_message_frame(worker, frame, fault);
+    case FRAME_NOTE:
+        return on_note(worker, frame, fault);
+    case FRAME_QUERY:
+        return on_query(worker, frame, fault);
+    case FRAME_TIMER:
+        on_timer(worker, frame);
+        return true;
+    case FRAME_CANCEL:
+        worker_cancel_timers(worker, frame->numbers[0]);
+        return true;
+    case FRAME_STARTED:
+        if (worker->state != BEGINNING)
+            break;
+        on_started(worker, frame->words[0]);
+        return true;
+    case FRAME_STOPPED:
+        if (worker->state != CLOSING)
+            break;
+        worker->state = OVER;
+        return true;
+    default:
+        break;
+    }
+    return fault_set(fault, "a frame that has no place here");
+}
