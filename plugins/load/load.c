@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * load: publishes the load of the machine on a timer. Shows a component that begins by itself, and parameters: they
- * start as options, which asyncapi.yaml declares, and are changed by messages; both ways end in one function. */
+ * load: publishes the load of the machine on a timer. An example of a component that acts without a message, and of
+ * parameters. They start as options, which asyncapi.yaml declares, and messages change them; one function sets them in
+ * both cases. */
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,11 +25,13 @@ static void publish_reading(void *self, void *context)
     char body[128];
     (void)context;
     if (getloadavg(&average, 1) != 1) {
-        VALAWAI_ERROR_LOG(load->host, "the system does not tell its load");
+        VALAWAI_ERROR_LOG(load->host, "cannot read the load of the system");
         return;
     }
-    if (average < load->at_least)
+    if (average < load->at_least) {
+        VALAWAI_DEBUG_LOG(load->host, "the load %.2f is under at_least", average);
         return;
+    }
     int len = snprintf(body, sizeof body, "{\"load\":%.2f,\"timestamp\":%lld}", average, (long long)time(NULL));
     load->host->publish(load->host, "valawai/c0/load/data/reading", body, (size_t)len); /* a failure has its record */
 }
@@ -43,7 +46,7 @@ static void set_parameters(struct load *load, uint32_t every_ms, double at_least
     VALAWAI_INFO_LOG(load->host, "every_ms is %u, at_least %g", every_ms, at_least);
 }
 
-/* Takes what is there. The host has checked it by its schema, so every value that is there is good. */
+/* Takes the members that the object has. The host has checked them against the schema, so every value is valid. */
 static void take_parameters(struct load *load, struct json_object *json)
 {
     struct json_object *value = NULL;

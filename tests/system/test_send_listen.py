@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """valawai-host send and listen: the two ends of a component, without another tool."""
 
+import contextlib
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import threading
-import time
 
 import pytest
 
 from broker import free_port, scaled, wait_until
+from by_hand import GREETING, METHOD, OPEN, OPEN_OK, START, START_OK, TUNE, TUNE_OK, long, method, short, table
 from host import BINARY, Host, Result, WRAPPER, one_line, published, received
 
 IN, OUT = received(), published()
@@ -48,6 +51,32 @@ def environment(broker, more=None):
 
 def lines(text):
     return [json.loads(line) for line in text.splitlines()]
+
+
+def outlast_a_silent_client(broker):
+    """Returns when the broker has given up a client that logs in now, with a heartbeat of a second, and sends nothing more."""
+    with socket.create_connection(("127.0.0.1", broker.port), timeout=scaled(20)) as client:
+        login = b"\0" + broker.username.encode() + b"\0" + broker.password.encode()
+        client.sendall(GREETING)
+        for awaited, answer in ((START, method(0, START_OK, table({}) + short("PLAIN") + long(login) + short("en_US"))),
+                                (TUNE, method(0, TUNE_OK, struct.pack(">HIH", 1, 131072, 1))
+                                 + method(0, OPEN, short("/") + short("") + b"\0")),
+                                (OPEN_OK, b"")):
+            kind, _, size = struct.unpack(">BHI", read(client, 7))
+            assert kind == METHOD and struct.unpack(">HH", read(client, size + 1)[:4]) == awaited
+            client.sendall(answer)
+        with contextlib.suppress(ConnectionResetError):
+            while client.recv(4096):
+                pass
+
+
+def read(client, size):
+    data = b""
+    while len(data) < size:
+        part = client.recv(size - len(data))
+        assert part, "the broker closed the connection"
+        data += part
+    return data
 
 
 def listening(process):
@@ -159,7 +188,7 @@ def test_send_waits_while_the_broker_has_an_alarm(begin, client, broker, tmp_pat
 
 
 def test_send_types_slowly(begin, client, broker, tmp_path):
-    """A person at a terminal: each line leaves as it comes, and heartbeats go on between them."""
+    """Each line that a person types leaves at once, and heartbeats go on between two lines."""
     (tmp_path / "plugins.conf").write_text("broker { heartbeat = 1 }\n")
     client.declare(IN)
     process = begin("send", IN, stdin=subprocess.PIPE)
@@ -167,7 +196,8 @@ def test_send_types_slowly(begin, client, broker, tmp_path):
         process.stdin.write(b'{"n":%d}\n' % n)
         process.stdin.flush()
         assert client.collect(IN, 1) == [b'{"n":%d}' % n]
-        time.sleep(3.5)  # the broker gives a silent client up after two heartbeats
+        outlast_a_silent_client(broker)
+    assert process.poll() is None
     process.stdin.close()
     assert process.wait(scaled(10)) == 0, process.stderr.read()
 
@@ -265,14 +295,14 @@ def test_nobody_reads_any_more(begin, client):
     assert process.wait(scaled(5)) == 0
 
 
-def test_what_was_not_written_is_not_acknowledged(begin, client, tmp_path):
-    """A reader that pauses for longer than two heartbeats loses nothing, and one that goes away neither."""
+def test_what_was_not_written_is_not_acknowledged(begin, broker, client, tmp_path):
+    """Neither a reader that pauses for longer than two heartbeats nor one that goes away loses a message."""
     (tmp_path / "plugins.conf").write_text("broker { heartbeat = 1  prefetch = 100 }\n")
     client.declare(IN)
     client.publish_many(IN, (b'{"n":%d,"x":"%s"}' % (n, b"x" * 10000) for n in range(100)))
     process = begin("listen", IN)
     listening(process)
-    time.sleep(4)
+    outlast_a_silent_client(broker)
     assert client.depth(IN) == 0 and process.poll() is None
     process.kill()
     written = process.communicate()[0].decode().count("\n")  # into the pipe; they may be acknowledged, and no other
@@ -280,7 +310,7 @@ def test_what_was_not_written_is_not_acknowledged(begin, client, tmp_path):
     left = client.depth(IN)
     process = begin("listen", IN, "--count", str(left))
     listening(process)
-    time.sleep(4)
+    outlast_a_silent_client(broker)
     assert [line["n"] for line in lines(process.stdout.read().decode())] == list(range(100 - left, 100))
     assert process.wait(scaled(5)) == 0 and client.depth(IN) == 0
 
