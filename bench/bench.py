@@ -3,9 +3,8 @@
 """The measurements; bench/run.sh installs and builds what they need, and --help there says what can be asked for.
 
 Every figure is a median of rounds, and in a round each peer has its turn, so that whatever else the machine does meets all of
-them. A peer finds its queue filled, and the clock runs from a tenth of the messages to the last. The records for the MOV
-stay in their queue until they are counted: so all peers are seen to send the same, and nobody's reading of them is measured.
-"""
+them. A peer finds its queue filled, and the clock runs from a tenth of the messages to the last. The records for the MOV stay
+in their queue until they are counted: this shows that all peers send the same, and no reading of them is measured. """
 
 import argparse
 import atexit
@@ -48,7 +47,7 @@ def published(name="echo"):
 
 
 class Mov(MovStandIn):
-    """The records are nobody's to read: they are counted in their queue."""
+    """No client reads the records: they are counted in their queue."""
 
     def __init__(self, broker):
         super().__init__(broker)

@@ -13,7 +13,7 @@ function(valawai_add_plugin name)
     message(FATAL_ERROR "valawai_add_plugin(NAME SOURCES file... ASYNCAPI asyncapi.yaml [VERSION x.y.z])")
   endif()
 
-  # CMake leaves a source out, without a word, whose language the project has not enabled.
+  # CMake silently skips a source if the project has not enabled its language.
   get_property(languages GLOBAL PROPERTY ENABLED_LANGUAGES)
   foreach(source IN LISTS arg_SOURCES)
     if(source MATCHES "\\.(cc|cp|cpp|cxx|c\\+\\+|C|CPP)$")

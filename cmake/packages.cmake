@@ -36,7 +36,7 @@ set(CPACK_DEBIAN_DEV_PACKAGE_NAME valawai-host-dev)
 set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "valawai-host (= ${PROJECT_VERSION})")
 
-# The umask of whoever packs is not for those who install.
+# The modes of installed files do not depend on the umask of the build.
 set(CPACK_PRE_BUILD_SCRIPTS ${CMAKE_CURRENT_LIST_DIR}/install/modes.cmake)
 
 include(CPack)

@@ -21,7 +21,7 @@
 #define RECORDS 2
 #define PREFETCH 200
 #define WINDOW 65536 /* publications that may be unconfirmed, a power of two */
-#define ACK_AFTER 50 /* confirmed messages that are not acknowledged yet, although more is to be read */
+#define ACK_AFTER 50 /* confirmed messages after which the relay acknowledges, even if more frames are available */
 
 #define BEFORE(message) "{\"level\":\"INFO\",\"message\":\"" message "\",\"payload\":\""
 #define AFTER "\",\"component_id\":\"0123456789abcdef01234567\"}"

@@ -288,7 +288,7 @@ def test_the_image_without_a_variable_reaches_the_broker(project, image):
 
 
 def test_plugins_of_a_directory(project, greeter, tmp_path):
-    """Files of a user who is not root, in a directory on this machine."""
+    """The files belong to a user other than root, in a directory on this machine."""
     shutil.copy(greeter, tmp_path)
     os.chown(tmp_path / "greeter.so", 1000, 1000)
     tmp_path.chmod(0o755)

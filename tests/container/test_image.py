@@ -212,7 +212,7 @@ def test_a_plugin_dropped_into_a_mounted_directory(run, mov, client, greeter, tm
 
 
 def test_a_plugin_of_the_one_who_runs_it(run, mov, client, greeter, tmp_path):
-    """As a developer has it who is not root: own file, own user."""
+    """A developer without root: own file, own user."""
     shutil.copy(greeter, tmp_path)
     os.chown(tmp_path / "greeter.so", 1000, 1000)
     tmp_path.chmod(0o755)

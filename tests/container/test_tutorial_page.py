@@ -39,7 +39,7 @@ VARIABLES = {
 
 
 class Reader:
-    """Types the commands of the page in a clone, as somebody whose registry is a set of stand-ins."""
+    """Types the commands of the page in a clone, with stand-ins in place of a registry."""
 
     def __init__(self, tree):
         self.tree, self.name = tree, "valawai" + uuid.uuid4().hex[:8]

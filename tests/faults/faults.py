@@ -263,7 +263,7 @@ def queue_deleted(broker, times, long, result):
         scene.go()
         back = []
         for _ in turns(times):
-            # What lies in a queue that is deleted is gone, and that is what was asked for: it is to be empty.
+            # The messages of a deleted queue are lost on purpose, so the queue must be empty.
             scene.generator.pause()
             wait_until(lambda: scene.generator.idle() and not scene.generator.confirmed - scene.sink.seen.keys(), 20,
                        "all is echoed")
@@ -303,7 +303,7 @@ def mov_restarts(broker, times, long, result):
             result.check(host.health()["id"] != old, "the old id is back")
             a_while(0, 0.5)
             scene.one_registration(result, [host])
-        time.sleep(6)  # a second registration or a notification that nobody took would show within this time
+        time.sleep(6)  # a second registration or an untaken notification would appear within this time
         scene.one_registration(result, [host], "in the end ")
         result.check(len(scene.mov.registered) == result.faults + 1, f"registered {len(scene.mov.registered)} times")
         result.limit("registered again after", back, 10)
@@ -386,7 +386,7 @@ def cluster(broker, times, long, result):
             result.check(ours not in nodes.nodes_of(host) and nodes.nodes_of(host), "connected to no other node")
         scene.wait_registered([host], 20)
         result.limit("resumed on another node after", back, 2.0)
-        scene.client.close()  # its connection may be of before
+        scene.client.close()  # its connection may be from before the fault
         # A node that dies may take a connection of ours and, at the same time, the leading copies of our queues: what was not
         # confirmed is published again, and what was not acknowledged is handed out again.
         scene.finish(result, duplicates_per_fault=2 * PREFETCH)
@@ -466,7 +466,7 @@ def fill(path):
 
 
 class Tmpfs:
-    """A small file system, of so many KiB."""
+    """A small file system of this many KiB."""
 
     def __init__(self, path, size):
         self._path, self._size = path, size

@@ -87,7 +87,7 @@ class Mix:
         a_while(0.02, 0.3)
         self.broker.kill()
         self.broker.start()
-        self.scene.client.close()  # its connection is of before
+        self.scene.client.close()  # its connection is from before the fault
 
     def alarm(self):
         self.scene.generator.burst(500)

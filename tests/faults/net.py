@@ -233,7 +233,7 @@ class Link:
         self._say(f"loss {percent}")
 
     def drop(self):
-        """All is lost, and nobody is told: every connection is half-open from here on."""
+        """Every packet is lost silently: all connections are half-open from here on."""
         self.lose(100)
 
     def heal(self):

@@ -122,7 +122,7 @@ def backlog(broker, times, long, result):
             ratios.append(rates[1] / rates[0])
             result.measure(f"{rates[0]:,.0f} messages/s of a fresh backlog, {rates[1]:,.0f} after the kill")
         result.check(min(ratios) >= 0.5, f"{min(ratios):.2f} of the rate of a fresh backlog, less than 0.5")
-        scene.client.close()  # its connection is of before
+        scene.client.close()  # its connection is from before the fault
         scene.finish(result)
 
 

@@ -183,7 +183,7 @@ class Scene:
             result.gap = max(result.gap, sink.longest_gap)
             result.check(found.sent > 0, "nothing was sent")
             result.check(not found.lost, f"lost {len(found.lost)}, the first of them {found.lost[:5]}")
-            result.check(found.strange == 0, f"{found.strange} echoes of what nobody sent")
+            result.check(found.strange == 0, f"{found.strange} echoes of messages that were never sent")
         if duplicates_per_fault is not None:
             result.check(result.duplicated <= duplicates_per_fault * result.faults,
                          f"duplicated {result.duplicated}, more than {duplicates_per_fault} a fault")
@@ -205,7 +205,7 @@ class Scene:
         def look():
             health = [host.health() for host in hosts]
             return all(health) and sorted(h["id"] for h in health) == sorted(c["id"] for c in self.mov.active())
-        wait_until(look, timeout, "every host is registered and nobody else is")
+        wait_until(look, timeout, "exactly these hosts are registered")
 
 
 def healthy(host):

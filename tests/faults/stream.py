@@ -47,7 +47,7 @@ class Generator:
         return self
 
     def burst(self, count):
-        """Besides the rate: so many more, as fast as the broker confirms them."""
+        """Sends this many more, in addition to the rate, as fast as the broker confirms them."""
         self._burst += count
 
     def pause(self):
@@ -154,7 +154,7 @@ class Sink:
 
     def __init__(self, brokers, topic):
         self.seen = collections.Counter()
-        self.strange = []  # bodies that nobody sent
+        self.strange = []  # bodies that were never sent
         self.again = 0  # handed to us twice because a broker forgot our acknowledgement: not the host's doing
         self.last = None  # when the last one came
         self.longest_gap = 0.0
@@ -177,7 +177,7 @@ class Sink:
         self._thread.join(20)
 
     def count_gaps(self, yes):
-        """Whether silence counts: not while nothing is to be echoed."""
+        """True if silence counts: not while no echo is due."""
         self._counting = yes
         self.last = None
 

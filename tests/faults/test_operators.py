@@ -57,7 +57,7 @@ def test_quorum_queues(release):
 
 
 def survives(client, returns):
-    """Whether a message is still there after so many returns by basic.reject."""
+    """True if a message still exists after this many returns by basic.reject."""
     client.declare("valawai/x")
     client.publish("valawai/x", {"content": "x"})
     for _ in range(returns):

@@ -136,7 +136,7 @@ def test_a_message_that_kills_the_host_dies_alone(new_host, broker, mov, client)
                 break
         else:
             pytest.fail(f"it never comes alone: {handed_out()}")
-        # Somebody takes it out.
+        # Another client takes it out.
         found = []
         while "deadly" not in found:
             method, _, body = client.channel.basic_get(received("deadly"))
@@ -158,7 +158,7 @@ def test_a_message_that_kills_the_host_dies_alone(new_host, broker, mov, client)
 
 @pytest.fixture
 def impatient_broker(broker):
-    """Takes a message back from whoever holds it for two seconds."""
+    """Takes a message back from a client that holds it for two seconds."""
     def evaluate(*settings):
         broker.ctl("eval", ", ".join(f"application:{setting}" for setting in settings) + ".")
     evaluate("set_env(rabbit, consumer_timeout, 2000)", "set_env(rabbit, channel_tick_interval, 500)")
@@ -355,7 +355,7 @@ def test_a_second_signal_ends_at_once(new_host, broker, mov, client, first, seco
     host = busy(new_host, broker, client, grace=60)
     host.send_signal(first)
     host.wait_record("stopping on")
-    time.sleep(0.2)  # it is told to stop, and waits for the handler
+    time.sleep(0.2)  # the stop has begun, and waits for the handler
     assert host.running()
     began = time.monotonic()
     assert host.stop(second) == 1
@@ -493,7 +493,7 @@ def test_a_queue_that_we_may_not_read(new_host, broker, mov, client):
 
 
 def test_quorum_queues_by_the_virtual_hosts_default(new_host):
-    """An operator's way to have every queue replicated: nobody names a type, and all are quorum queues."""
+    """The default queue type replicates every queue: no declaration names a type, and all are quorum queues."""
     with Broker() as broker:
         broker.ctl("delete_vhost", "/")
         broker.ctl("add_vhost", "/", "--default-queue-type", "quorum")

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * files: the input is what an earlier run left behind, once as the health file and once as the ledger. Only ids come
- * out of it, each once, and whoever is killed right afterwards leaves the same ids behind. */
+ * out of it, each once, and a process that is killed right afterwards leaves the same ids behind. */
 #include "fuzz.h"
 
 #include <string.h>

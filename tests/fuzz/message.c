@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * message: the input is the body of a message for the echo plugin. It goes through the executor to echo's handler; what
- * is published, what the MOV is told and what becomes of the message are compared with what json-c makes of the body.
- */
+ * is published, the records for the MOV and the outcome of the message are compared with json-c's result for the body.
+ * */
 #include "fuzz.h"
 
 #include <json-c/json.h>

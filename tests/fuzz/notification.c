@@ -14,7 +14,7 @@
  *     m      the MOV goes and comes back
  *     t T    a second, ten seconds go by
  *     k      the host is killed, and started again
- *     q      the host wants to stop
+ *     q      the host begins to stop
  *
  * Whatever comes, an id that is not one of the MOV's is never taken, kept, or told to anybody; every delivery is
  * settled once; an id that was acknowledged is found again by the next run until it is unregistered; and the end is
@@ -65,7 +65,7 @@ static struct {
 } fates[DELIVERIES_MAX];
 static size_t delivery_count;
 
-/* Acknowledged and not unregistered: nobody but the host knows that the MOV has such a component. */
+/* Acknowledged and not unregistered: only the host knows that the MOV has such a component. */
 static char known[DELIVERIES_MAX][COMPONENT_ID_LEN + 1];
 static size_t known_count;
 
@@ -193,7 +193,7 @@ static void end(void)
     health_free(health);
 }
 
-/* The broker takes back what is not settled; whoever has it may settle or free it. */
+/* The broker takes back unsettled messages; their owner may settle or free them. */
 static void take_back(void)
 {
     for (size_t i = 0; i < delivery_count; i++)

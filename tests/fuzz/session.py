@@ -270,7 +270,7 @@ def keep(case, why, output):
 def options():
     parser = argparse.ArgumentParser(description="fuzzes AMQP sessions; see the head of this file")
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--sessions", type=int, help="so many, however long it takes")
+    parser.add_argument("--sessions", type=int, help="this many sessions, without a time limit")
     parser.add_argument("--seed", type=int, default=1, help="of the first case")
     parser.add_argument("--only", type=int, metavar="SEED", help="one case")
     parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Calls the host when it is too late: with how = "thread" from a thread that nobody joins, else from a destructor,
+ * Calls the host when it is too late: with how = "thread" from a thread that is not joined, else from a destructor,
  * which runs when all of the host is gone. */
 #include "component.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Handles no topic: publishes by timers, is told of its registration, and asks the MOV. */
+ * Handles no topic: publishes by timers, receives its registration, and queries the MOV. */
 #include "component.h"
 
 #include <stdio.h>
@@ -69,7 +69,7 @@ static void registered(void *self, const char *id)
 static void unregistered(void *self)
 {
     (void)self;
-    VALAWAI_INFO_LOG(host, "we are nobody");
+    VALAWAI_INFO_LOG(host, "unregistered");
 }
 
 static int start(const struct valawai_host *given, void **self)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A private RabbitMQ node: loopback only, own ports, own data, no epmd, gone when we are gone.
+"""A private RabbitMQ node: loopback only, own ports, own data, no epmd. It ends with the test program.
 
     broker.py [--port N] [--dir D] [--release bookworm|trixie|forky] [--queue-type classic|quorum]
 
@@ -32,10 +32,10 @@ import pika
 import release as releases
 from release import Unavailable
 
-CHANCE = random.SystemRandom()  # not what others seed: two that run at the same time are to get different ports
+CHANCE = random.SystemRandom()  # independent of seeds, so that two runs at the same time get different ports
 SBIN = os.environ.get("RABBITMQ_SBIN", "/usr/lib/rabbitmq/bin")
 
-# pika reports every refused connection with a stack trace; here a refused connection is what one waits for.
+# pika reports every refused connection with a stack trace; here the tests wait for a refused connection.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
@@ -57,7 +57,7 @@ def wait_until(predicate, timeout, what="the condition", interval=0.02):
 
 
 def free_port():
-    """A loopback port that nobody listens on.
+    """A free loopback port.
 
     It is taken from below the ephemeral range: a client that tries again and again to reach an ephemeral port on loopback
     while its server is down can end up connected to itself, and then the server cannot have its port back.
@@ -77,7 +77,8 @@ class Broker:
     """A RabbitMQ node of our own. Its data survives kill() or stop() followed by start(), on the same port."""
 
     def __init__(self, username="mov", password="password", port=None, dir=None, conf=None, release=None, queue_type=None):
-        """Unavailable, if the release is not to be had here. Without one it is VALAWAI_RELEASE's, or this machine's."""
+        """Raises Unavailable if the release cannot be used here. The default is VALAWAI_RELEASE, or this machine's
+        RabbitMQ."""
         release = release or os.environ.get("VALAWAI_RELEASE") or None
         self.release = release
         self.queue_type = queue_type or os.environ.get("VALAWAI_QUEUE_TYPE") or "classic"
@@ -95,7 +96,7 @@ class Broker:
         self._frozen = False
         self._lean = True
 
-    # --- what clients need -------------------------------------------------------------------------------------------
+    # --- for clients -------------------------------------------------------------------------------------------
 
     @property
     def pid(self):
@@ -147,7 +148,7 @@ class Broker:
         except RuntimeError:
             if not self._lean:
                 raise
-            self._lean = False  # a RabbitMQ that needs more than we think
+            self._lean = False  # this RabbitMQ needs more plugins
             self._boot(timeout, None)
         return self
 
@@ -172,9 +173,9 @@ class Broker:
         return self.start()
 
     def close(self):
-        """Ends the node and forgets its data, if the directory is ours."""
+        """Ends the node, and deletes its data if the directory belongs to this object."""
         if self._own_dir:
-            self._end()  # nobody will read the data again
+            self._end()  # the data is not needed again
             if self.dir:
                 shutil.rmtree(self.dir, ignore_errors=True)
                 self.dir = None
@@ -228,7 +229,8 @@ class Broker:
         if home:
             environment["RABBITMQ_SCRIPTS_DIR"] = self._inside("home", "sbin")
         command = self._command("rabbitmq-server")
-        # A node must not outlive us, whatever kills us. The signal is bound to the thread that forks, hence the question.
+        # The node must end with this process, even if it is killed. The signal is bound to the thread that forks, hence the
+        # check.
         if threading.current_thread() is threading.main_thread() and shutil.which("setpriv"):
             command = ["setpriv", "--pdeathsig", "KILL"] + command
         with open(os.path.join(self.dir, "console.txt"), "ab") as console:
@@ -282,7 +284,7 @@ class Broker:
             "log.console": "false",
             "log.file": "rabbit.log",
             "log.file.level": "info",
-            # Only an alarm that a test asks for may stop publishers, not a machine that is short of something.
+            # Only an alarm of a test may stop publishers, not a machine that is short of memory or disk.
             "disk_free_limit.absolute": "1MB",
             "vm_memory_high_watermark.relative": self._watermark(),
         }
@@ -349,7 +351,7 @@ class Broker:
         self._write("queue-type", self.queue_type)
 
     def _signal(self, number):
-        """To the process that listens: what stands between it and us has no part in this."""
+        """Signals the listening process directly, not its wrappers."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid or self._process.pid, number)
 
@@ -388,7 +390,7 @@ def _applications(plugins):
 
 
 def catch_end(stop):
-    """SIGTERM and SIGINT set the event, except those that we were started to ignore (a script's background job)."""
+    """SIGTERM and SIGINT set the event, unless they were ignored at the start (a script's background job)."""
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda *_: stop.set())

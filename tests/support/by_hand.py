@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A broker by hand: it speaks as much AMQP 0-9-1 as a host, `send` or `listen` needs, and says whatever a test puts in its mouth.
+"""A broker by hand: it speaks the AMQP 0-9-1 that a host, `send` or `listen` needs, and sends whatever a test prescribes.
 
-Loopback only. It keeps nothing: every publication is confirmed, and a queue exists when it is asked for.
-"""
+Loopback only. It stores nothing: every publication is confirmed, and every queue exists. """
 
 import contextlib
 import itertools
@@ -268,6 +267,6 @@ def tls_context(directory):
 
 
 def notification(component="c1_echo"):
-    """What the MOV sends to a component that has registered."""
+    """The MOV's notification to a registered component."""
     return json.dumps({"id": "5f00c1d000006543210f00a1", "name": component, "description": "", "version": "1.0.0",
                        "api_version": "1.0.0", "type": "C1", "since": 1, "channels": []}).encode()

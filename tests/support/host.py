@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The real valawai-host under test, and a client that plays the rest of the world on the broker."""
+"""The real valawai-host under test, and a client that plays all other programs on the broker."""
 
 import collections
 import contextlib
@@ -58,7 +58,7 @@ def one_line(result, *things, status=1):
 
 
 def longest_line(command, size=100 * 1024 * 1024, **more):
-    """Gives a command one line of so many bytes, whatever it says of it. Returns the most memory that it had."""
+    """Sends a command one line of this many bytes, and ignores the result. Returns the peak memory of the command."""
     block = b"x" * (1 << 20)
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **more)
     with process.stdin:
@@ -87,7 +87,7 @@ def registered(component="echo"):
 
 
 class Host:
-    """One run of the program in a directory of its own. Nothing of our environment reaches it but what is needed to run."""
+    """One run of the program in its own directory, with a minimal environment."""
 
     def __init__(self, broker=None, plugins=(ECHO,), conf=None, args=(), env=None, directory=None, umask=-1, prefix=(),
                  stderr=None):
@@ -119,7 +119,7 @@ class Host:
         return self.path(name)
 
     def read(self, name):
-        """The text of a file, with what is no UTF-8 marked; empty if there is none."""
+        """The text of a file, with invalid UTF-8 marked; empty without a file."""
         try:
             with open(self.path(name), encoding="utf-8", errors="replace", newline="") as file:
                 return file.read()
@@ -138,7 +138,7 @@ class Host:
         return self.read(name)
 
     def records(self, name=os.path.join("logs", "log_messages.txt")):
-        """The records of the log file; a whole line that is none fails the test."""
+        """The records of the log file; a complete line that is not a record fails the test."""
         found = []
         for line in self.log(name).split("\n")[:-1]:
             match = FILE_RECORD.fullmatch(line)
@@ -233,21 +233,21 @@ class Host:
         if self._own_directory:
             shutil.rmtree(self.directory, ignore_errors=True)
 
-    # --- what it costs -----------------------------------------------------------------------------------------------
+    # --- resources -----------------------------------------------------------------------------------------------
 
     def rss(self):
         """Resident bytes now."""
         return memory_of(self.pid, "VmRSS")
 
     def peak_rss(self):
-        """The most that it ever was."""
+        """The peak of resident bytes."""
         return memory_of(self.pid, "VmHWM")
 
     def fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def open_files(self):
-        """What the descriptors are, as /proc names them; some may be closed by now."""
+        """The open files, as /proc names them; some may be closed already."""
         found = []
         for number in sorted(os.listdir(f"/proc/{self.pid}/fd"), key=int):
             with contextlib.suppress(OSError):
@@ -266,7 +266,7 @@ class Client:
         self._channel = None
 
     def close(self):
-        """Also right after the broker died: the next call connects again."""
+        """Works even after the broker's death; the next call connects again."""
         try:
             if self._connection and self._connection.is_open:
                 self._connection.close()
@@ -311,7 +311,7 @@ class Client:
         channel.close()
 
     def collect(self, topic, count, timeout=10):
-        """The bodies of count messages, in order; TimeoutError with what came if it was less."""
+        """The bodies of count messages, in order; TimeoutError with the received ones if there are fewer."""
         return [body for _, body in self.collect_messages(topic, count, timeout)]
 
     def collect_messages(self, topic, count, timeout=10):
@@ -338,7 +338,7 @@ class Client:
         return found
 
     def drain(self, topic):
-        """The bodies of all messages that are there now."""
+        """The bodies of all ready messages."""
         bodies = []
         while True:
             method, _, body = self.channel.basic_get(topic, auto_ack=True)
@@ -347,11 +347,11 @@ class Client:
             bodies.append(body)
 
     def depth(self, topic):
-        """Messages that are ready; those that somebody holds unacknowledged do not count."""
+        """The number of ready messages; unacknowledged ones do not count."""
         return self.channel.queue_declare(topic, passive=True).method.message_count
 
     def consumers(self, topic):
-        """How many consumers; 0 as well when there is no such queue."""
+        """The number of consumers; 0 if the queue does not exist."""
         try:
             return self.channel.queue_declare(topic, passive=True).method.consumer_count
         except pika.exceptions.ChannelClosedByBroker:
@@ -362,7 +362,7 @@ class Client:
             self.channel.queue_delete(topic)
 
     def delete_all(self):
-        """Every queue that an earlier test or its host can have made."""
+        """Deletes every queue that an earlier test or its host may have made."""
         self.delete(*self._declared)
         self._declared.clear()
         self.delete(*(f"valawai/{name}" for name in (

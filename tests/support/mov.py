@@ -45,14 +45,14 @@ ID = re.compile(r"[0-9a-fA-F]{24}")
 NAME = re.compile(r"c[012]_\w+", re.ASCII)
 VERSION = re.compile(r"\d+\.\d+\.\d+", re.ASCII)
 
-# What a component has to be ready to take when it is told its id.
+# The properties of the notification with a component's id.
 NOTIFICATION = {"id", "name", "description", "version", "api_version", "type", "since", "channels"}
 
-# Where a C2 is told what other components say to each other, and what it has to be ready to take there.
+# The channel for a C2's notifications of other components' messages, and their properties.
 NOTIFIED = re.compile(r"valawai/c2/\w+/control/\w+", re.ASCII)
 PASSED = {"connection_id", "source", "target", "message_payload", "timestamp"}
 
-# A message that a component sent, and why the MOV did not take it.
+# A message of a component, and the reason why the MOV refused it.
 Refused = collections.namedtuple("Refused", "queue reason body")
 
 
@@ -153,7 +153,7 @@ def check_register(body):
 
 
 def registered_topic(component):
-    """The topic on which the component wants to be told its id. Raises Invalid if its document has no fit channel for that."""
+    """The topic for the component's id. Raises Invalid if the document has no suitable channel."""
     expected = f"valawai/{component['name'][:2]}/{component['name'][3:]}/control/registered"
     for channel in component["channels"]:
         if channel["name"] == expected:
@@ -292,7 +292,7 @@ class MovStandIn:
             return [c for c in self.components.values() if c["active"] and name in (None, c["name"])]
 
     def forget(self):
-        """What a MOV does when it starts: finishes every component, deletes every connection, tells nobody."""
+        """Like the start of a MOV: finishes every component and deletes every connection, without a notification."""
         with self._changed:
             for component in self.components.values():
                 component["active"] = False
@@ -308,7 +308,8 @@ class MovStandIn:
         self.wait_for(lambda mov: not mov._listening, timeout, "the stand-in's consumers end")
 
     def up(self, timeout=20):
-        """Another MOV starts: it forgets everybody, at once or after it began to listen, and killed listeners live again."""
+        """Another MOV starts: it forgets all components, at once or after it has begun to listen, and killed listeners work
+        again."""
         self._starts = True
         self._listen = True
         self.wait_for(lambda mov: mov._listening, timeout, "the stand-in consumes again")
@@ -356,7 +357,7 @@ class MovStandIn:
                 connection.close()
 
     def _begin(self, connection):
-        """A MOV listens. If it is a new one, it forgets everybody, and if it has time for that, then later."""
+        """The MOV begins to listen. A new MOV forgets all components, at once or later."""
         old, self._channel = self._channel, connection.channel()
         starts, self._starts, self._replace = self._starts, False, False
         self._consumers, self._dead = {}, set()
@@ -380,7 +381,7 @@ class MovStandIn:
         self._on_event("waiting for components")
 
     def _end(self):
-        """What it has not acknowledged is there for the next one."""
+        """Unacknowledged messages return to their queues for the next MOV."""
         self._channel.close()
         self._channel = None
         self._consumers.clear()
@@ -438,7 +439,7 @@ class MovStandIn:
             self.violations.append((queue, bytes(body)))
             self._changed.notify_all()
         self._on_event(f"VIOLATION on {queue}: not a JSON object of content type application/json ({properties.content_type}):"
-                       f" {body[:80]!r}; nobody listens there any more")
+                       f" {body[:80]!r}; the listener of this queue is dead")
         return None
 
     def _on_message(self, channel, method, properties, body):
@@ -482,7 +483,7 @@ class MovStandIn:
         if answer:
             self._send(topic, component)
         return (f"registered {component['name']} {component['version']} as {component['id']}"
-                + ("" if answer else ", and told nobody"))
+                + ("" if answer else ", without an answer"))
 
     def _unregister(self, body):
         _fields(body, ("component_id",))
@@ -613,8 +614,8 @@ class MovStandIn:
                                                  source["type"] != target["type"])
 
     def _add_connection(self, source, target, enabled, converter=None):
-        """Those C2 that listen to such messages are to be told, also those that are finished: they are asked for by their
-        schema alone, so each earlier run of a C2 makes one more copy in its queue."""
+        """Notifies each C2 with a matching channel, finished ones included: the MOV compares only schemas, so each earlier run
+        of a C2 adds a copy to its queue."""
         identifier = self._new_id()
         connection = {"source": source, "target": target, "enabled": enabled, "converter": converter, "notifications": []}
         self.connections[identifier] = connection
@@ -629,7 +630,7 @@ class MovStandIn:
         connection["notifications"].append({"target": target, "enabled": enabled, "converter": converter})
 
     def _listen_to_others(self, new):
-        """A C2 that comes after a connection is not told of what passes there."""
+        """A C2 that registers after a connection is made is not notified of its messages."""
         for connection in self.connections.values():
             for channel in self._listens(new, connection):
                 target = {"component_id": new["id"], "channel_name": channel}
@@ -637,7 +638,8 @@ class MovStandIn:
                     self._add_notification(connection, target, False)
 
     def _listens(self, component, connection):
-        """The channels on which a C2 takes what is told of the messages of a connection between two components that are none."""
+        """The channels on which a C2 receives notifications about the messages of a connection between components of other
+        types."""
         ends = [self.components[connection[end]["component_id"]] for end in ("source", "target")]
         if component["type"] != "C2" or "C2" in (end["type"] for end in ends):
             return

@@ -38,7 +38,7 @@ def test_a_plugin_without_topics_publishes_and_asks(new_host, broker, mov, clien
     page = json.loads(host.wait_record("the MOV answers about connections: a page").message.split(": ", 2)[2])
     assert page["total"] == 0
     assert host.stop() == 0
-    assert not messages(host, "we are nobody")  # not at the end
+    assert not messages(host, "unregistered")  # not at the end
     for queue in ("valawai/component/page", "valawai/topology/page"):
         assert client.depth(queue) == 0
     for bad in ("wrong arguments", "cannot cancel", "strange timers", "cannot publish", "bad questions", "cannot ask$"):
@@ -49,7 +49,7 @@ def test_a_plugin_hears_that_the_mov_has_forgotten_it(new_host, broker, mov):
     host = new_host(broker, plugins=(plugin("ticker"),)).start()
     host.wait_record("we are [0-9a-f]{24}")
     mov.restart()
-    host.wait_record("we are nobody", 15)
+    host.wait_record("unregistered", 15)
     host.wait(lambda: len(messages(host, "we are [0-9a-f]{24}")) == 2, 20, "another registration")
     assert len(set(messages(host, "we are [0-9a-f]{24}"))) == 2
     assert host.stop() == 0
