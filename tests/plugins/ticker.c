@@ -69,7 +69,7 @@ static void registered(void *self, const char *id)
 static void unregistered(void *self)
 {
     (void)self;
-    VALAWAI_INFO_LOG(host, "unregistered");
+    VALAWAI_INFO_LOG(host, "the component lost its id");
 }
 
 static int start(const struct valawai_host *given, void **self)

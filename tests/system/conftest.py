@@ -29,7 +29,7 @@ plain_build = pytest.mark.skipif(SANITIZER or bool(WRAPPER), reason="only a plai
 
 
 def pytest_configure(config):
-    # A killed session, too, unwinds its fixtures and ends what it started.
+    # A killed session also unwinds its fixtures and ends the processes that it started.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
 
@@ -52,7 +52,7 @@ def session_broker():
 
 @pytest.fixture
 def broker(session_broker):
-    """The session's broker, running, whatever the test before did to it."""
+    """The session's broker, running even if the previous test stopped it."""
     session_broker.thaw()
     session_broker.start()
     return session_broker
@@ -68,7 +68,7 @@ def client(broker):
 
 @pytest.fixture
 def mov(broker, client):
-    """A MOV that has to be content with all that it gets. A test that sends it rubbish empties the two lists."""
+    """A MOV that must accept everything that it receives. A test that sends invalid messages empties the two lists."""
     with MovStandIn(broker) as mov:
         yield mov
         assert not mov.violations, "bodies that would have killed a listener of the MOV"
@@ -77,7 +77,7 @@ def mov(broker, client):
 
 @pytest.fixture
 def new_host(request):
-    """Makes hosts as Host(...) does. Those that still run at the end have to end well on SIGTERM."""
+    """Makes hosts like Host(...). Those that still run at the end must end with status 0 on SIGTERM."""
     hosts = []
 
     def make(*args, **kwargs):

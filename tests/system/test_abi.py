@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plugin interface with a broker: what a plugin is told of its registration, what it may ask the MOV, and answers
-that come later through faults and stops."""
+"""The plugin interface with a broker: registration, queries to the MOV, and late answers during faults and stops."""
 
 import json
 import re
@@ -38,7 +37,7 @@ def test_a_plugin_without_topics_publishes_and_asks(new_host, broker, mov, clien
     page = json.loads(host.wait_record("the MOV answers about connections: a page").message.split(": ", 2)[2])
     assert page["total"] == 0
     assert host.stop() == 0
-    assert not messages(host, "unregistered")  # not at the end
+    assert not messages(host, "the component lost its id")  # not at the end
     for queue in ("valawai/component/page", "valawai/topology/page"):
         assert client.depth(queue) == 0
     for bad in ("wrong arguments", "cannot cancel", "strange timers", "cannot publish", "bad questions", "cannot ask$"):
@@ -49,7 +48,7 @@ def test_a_plugin_hears_that_the_mov_has_forgotten_it(new_host, broker, mov):
     host = new_host(broker, plugins=(plugin("ticker"),)).start()
     host.wait_record("we are [0-9a-f]{24}")
     mov.restart()
-    host.wait_record("unregistered", 15)
+    host.wait_record("the component lost its id", 15)
     host.wait(lambda: len(messages(host, "we are [0-9a-f]{24}")) == 2, 20, "another registration")
     assert len(set(messages(host, "we are [0-9a-f]{24}"))) == 2
     assert host.stop() == 0
@@ -68,7 +67,7 @@ def test_an_answer_of_somebody_else_is_left_alone(new_host, broker, mov, client)
 
 
 def test_a_thread_that_outlives_its_plugin(new_host, broker, mov):
-    """It calls the host all the time, and goes on after stop."""
+    """It calls the host continuously, even after stop."""
     host = new_host(broker, plugins=(plugin("lingerer"),), conf='plugin lingerer { how = "thread" }\n').start()
     host.wait_healthy()
     assert host.stop() == 0
@@ -103,7 +102,7 @@ def test_a_stop_waits_for_answers_and_puts_the_rest_back(new_host, broker, mov, 
 
 
 def test_what_waits_for_its_answer_holds_up_nothing_else(new_host, broker, mov, client):
-    """However many messages of its topic come and go meanwhile: the broker waits for its acknowledgement alone."""
+    """Many messages of its topic are handled meanwhile; only this one stays unacknowledged."""
     count = 1500
     client.declare(published("later"))
     host = new_host(broker, plugins=(plugin("later"),), env={"LOG_FILE_LEVEL": "INFO"},
@@ -132,7 +131,7 @@ def test_never_answered_is_named_and_comes_again(new_host, broker, mov, client):
 
 @pytest.mark.parametrize("how", ["closed", "killed"])
 def test_answers_outlast_a_lost_connection(new_host, broker, mov, client, how):
-    """What the plugin has in hand is not given to it again, and its answer counts for the copy that comes again."""
+    """A message in the plugin's hands is not passed to it again, and its answer counts for the redelivered copy."""
     count = 40
     client.declare(published("later"))
     host = new_host(broker, plugins=(plugin("later"),), conf=delayed(100)).start()
@@ -147,7 +146,7 @@ def test_answers_outlast_a_lost_connection(new_host, broker, mov, client, how):
         broker.ctl("close_all_connections", "the test")
         client = Client(broker)
     host.wait(lambda: len(messages(host, "connected to the broker")) >= 2, 20, "a reconnect")
-    while set(got) != {str(number) for number in range(count)}:  # a broker that dies may forget what we acknowledged
+    while set(got) != {str(number) for number in range(count)}:  # a killed broker may forget acknowledgements
         got += contents(client.collect(published("later"), 1, 40))
     handled = messages(host, "^received ")
     assert len(set(handled)) == count

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way to the broker: wrong credentials, nobody there, gone and back; and what a stop does to what is in hand."""
+"""Connections to the broker: wrong credentials, no broker, a broker that goes and returns; and stops with messages in hand."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ def assert_echoes(client, content):
 
 
 def failed(host, *things):
-    """A start that failed after a while: records of its attempts may stand before the last line."""
+    """A start that failed after a while: records of its attempts may precede the last line."""
     assert host.exit_status(30) == 1
     lines = host.console.splitlines()
     last = [line for line in lines if line.startswith("valawai-host: ")]
@@ -63,7 +63,7 @@ def test_host_without_address(new_host):
 
 
 def test_no_amqp_there(new_host):
-    """Something accepts, says something else and hangs up."""
+    """A server accepts, sends other data and closes the connection."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         def answer():
             while True:
@@ -88,7 +88,7 @@ def test_stop_while_it_waits_for_the_broker(new_host, number):
 
 
 class HeldWay:
-    """A way to the broker and back. So many answers of the broker pass; the next one is held until release() is called."""
+    """A proxy before the broker. It passes a number of the broker's answers, and holds the next one until release()."""
 
     def __init__(self, broker, answers):
         self._broker, self._left, self._lock = broker, answers, threading.Lock()
@@ -250,8 +250,8 @@ def test_a_slow_plugin_does_not_hold_up_another(new_host, broker, mov, client):
 
 
 def test_a_publication_waits_through_an_alarm(new_host, broker, mov, client):
-    """The broker reads nothing from connections that publish while the handler ends."""
-    seconds = scaled(8)  # raising the alarm starts a program of Erlang's, which takes its time
+    """The broker reads nothing from connections that publish when the handler ends."""
+    seconds = scaled(8)  # raising the alarm starts an Erlang program, which takes seconds
     host = new_host(broker, plugins=(plugin("slow"),), conf=slow(int(seconds * 1000), 5)).start()
     host.wait_healthy()
     client.declare(published("slow"))
@@ -261,7 +261,7 @@ def test_a_publication_waits_through_an_alarm(new_host, broker, mov, client):
     broker.alarm(True)
     try:
         assert time.monotonic() < done, "the alarm came too late to say anything"
-        time.sleep(done + 1 - time.monotonic())  # nothing that could be waited for happens now
+        time.sleep(done + 1 - time.monotonic())  # there is no event to wait for
         observer = Client(broker)  # one that has not published is not stopped
         assert observer.depth(published("slow")) == 0
         observer.close()
@@ -272,7 +272,7 @@ def test_a_publication_waits_through_an_alarm(new_host, broker, mov, client):
 
 
 def test_heartbeats_go_on_during_a_long_handler(new_host, broker, mov, client):
-    """Three times the interval after which the broker would give the connection up."""
+    """The handler takes three times the time after which the broker would give up the connection."""
     host = new_host(broker, plugins=(plugin("slow"),),
                     conf='broker { heartbeat = 1 }\nplugin slow { milliseconds = "3500" }\n').start()
     host.wait_healthy()
@@ -296,7 +296,7 @@ def test_under_load_a_stop_loses_nothing_and_doubles_nothing(new_host, broker, m
 
 
 def test_a_queue_that_refuses_publications(new_host, broker, client):
-    """Whatever happens in between, it is said once that it begins and once that it ends. No message is lost."""
+    """The log reports once when the refusals begin and once when they end. No message is lost."""
     def refusals():
         return [record.message for record in host.records() if "refuses publications" in record.message]
     client.delete(published())

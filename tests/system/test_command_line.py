@@ -96,7 +96,7 @@ def test_no_file(run, args):
 
 
 def test_a_plugin_may_have_any_name(new_host):
-    """Whatever is there is what was meant, though its name is that of no plugin, or of a verb in the wrong place."""
+    """An existing file is a plugin, even if its name is unusual, or that of a verb."""
     host = new_host(plugins=("component", "send"))
     shutil.copy(plugin("start_fails"), host.path("component"))
     shutil.copy(plugin("no_symbol"), host.path("send"))
@@ -123,7 +123,7 @@ def test_what_cannot_be_printed(run, args, tmp_path):
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_descriptors_are_nobody_elses(new_host, broker, mov, client, closed):
-    """The first file that is opened would be the next console, and the first socket take what is printed."""
+    """Otherwise the first opened file would become the console, and the first socket would receive the output."""
     host = new_host(broker, prefix=("sh", "-c", f'exec "$@" {closed}', "sh")).start()
     host.wait_healthy()
     assert host.stop() == 0
@@ -149,7 +149,7 @@ def test_plugins_of_the_default_directory(new_host, broker, mov, client):
 
 
 def test_plugins_of_the_configuration(new_host, broker, mov, client):
-    """Its paths start at the file, whatever the working directory is; what is not enabled stays out."""
+    """Its paths start at the directory of the file; plugins that are not enabled are not loaded."""
     host = new_host(broker, plugins=(), args=("run", "--config", "etc/host.conf"))
     os.makedirs(host.path("etc", "lib"))
     shutil.copy(plugin("other"), host.path("etc", "lib", "other.so"))
@@ -165,8 +165,8 @@ def test_plugins_of_the_configuration(new_host, broker, mov, client):
     host.wait_record("greeting: good morning", name="c1_other")
 
 
-def test_plugins_of_the_directory_but_for_one(new_host, broker, mov, client):
-    """A section that disables enables nothing, so the directory counts; without what is disabled."""
+        def test_plugins_of_the_directory_but_for_one(new_host, broker, mov, client): """A section that disables a plugin
+        enables none, so all others in the directory are loaded."""
     host = new_host(broker, plugins=(), conf="plugin echo { enabled = false }\n")
     os.mkdir(host.path("plugins"))
     shutil.copy(ECHO, host.path("plugins"))
@@ -182,7 +182,7 @@ def test_plugins_of_the_command_line_are_the_only_ones(new_host, broker, mov, cl
     shutil.copy(plugin("other"), host.path("elsewhere"))
     host.start().wait_healthy()
     assert [component["name"] for component in mov.active()] == ["c1_other"]
-    host.wait_record("greeting: hello", name="c1_other")  # its options come from the file all the same
+    host.wait_record("greeting: hello", name="c1_other")  # its options still come from the file
 
 
 def test_a_plugin_without_options_has_none(new_host, broker, mov, client):
@@ -203,7 +203,7 @@ def test_stdout_stays_empty(new_host, broker, mov, client):
 
 
 def test_hangup_is_a_stop(new_host, broker, mov, client):
-    """It comes twice, by the terminal and by the shell in it."""
+    """The signal comes twice, from the terminal and from the shell in it."""
     host = new_host(broker).start()
     identifier = host.wait_healthy()["id"]
     host.send_signal(signal.SIGHUP)

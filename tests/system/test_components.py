@@ -112,7 +112,7 @@ def test_check_validates_the_options(tmp_path):
 
 @pytest.fixture
 def watched(new_host, broker, mov, client):
-    """c0_load connected with c1_other, and c2_guard, all in one host; and what makes c0_load say something."""
+    """c0_load connected with c1_other, and c2_guard, all in one host; and a function that makes c0_load publish."""
     client.declare(READING)
     host = new_host(broker, plugins=(LOAD, plugin("other"), GUARD),
                     conf="plugin load { every_ms = 3600000 }\nplugin guard { limit = 5 }").start()
@@ -127,7 +127,7 @@ def watched(new_host, broker, mov, client):
 
 
 def connections(mov):
-    """Those of c0_load: c1_other has one with itself, because it takes what it publishes."""
+    """The connections of c0_load. (c1_other has one with itself, because it receives what it publishes.)"""
     return [connection for connection in mov.connections.values() if connection["source"]["channel_name"] == READING]
 
 
@@ -156,7 +156,7 @@ def test_guard_leaves_others_alone(watched, mov, client):
 
 
 def test_a_guard_that_is_restarted_hears_each_message_once(new_host, broker, mov, client):
-    """Ten times; killed, so that the MOV keeps what it knows of the earlier ones for a while."""
+    """Ten times. The guard is killed, so the MOV keeps the earlier registrations for a while."""
     client.declare(READING)
     new_host(broker, plugins=(LOAD, plugin("other")), conf="plugin load { every_ms = 3600000 }").start().wait_healthy()
     ids = {component["name"]: component["id"] for component in mov.active()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The AsyncAPI document as the contract: checked by hand, when a plugin is loaded, and for every message."""
+"""The AsyncAPI document as the contract: checked by the verbs, when a plugin is loaded, and for every message."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def test_check_of_the_corpus():
 
 @pytest.mark.parametrize("corpus", ["good", "for_mov"])
 def test_the_mov_reads_what_it_receives(corpus):
-    """Each channel of each document, by the reader of the stand-in."""
+    """The reader of the stand-in reads each channel of each document."""
     for path in sorted(Path(CORPUS, corpus).iterdir()):
         result = run("check", "--for-mov", str(path))
         assert result.returncode == 0, result.stdout

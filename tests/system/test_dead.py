@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Dead letters: what is rejected lies in TOPIC/dead, with its reason, and is lost in no fault."""
+"""Dead letters: a rejected message is in TOPIC/dead, with its reason, and no fault loses it."""
 
 import contextlib
 import datetime
@@ -57,7 +57,7 @@ def test_a_rejected_message_is_kept_with_its_reason(new_host, broker, mov, clien
     assert letter == body
     assert (properties.content_type, properties.message_id, properties.correlation_id, properties.timestamp,
             properties.type) == ("application/json", "m-1", "c-1", 12, "t")
-    assert properties.delivery_mode == 2  # it is to be kept
+    assert properties.delivery_mode == 2  # persistent
     assert properties.headers.pop("own") == {"deep": [1, "x"]}
     assert properties.headers.pop("traceparent") == "00-1-2-01"
     said = {key.removeprefix(PREFIX): value for key, value in properties.headers.items()}
@@ -74,7 +74,7 @@ def test_a_rejected_message_is_kept_with_its_reason(new_host, broker, mov, clien
 
 @pytest.mark.parametrize("release", ["trixie", "forky"])
 def test_the_delivery_limit(new_host, release):
-    """The next return would be the message's last: the broker would drop it."""
+    """The broker would drop the message at its next return."""
     try:
         node = Broker(release=release, queue_type="quorum")
     except Unavailable as error:
@@ -112,7 +112,7 @@ def test_what_would_harm_a_letter_becomes_a_header(new_host, broker, mov, client
     assert properties.expiration is None and properties.user_id is None
     assert properties.headers[PREFIX + "expiration"] == "60000"
     assert properties.headers[PREFIX + "user-id"] == broker.environment()["RABBITMQ_USERNAME"]
-    assert client.depth("valawai/c1/other/data/bystander") == 1  # its first journey only
+    assert client.depth("valawai/c1/other/data/bystander") == 1  # only its first delivery
 
 
 def test_with_broker_nothing_is_moved(new_host, broker, mov, client):
@@ -147,7 +147,7 @@ def test_a_queue_with_other_arguments_serves_as_well(new_host, broker, mov, clie
 
 
 def test_a_queue_that_cannot_be_declared(new_host, broker, mov, client):
-    """Another connection has it for itself alone."""
+    """Another connection has the queue exclusively."""
     owner = broker.connect()
     owner.channel().queue_declare(dead(), exclusive=True)
     host = start(new_host, broker)
@@ -162,7 +162,7 @@ def test_a_queue_that_cannot_be_declared(new_host, broker, mov, client):
 
 
 def test_a_queue_that_takes_no_more(new_host, broker, mov, client):
-    """The letter is tried again for a while; in the end its message is rejected, and the next ones are handled meanwhile."""
+    """The letter is published again for a while; then its message is rejected. Other messages are handled meanwhile."""
     client.channel.queue_declare(dead(), durable=True, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
     client.publish(dead(), b"there")
     host = start(new_host, broker)
@@ -192,14 +192,14 @@ def test_many_letters_at_once_keep_their_order(new_host, broker, mov, client):
 
 
 def test_a_killed_host_loses_no_letter(new_host, broker, mov, client):
-    """At random moments between the move and the acknowledgement: each message is there, at most twice."""
+    """Kills at random moments between the move and the acknowledgement: each message exists once or twice."""
     count = 400
     client.declare(received(), dead())
     client.publish_many(received(), (b"[%d]" % number for number in range(count)))
     for delay in (0.0, 0.01, 0.02, 0.04, 0.08):
         host = new_host(broker, env={"LOG_CONSOLE_LEVEL": "CRITICAL", "LOG_FILE_LEVEL": "INFO"}).start()
         host.wait_consuming()
-        time.sleep(delay)  # the moment of the kill: whichever it is, nothing is lost
+        time.sleep(delay)  # a random moment for the kill
         host.kill9()
     host = start(new_host, broker, env={"LOG_CONSOLE_LEVEL": "CRITICAL", "LOG_FILE_LEVEL": "CRITICAL"})
     bodies = []

@@ -25,7 +25,7 @@ def run(broker, *arguments, cwd=None):
 
 
 def put(client, *bodies, reason="wrong", detail="because", at=None, headers=None, **properties):
-    """Letters as a host writes them."""
+    """Publishes letters like a host."""
     said = {"valawai-dead-reason": reason, "valawai-dead-detail": detail, "valawai-dead-component": "c1_echo",
             "valawai-dead-host": "machine", "valawai-dead-attempts": 2, **(headers or {})}
     client.declare(received(), DEAD)
@@ -35,13 +35,13 @@ def put(client, *bodies, reason="wrong", detail="because", at=None, headers=None
 
 
 def test_list_counts_reasons_and_ages(new_host, broker, mov, client):
-    """Of the letters of a real host."""
+    """The letters come from a real host."""
     host = new_host(broker).start()
     host.wait_healthy()
     client.publish(received(), b"[1]", b"[2]")
     host.wait(lambda: depth(client) == 2, 10, "two letters")
     put(client, b"{}", reason="odd\nreason")
-    for _ in range(3):  # looking takes nothing away
+    for _ in range(3):  # list takes no letters
         result = run(broker, "list", received())
         assert result.returncode == 0, result.stderr
         assert re.fullmatch(re.escape(received()) + r": 3 dead letters, the oldest \d+ s old, the newest \d+ s\n"
@@ -153,7 +153,7 @@ def test_wrong_usage(broker, arguments, words):
 
 
 def test_a_killed_retry_loses_nothing(broker, client):
-    """At most one message exists twice for each kill."""
+    """Each kill duplicates at most one message."""
     count, kills = 600, 0
     generator = random.Random(20261127)
     put(client, *(b"%d" % number for number in range(count)))
@@ -161,7 +161,7 @@ def test_a_killed_retry_loses_nothing(broker, client):
     while True:
         process = subprocess.Popen([BINARY, "dead", "retry", received()], env=environment, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)
-        time.sleep(generator.uniform(0, 0.15))  # the moment of the kill: whichever it is, nothing is lost
+        time.sleep(generator.uniform(0, 0.15))  # a random moment for the kill
         process.kill()
         kills += process.wait() != 0
         if process.returncode == 0 or kills == 60:
@@ -175,7 +175,7 @@ def test_a_killed_retry_loses_nothing(broker, client):
 
 @pytest.mark.parametrize("release", ["trixie", "forky"])
 def test_no_number_of_looks_loses_a_letter_of_a_quorum_queue(release):
-    """The broker drops a letter that went back more than 20 times; 4.0 counts each look."""
+    """The broker drops a letter that is returned more than 20 times; 4.0 counts each look as a return."""
     try:
         node = Broker(release=release, queue_type="quorum")
     except Unavailable as error:

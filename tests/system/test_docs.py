@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The documentation is true: every block of code in it is run, and its tables are those of the code.
+"""Tests of the documentation: every block of code runs, and the tables match the code.
 
 A block is marked by a comment on the line before it, or by its language:
 
@@ -47,7 +47,7 @@ def test_no_block_is_missed():
 
 
 class Page:
-    """What a reader of a page has done so far: files, and a shell's directory and variables."""
+    """The state of a reader of a page: files, and a shell's directory and variables."""
 
     def __init__(self, directory, env):
         self.directory, self.env, self.started = directory, env, []
@@ -87,7 +87,7 @@ class Page:
 
 @pytest.fixture(scope="module")
 def kit(tmp_path_factory):
-    """Without a blank in its name: who reads a page has it in /usr."""
+    """Without a blank in its name, like the reader's /usr."""
     return Kit(tmp_path_factory.mktemp("kit") / "prefix")
 
 
@@ -172,7 +172,7 @@ def since(page_row):
 
 
 def test_abi_tables_say_since_when():
-    """1.0 has every member so far; an appended one gets the minor version that brought it."""
+    """1.0 has every member so far; an appended member gets the minor version that added it."""
     for structure, first in (("valawai_host", 3), ("valawai_plugin", 4)):
         assert {since(name) for name in members(structure)[first:]} == {"1.0"}
 
@@ -246,7 +246,7 @@ def test_man_has_every_verb_and_option():
 
 
 def test_every_option_is_described():
-    """The same short and long forms on the page and in the help, each with its verbs; and they are the program's."""
+    """Page and help have the same short and long options with their verbs, and the program accepts them."""
     options = {}
     for letter, word, verbs in re.findall(r"^  (?:-(\w), )?(--[\w-]+)(?: [A-Z]+)?  +(?:of ([a-z, ]+): )?.*$",
                                           help_text().split("\nSettings, in")[0], re.MULTILINE):
@@ -260,14 +260,14 @@ def test_every_option_is_described():
     assert set(re.findall(r"--[\w-]+", usage)) | {"--help", "--version"} == set(options)
     for word, (letter, verbs) in options.items():
         for form in [word, *(["-" + letter] if letter else [])]:
-            for verb in verbs:  # then another option that is not known, so that nothing is done
+            for verb in verbs:  # followed by an unknown option, so that the verb does nothing
                 ended = subprocess.run([BINARY, verb, form, *(["1"] if re.search(rf"{word} [A-Z]", usage) else []), "--no"],
                                        capture_output=True, text=True, check=False)
                 assert ended.returncode == 2 and "unknown option --no;" in ended.stderr, (verb, form)
 
 
 def test_plugins_conf_has_every_setting():
-    """The example of the tree, too."""
+    """So does the example file of the tree."""
     text = read("plugins.conf")
     for name, (variable, _) in settings_of_help().items():
         section, _, key = name.rpartition(".")

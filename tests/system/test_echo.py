@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Messages through the echo plugin: the good ones come back as they were, the bad ones are logged with their reason."""
+"""Messages through the echo plugin: valid ones come back unchanged, invalid ones are logged with their reason."""
 
 import json
 import random
@@ -23,7 +23,7 @@ def echoes(client, count, timeout=10):
 
 
 def assert_still_echoes(client):
-    """The next good message comes back, and nothing else came before it."""
+    """The next valid message comes back, and nothing precedes it."""
     client.publish(received(), {"content": "the next good one"})
     assert echoes(client, 1) == [{"content": "the next good one"}]
 
@@ -123,7 +123,7 @@ BAD_BODIES = {
 def test_bad_bodies(echo, client, mov, name):
     client.publish(received(), BAD_BODIES[name])
     record = echo.wait_record("", level="ERROR", timeout=20)
-    assert len(record.message) > 10  # says something
+    assert len(record.message) > 10  # not empty
     mov.wait_for(lambda mov: any(log["level"] == "ERROR" for log in mov.logs))
     assert_still_echoes(client)
     errors = [log for log in mov.logs if log["level"] == "ERROR"]
@@ -149,14 +149,14 @@ def test_bad_bodies_among_good_ones(echo, client):
     b'{"content":"x","more":' + b"9" * 5000 + b"}", b'{"content":"x","":{"":[]}}',
 ], ids=lambda body: ascii(body)[:30])
 def test_strange_bodies_do_no_harm(echo, client, body):
-    """Whether they are echoed is a matter of taste; that the next one is, is not."""
+    """These bodies may be echoed or not, but the next message must be echoed."""
     client.publish(received(), body, {"content": "the next good one"})
     while b"the next good one" not in client.collect(published(), 1)[0]:
         pass
 
 
 def test_no_content_type_and_no_persistence(echo, client):
-    """Whoever wrote the message by hand did not set them."""
+    """A hand-written message has neither property."""
     client.channel.basic_publish("", received(), b'{"content":"by hand"}')
     assert echoes(client, 1) == [{"content": "by hand"}]
 

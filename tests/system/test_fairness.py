@@ -14,7 +14,7 @@ OUTBOX = 32 << 20
 
 
 def echo_times(client, seconds):
-    """How long each echo took, one after another, in seconds."""
+    """The duration of each echo in seconds, one after another."""
     times, end = [], time.monotonic() + seconds
     while time.monotonic() < end:
         content = {"content": str(len(times))}

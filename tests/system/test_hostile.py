@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A peer that breaks AMQP: nothing it says harms the host, and no byte of it is taken on trust."""
+"""A peer that breaks AMQP: nothing that it sends harms the host."""
 
 import json
 import struct
@@ -15,7 +15,7 @@ BODY = json.dumps({"content": "x" * 3000}).encode()
 
 
 def returns(*frames):
-    """On the publishing connection, what comes back instead of the first confirmation of an echo. Then it behaves."""
+    """Sends these frames on the publishing connection instead of the first confirmation of an echo; then behaves correctly."""
     told = threading.Event()
 
     def on(session, channel, number, arguments):
@@ -41,7 +41,7 @@ HOSTILE_RETURNS = {
 
 @pytest.mark.parametrize("how", HOSTILE_RETURNS)
 def test_a_return_that_lies(new_host, how):
-    """The connection is made again if it has to be, and the message is published again."""
+    """The host reconnects if necessary, and publishes the message again."""
     echoes = threading.Event()
     lies = returns(HOSTILE_RETURNS[how])
 
@@ -52,7 +52,7 @@ def test_a_return_that_lies(new_host, how):
         return said
     with ByHand(lambda stream: Session(stream, on=on, messages=[("echo/data/received", BODY)])) as broker:
         host = new_host(env=broker.environment()).start()
-        if how not in ("2^64-1 bytes", "2^40 bytes"):  # one that was not published is skipped: the peer may go on with it
+        if how not in ("2^64-1 bytes", "2^40 bytes"):  # a return of an unknown publication is skipped, and the connection goes on
             host.wait_record("protocol|out of turn|longer than", level="WARNING")
             host.wait(echoes.is_set, 10, "the publication again")
         else:

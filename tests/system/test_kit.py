@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an author of a plugin has: `valawai-host new`, and the development kit as it is installed, without the tree."""
+"""The tools of a plugin's author: `valawai-host new`, and the installed development kit, without the tree."""
 
 import json
 import os
@@ -19,7 +19,7 @@ ENV = {key: value for key, value in os.environ.items() if key in ("PATH", "LD_LI
 
 
 def run(*command, cwd=None, status=0, stdin=b"", env=None, timeout=120):
-    """stdout and stderr of a command that has to end with that status."""
+    """stdout and stderr of a command that must end with this status."""
     done = subprocess.run(command, cwd=cwd, env={**ENV, **(env or {})}, input=stdin, capture_output=True,
                           timeout=scaled(timeout))
     output = (done.stdout + done.stderr).decode()
@@ -28,7 +28,7 @@ def run(*command, cwd=None, status=0, stdin=b"", env=None, timeout=120):
 
 
 def files(directory):
-    """The content of every file of a directory, by its path there."""
+    """The contents of every file of a directory, by its relative path."""
     return {os.path.relpath(os.path.join(at, name), directory): open(os.path.join(at, name), "rb").read()
             for at, _, names in os.walk(directory) for name in names}
 
@@ -53,7 +53,7 @@ class Kit:
         return run(self.host, "check", str(path))
 
     def echo(self, path, topic=received(), text="hello", key="content"):
-        """What a plugin publishes for one message."""
+        """The plugin's publications for one message."""
         body = json.dumps({key: text})
         done = subprocess.run([self.host, "try", "--topic", topic, path], input=body.encode(), env=ENV, capture_output=True,
                               timeout=scaled(20))
@@ -68,7 +68,7 @@ def kit(tmp_path_factory):
 
 @pytest.fixture
 def echo(tmp_path):
-    """A copy of plugins/echo, and the three lines of CMake that it wants elsewhere."""
+    """A copy of plugins/echo, with the three lines of CMake that it needs outside of the tree."""
     project = tmp_path / "elsewhere"
     shutil.copytree(os.path.join(ROOT, "plugins", "echo"), project)
     (project / "CMakeLists.txt").write_text("cmake_minimum_required(VERSION 3.20)\nproject(echo LANGUAGES C CXX)\n"
@@ -83,7 +83,7 @@ def without_cxx(project):
 
 
 def exported(path):
-    """As the linker has it, without what a sanitizer adds."""
+    """The exported symbols, without those of a sanitizer."""
     names = [line.split()[0] for line in run("nm", "-D", "--defined-only", "--format=posix", str(path)).splitlines()]
     return [name for name in names if not name.startswith("__")]
 
@@ -99,7 +99,7 @@ def test_find_package(kit, echo):
 
 
 def test_the_tree_and_the_kit_build_the_same(kit, echo):
-    """Whoever copies plugins/echo gets the plugin that ships."""
+    """A copy of plugins/echo builds the plugin of the package."""
     kit.configure(without_cxx(echo))
     kit.build(echo)
     built = kit.check(echo / "build" / "echo.so").splitlines()[1:]
@@ -156,7 +156,7 @@ def cxx_compilers():
 
 
 def in_cxx(echo, languages):
-    """The same plugin in C++17, with something of the standard library in it, and the project in these languages."""
+    """The same plugin in C++17 with parts of the standard library, in a project of these languages."""
     source = (echo / "echo.c").read_text()
     os.remove(echo / "echo.c")
     source = source.replace("host = self;", "host = static_cast<const valawai_host *>(self);").replace(
@@ -178,7 +178,7 @@ def in_cxx(echo, languages):
 @pytest.mark.parametrize("build", ["", "Release"])  # an unoptimised build has copies of the library's templates in it
 @pytest.mark.parametrize("compiler", cxx_compilers() or [""])
 def test_cxx(kit, echo, compiler, build, languages):
-    """With the warnings that people there turn on, and a document with more than ASCII in it."""
+    """With the usual warnings of C++ projects, and a document that is not only ASCII."""
     if not compiler:
         pytest.skip("no C++ compiler")
     in_cxx(echo, languages)
@@ -203,7 +203,7 @@ def test_every_linker_takes_what_is_exported(kit, echo, linker):
 
 @pytest.mark.parametrize("languages, source, wanted", [("C", "echo.cpp", "CXX"), ("CXX", "echo.c", "C")])
 def test_a_source_in_a_language_that_the_project_has_not(kit, echo, languages, source, wanted):
-    """CMake would leave it out, and there would be no plugin in the plugin."""
+    """CMake would skip the source, and the plugin would be empty."""
     if languages == "CXX" and not cxx_compilers():
         pytest.skip("no C++ compiler")
     (echo / "echo.cpp").write_bytes((echo / "echo.c").read_bytes())
@@ -239,7 +239,7 @@ def test_pkg_config_cxx(kit, echo):
             "$(pkg-config --cflags valawai-host) echo.cpp $(pkg-config --variable=asyncapi valawai-host)")
     exports = " -Wl,--version-script=$(pkg-config --variable=exports valawai-host)"
     run("sh", "-e", "-c", line, cwd=echo, env=kit.env)
-    assert len(exported(echo / "echo.so")) > 1  # or the flag would be for nothing
+    assert len(exported(echo / "echo.so")) > 1  # so the flag is needed
     run("sh", "-e", "-c", line + exports, cwd=echo, env=kit.env)
     assert exported(echo / "echo.so") == ["valawai_plugin_entry"]
     assert "good" in kit.check(echo / "echo.so")
@@ -252,7 +252,7 @@ def test_every_plugin_of_the_tree_exports_one_symbol(name):
 
 @pytest.mark.parametrize("prefix", ["/usr", "/usr/local", "/opt/valawai"])
 def test_what_is_installed_names_its_prefix(tmp_path, prefix):
-    """Whatever prefix the configuration was for. DESTDIR, which packages are made with, is no part of it."""
+    """With every configured prefix. DESTDIR, which packages use, is not part of it."""
     run("cmake", "--install", BUILD, "--prefix", prefix, env={"DESTDIR": str(tmp_path)})
     settings = ("" if prefix == "/usr" else prefix) + "/etc/valawai-host"
     conf = (tmp_path / settings[1:] / "echo.conf").read_text()
@@ -284,7 +284,7 @@ def message(text, topic=received()):
 
 @pytest.fixture
 def tested(kit, echo):
-    """Builds the echo with more in its source, and gives what its test says: of these lines in, and out."""
+    """Builds the echo with additional source, and returns the result of its test with these input and output lines."""
     def run_test(source="", lines=("a", "b"), out=None, rejected=0, status=0, remove=None):
         (echo / "echo.c").write_text((echo / "echo.c").read_text().replace("static const struct valawai_topic", source +
                                      "\nstatic const struct valawai_topic").replace(".start = start,", ".start = start," + " .stop = stop," * bool(source)))
@@ -311,7 +311,7 @@ HANGS = "#include <unistd.h>\nstatic void stop(void *self) { (void)self; for (;;
 
 
 def test_the_tested_plugin_is_good(tested):
-    """The test of the tests here: the same plugin, with a stop and a destructor that do nothing."""
+    """The control: the same plugin, with a stop and a destructor that do nothing."""
     assert "100% tests passed" in tested(AT_EXIT.format(""), lines=("a", 5, "b"), rejected=1)
 
 
@@ -323,7 +323,7 @@ def test_the_tested_plugin_is_good(tested):
     (HANGS, "did not come back"),
 ], ids=["abort", "segv", "exit", "hang"])
 def test_a_plugin_that_ends_badly_passes_no_test(tested, source, thing, lines, rejected):
-    """Although all that has to come out of it did."""
+    """Although its output is as expected."""
     assert thing in tested(source, lines=lines, rejected=rejected, status=8)
 
 
@@ -369,7 +369,7 @@ def test_a_file_of_the_test_that_is_not_there_is_named(tested, name):
 
 
 def test_new_writes_the_files_of_the_tree(kit, tmp_path):
-    """They are what `new` gives a component of their name, and nothing of them is left out."""
+    """The files of templates/ are what `new` writes for a component of their name, all of them."""
     output = run(kit.host, "new", "c1_my_component", cwd=tmp_path)
     assert "c1_my_component" in output and "README.md" in output
     today = time.strftime("%B ") + time.strftime("%d, %Y").lstrip("0")
@@ -384,7 +384,7 @@ def test_new_writes_the_files_of_the_tree(kit, tmp_path):
 
 @pytest.mark.parametrize("name", ["c0_sensor", "c2_my_judge"])
 def test_new_writes_what_the_library_of_the_mov_reads(tmp_path, name):
-    """By the patterns of its library."""
+    """With the patterns of the MOV's library."""
     run(BINARY, "new", name, cwd=tmp_path)
     project, kind = tmp_path / name, name[:2].upper()
     assert {"README.md", "LICENSE", "CHANGELOG.md", "asyncapi.yaml", "docker-compose.yml"} <= set(os.listdir(project))
@@ -409,7 +409,7 @@ def test_new_builds_passes_its_test_and_answers(kit, tmp_path, name):
     left = [path for path, content in files(project).items() if b"my_component" in content or "my_component" in path]
     assert left == [] or name == "c1_my_component"
     kit.configure(project, "-DCMAKE_C_FLAGS=-Wall -Wextra -Wshadow -Wmissing-prototypes -Werror")
-    assert " -O2 " in (project / "build" / "build.ninja").read_text()  # although nobody has said what build it is to be
+    assert " -O2 " in (project / "build" / "build.ninja").read_text()  # although no build type is set
     kit.build(project)
     assert "100% tests passed, 0 tests failed out of 2" in run("ctest", "--test-dir", "build", cwd=project)
     topics = f"valawai/{name[:2]}/{name[3:]}/data/"
@@ -419,7 +419,7 @@ def test_new_builds_passes_its_test_and_answers(kit, tmp_path, name):
 
 
 def test_new_wants_no_library(kit, tmp_path):
-    """Without cmocka and json-c there is one test less, and nothing else."""
+    """Without cmocka and json-c only one test is missing."""
     run(kit.host, "new", "c1_bare", cwd=tmp_path)
     run("cmake", "-B", "build", cwd=tmp_path / "c1_bare",
         env={**kit.env, "PKG_CONFIG_LIBDIR": str(tmp_path), "PKG_CONFIG_PATH": ""})
@@ -535,7 +535,7 @@ def test_new_from_a_document_builds_and_passes_its_test(kit, tmp_path, file):
 
 
 def a_document(channels):
-    """Of c1_odd, with a payload for each channel that it subscribes to."""
+    """A document of c1_odd, with a payload for each channel that it subscribes to."""
     properties = {name: {"type": "string"} for name in ("id", "name", "description", "version", "api_version", "type")}
     properties |= {"since": {"type": "integer"}, "channels": {"type": "array", "items": {"type": "object"}}}
     registered = {"subscribe": {"message": {"payload": {"type": "object", "properties": properties}}}}

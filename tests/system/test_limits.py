@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Figures that the project holds itself to; plain builds only."""
+"""The limits of the project; plain builds only."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ def epoch(record):
 
 @plain_build
 def test_start_to_consuming(new_host, broker, mov, client):
-    """Under 100 ms on a machine that does nothing else; the best of some."""
+    """Under 100 ms on an idle machine; the best of several runs."""
     taken = []
     for _ in range(5):
         host = new_host(broker).start()
@@ -82,7 +82,7 @@ def test_an_idle_host_sleeps(new_host, broker, mov, client):
 @plain_build
 @pytest.mark.parametrize("limit", [8, 9, 10, 12, 15, 20, 25, 30, 34, 35, 36, 40])
 def test_few_descriptors(new_host, broker, mov, client, limit):
-    """The host says so before it registers, or it has enough for all that it does."""
+    """The host reports the lack before it registers, or has enough descriptors for everything."""
     host = new_host(broker, prefix=("prlimit", f"--nofile={limit}")).start()
     wait_until(lambda: host.health() or not host.running(), 15, "a health file, or the end")
     if host.running():
@@ -97,7 +97,7 @@ def test_few_descriptors(new_host, broker, mov, client, limit):
 
 
 def test_few_threads(new_host, broker, mov, client):
-    """As a user without processes, in a directory of that user."""
+    """Runs as a user without other processes, in a directory of that user."""
     if os.geteuid() != 0 or not shutil.which("setpriv") or not shutil.which("prlimit"):
         pytest.skip("needs root, setpriv and prlimit to become a user with a limit")
     user, ends = 54321, []

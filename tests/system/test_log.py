@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Console and log file: their forms, rotation, one line per record, and disks that take nothing."""
+"""Console and log file: their formats, rotation, one line for each record, and disks that cannot be written."""
 
 import contextlib
 import os
@@ -37,7 +37,7 @@ def test_forms(new_host, broker, mov, client):
     for record in file:
         assert "/" not in record.file  # a name, whatever directory it was built in
         assert int(record.process) == host.pid
-    # With both levels at DEBUG both say the same, in the same order.
+    # With both levels at DEBUG both have the same records, in the same order.
     assert [(r.level, r.name, r.message) for r in file] == [(r.level, r.name, r.message) for r in console]
     assert {"host", "c1_echo"} == {record.name for record in file}
 
@@ -208,7 +208,7 @@ def test_disk_that_fills_up(new_host, broker, mov, client):
 
 @pytest.mark.parametrize("what", ["file", "directory"])
 def test_what_is_removed_comes_back(new_host, broker, mov, client, what):
-    """Without a record that would be written: an idle host notices, too."""
+    """Even an idle host, which writes no record, notices."""
     host = new_host(broker, env={"COMPONET_ID_FILE_NAME": "../component_id.json"}).start()
     host.wait(lambda: host.health("component_id.json"), what="a health file")
     if what == "file":
@@ -243,9 +243,8 @@ def test_a_symbolic_link_is_not_followed(new_host, broker, mov, client):
     assert_said_once(host, "log_messages.txt: cannot open it: it is a symbolic link; continuing without the log file")
 
 
-# --- consoles and disks that block --------------------------------------------------------------------------------------
-#
-# The records of some thousand messages are more than the queue and a pipe take. None of it may delay a message.
+# --- consoles and disks that block -------------------------------------------------------------------------------------- #
+# The records of some thousand messages fill the queue and a pipe. This may delay no message.
 
 
 ONE_FILE = {"LOG_FILE_MAX_BYTES": "0"}
@@ -279,7 +278,7 @@ def pipe_that_nobody_reads():
 
 
 def read_all(fd):
-    """All that comes until the other end is closed; a terminal says so by an error."""
+    """Reads until the other end is closed, which a terminal reports as an error."""
     found = []
     with contextlib.suppress(OSError):
         while block := os.read(fd, 65536):
@@ -308,7 +307,7 @@ def test_what_a_slow_console_missed_is_counted(new_host, broker, mov, client):
         host.wait_healthy()
         flow = Flow(client)
         flow.run()
-        client.publish(received(), b"[]")  # an error, which has room that lesser records have not
+        client.publish(received(), b"[]")  # an error, for which room is reserved
         host.wait_record("", level="ERROR")
         host.send_signal(15)
         os.close(writer)
@@ -326,7 +325,7 @@ def test_what_a_slow_console_missed_is_counted(new_host, broker, mov, client):
 
 @plain_build  # the same
 def test_a_terminal_that_is_stopped(new_host, broker, mov, client):
-    """Ctrl-S, and Ctrl-Q when the host has been told to stop."""
+    """Ctrl-S, and Ctrl-Q after the stop has begun."""
     master, terminal = pty.openpty()
     try:
         host = new_host(broker, stderr=terminal, env=ONE_FILE).start()

@@ -58,7 +58,7 @@ def test_a_locale_with_a_decimal_comma_changes_no_number(meddle, client, tmp_pat
 
 
 def test_another_directory_moves_no_file(meddle, client, broker):
-    """The password file is read again for a new connection, and everything else has a place by then."""
+    """The host reads the password file again for a new connection; its other files are open already."""
     def prepare(host):
         host.write("secret", broker.environment()["RABBITMQ_PASSWORD"] + "\n")
     host = meddle("chdir", env={"RABBITMQ_PASSWORD_FILE": "secret"}, prepare=prepare)
@@ -96,9 +96,9 @@ def test_a_signal_stops_the_host_whatever_a_plugin_does_to_it(meddle, client, mo
     assert not mov.active() and not host.health()
 
 
-@plain_build  # a sanitizer reports by descriptors that are closed here, too
+@plain_build  # a sanitizer needs the descriptors that are closed here
 def test_closed_descriptors_end_the_host_with_a_record(meddle, client, new_host, broker, mov):
-    """The message is not acknowledged, and the next host gets it."""
+    """The message is not acknowledged, and the next host receives it."""
     host = meddle("closefrom", arrives=False)
     assert host.exit_status(30) == 1
     assert "a plugin closed the host's descriptors" in host.log()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The host as a service of systemd: its messages to NOTIFY_SOCKET, and what the unit file relies on."""
+"""The host as a systemd service: its messages to NOTIFY_SOCKET, and the assumptions of the unit file."""
 
 import configparser
 import os
@@ -17,7 +17,7 @@ from test_kit import Kit
 
 
 class Manager:
-    """The service manager's end of it: every message with the time when it came."""
+    """The service manager's side: every message with the time of its arrival."""
 
     def __init__(self, name):
         self.name = name
@@ -41,7 +41,7 @@ class Manager:
         self._socket.close()
 
     def said(self):
-        """All but the signs of life, without times."""
+        """All messages except those of the watchdog, without times."""
         return [words for _, words in self.messages if words != "WATCHDOG=1"]
 
     def beats(self):
@@ -123,7 +123,7 @@ def test_a_start_that_fails_is_never_ready(tmp_path, new_host):
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    """[Service] of the unit as it is installed, and as systemd would split its lines: no blank in the prefix."""
+    """[Service] of the installed unit, split like systemd does; the prefix has no blank."""
     prefix = tmp_path_factory.mktemp("installed") / "prefix"
     Kit(prefix)
     parser = configparser.RawConfigParser(strict=False, delimiters=("=",))
@@ -136,7 +136,7 @@ def service(tmp_path_factory):
 def test_the_unit_relies_on_what_the_host_does(service):
     assert service["Type"] == "notify"
     assert service["ExecStart"].split()[1:] == ["--config", os.path.dirname(service["EnvironmentFile"][1:]) + "/%i.conf"]
-    # Its time to stop is longer than the host's own, which is grace_seconds and what takes leave after that.
+    # Its time to stop exceeds the host's own: grace_seconds and the steps after that.
     assert int(service["TimeoutStopSec"]) >= 5 + 1 + 2 + 2
     assert service["LogsDirectory"] == "valawai-host/%i"
     assert service["Environment"] == "LOG_DIR=%L/" + service["LogsDirectory"]

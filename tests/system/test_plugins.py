@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What becomes of plugins that are none, or that cannot be: one line that names the plugin, and exit 1."""
+"""Invalid plugins: one line that names the plugin, and exit 1."""
 
 import os
 import re
@@ -17,7 +17,7 @@ LOAD = os.path.join(BUILD, "plugins", "load.so")
 
 @pytest.fixture
 def refuse(new_host, broker, client):
-    """Runs a host with these plugins, which must not start. The broker is there, so nothing else can be the reason."""
+    """Runs a host with these plugins, which must not start. The broker runs, so it cannot be the reason."""
     def run(*plugins, names=(), prepare=None):
         host = new_host(broker, plugins=plugins)
         if prepare:
@@ -39,7 +39,7 @@ def test_directory(refuse):
 
 
 def test_fifo(refuse):
-    """Opening it would wait for ever."""
+    """An open() of it would wait for ever."""
     refuse("pipe.so", names=("pipe.so",), prepare=lambda host: os.mkfifo(host.path("pipe.so")))
 
 
@@ -121,7 +121,7 @@ def test_the_log_names_what_is_loaded_and_what_a_section_excludes(new_host, brok
 
 
 def test_the_log_tells_what_each_plugin_is_to_do(new_host, broker, mov, client):
-    """With the names of its options, and without their values."""
+    """The record has the names of its options, but not their values."""
     host = new_host(broker, plugins=(LOAD,), env={"VALAWAI_OPTION_LOAD_EVERY_MS": "77777"}).start()
     said = host.wait_record(r"loaded ").message
     assert said == (f"loaded {os.path.realpath(LOAD)}: component c0_load, version 1.0.0; receives valawai/c0/load/control/change_parameters; "

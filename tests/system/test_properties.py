@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Message properties: a trace passes from a message to what its handling publishes."""
+"""Message properties: a trace passes from a message to the publications of its handler."""
 
 import json
 
@@ -47,7 +47,7 @@ def test_without_a_trace_the_publication_has_no_headers(echo, client, headers):
 
 
 def test_many_and_long_headers_pass_by(echo, client):
-    """As many as a frame of the broker's takes, tables in tables among them."""
+    """As many as a frame of the broker holds, including nested tables."""
     headers = {f"header-{i}": {"deep": [{"er": "x" * 100}]} for i in range(500)}
     headers["traceparent"] = PARENT
     publish(client, {"content": "full"}, headers=headers)

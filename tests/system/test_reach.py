@@ -20,7 +20,7 @@ RESOLVER = {"LD_PRELOAD": plugin("resolver")}
 
 @contextlib.contextmanager
 def silence(address, port):
-    """An address that answers nothing: the queue of its listener is full."""
+    """An address that does not answer, because the queue of its listener is full."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind((address, port))
@@ -60,7 +60,7 @@ def test_a_resolver_that_hangs_is_said(new_host):
 
 
 def test_a_silent_broker_delays_no_stop(new_host):
-    """It accepts and says nothing: the host waits for its greeting."""
+    """It accepts and stays silent, so the host waits for its greeting."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         host = new_host(env={"RABBITMQ_HOST": "127.0.0.1", "RABBITMQ_PORT": str(server.getsockname()[1])}).start()
         with server.accept()[0] as stream:

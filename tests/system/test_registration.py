@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the MOV sees of a component, and what the health file says of it."""
+"""A component at the MOV, and its health file."""
 
 import json
 import os
@@ -18,7 +18,7 @@ HEALTH = "logs/component_id.json"
 
 
 def notification(mov, identifier):
-    """What the stand-in sent about a component."""
+    """The stand-in's notification about a component."""
     return {key: value for key, value in mov.components[identifier].items() if key != "active"}
 
 
@@ -42,7 +42,7 @@ def test_health_file_is_the_notification(new_host, broker, mov, client):
 
 
 def test_two_hosts_in_one_directory(new_host, broker, mov, client):
-    """The second one would take the first one's health file and id for what an earlier run left."""
+    """The second host would mistake the first one's health file and id for those of an earlier run."""
     first = new_host(broker).start()
     health = first.wait_healthy()
     second = new_host(broker, directory=first.directory).run()
@@ -65,7 +65,7 @@ def test_health_file_is_readable_under_any_umask(new_host, broker, mov, client):
 
 
 def test_the_documents_that_are_registered(new_host, broker, mov, client):
-    """The stand-in has checked them; here is what it cannot know."""
+    """The stand-in has checked them; this test checks the rest."""
     new_host(broker).start().wait_healthy()
     component, = mov.active()
     channels = {channel["name"]: channel for channel in component["channels"]}
@@ -92,7 +92,7 @@ def test_not_healthy_before_it_is_registered(new_host, broker, mov, client):
 
 
 def test_the_mov_comes_later(new_host, broker, client):
-    """Its queues do not exist: the component works all the same, and registers once they do."""
+    """Its queues do not exist: the component works anyway, and registers when they exist."""
     host = new_host(broker).start()
     host.wait_consuming()
     echo_works(client)
@@ -155,7 +155,7 @@ def test_stop(new_host, broker, mov, client, number):
 
 
 def test_a_stop_before_the_answer(new_host, broker, mov, client):
-    """It waits for it, and unregisters the component that it names."""
+    """The stop waits for the answer, and unregisters its id."""
     mov.answers_after = 2
     host = new_host(broker, conf=f"host {{ grace_seconds = {scaled(10):g} }}\n").start()
     host.wait_record("registering at the MOV")
@@ -167,7 +167,7 @@ def test_a_stop_before_the_answer(new_host, broker, mov, client):
 
 @pytest.mark.parametrize("how", ["stop", "kill9"])
 def test_no_time_to_wait_for_the_answer(new_host, broker, mov, client, how):
-    """The next run knows that an answer comes yet, and takes care of it."""
+    """The next run expects the answer, and handles it."""
     mov.answers_after = scaled(3)
     host = new_host(broker, conf="host { grace_seconds = 1 }\n").start()
     host.wait_record("registering at the MOV")
@@ -228,7 +228,7 @@ def test_a_broker_restart_is_no_mov_restart(new_host, broker, mov, client):
 
 
 def test_many_answers_to_others(new_host, broker, mov, client):
-    """They neither hide ours nor get lost."""
+    """They neither hide ours nor are lost."""
     others = [{"query_id": f"another-{number}", "total": 0} for number in range(300)]
     client.publish("valawai/component/page", *others)
     host = new_host(broker).start()
@@ -262,7 +262,7 @@ def left_files(host):
 @plain_build
 @pytest.mark.parametrize("name", ["component_id.json", "logs"])
 def test_a_stop_does_not_wait_for_the_disk(new_host, broker, mov, client, name):
-    """fsync() does not return, of the files or of their directory: messages go on, and the stop ends in the grace time."""
+    """fsync() of the files or their directory does not return: messages go on, and the stop ends within the grace time."""
     grace = scaled(3)
     host = new_host(broker, conf=f"host {{ grace_seconds = {grace:g} }}\n",
                     env={"LD_PRELOAD": plugin("hanging_disk"), "HANGING_SYNC": name})
@@ -281,7 +281,7 @@ def test_a_stop_does_not_wait_for_the_disk(new_host, broker, mov, client, name):
 
 @plain_build
 def test_a_stop_when_the_disk_hangs_later(new_host, broker, mov, client):
-    """Removing needs no fsync, so that stop takes no time at all."""
+    """The removal needs no fsync, so the stop is immediate."""
     host = new_host(broker, env={"LD_PRELOAD": plugin("hanging_disk"), "HANGING_SYNC": "/"})
     host.env["HANGING_WHILE"] = host.path("hangs")
     host.start().wait_healthy()

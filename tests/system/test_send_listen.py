@@ -31,7 +31,7 @@ def verb(broker, tmp_path):
 
 @pytest.fixture
 def begin(broker, tmp_path):
-    """Starts a verb that goes on; it is gone after the test."""
+    """Starts a verb in the background, until the end of the test."""
     processes = []
 
     def start(*args, stdin=subprocess.DEVNULL, **more):
@@ -80,7 +80,7 @@ def read(client, size):
 
 
 def listening(process):
-    """Its one line on stderr, which it writes when it consumes."""
+    """The line on stderr that the verb writes when it consumes."""
     return process.stderr.readline().decode()
 
 
@@ -97,14 +97,14 @@ def test_send_is_what_a_component_sends(verb, client):
 
 @pytest.mark.parametrize("dash", [(), ("-",)])
 def test_send_lines(verb, client, dash):
-    """An empty line is none, and the last needs no end."""
+    """An empty line is skipped, and the last line needs no line break."""
     client.declare(IN)
     assert verb("send", IN, *dash, stdin=b'{"n":1}\n\n  \n{"n":2}\r\n{"n":3}') == Result(0, "", "")
     assert [json.loads(body)["n"] for body in client.collect(IN, 3)] == [1, 2, 3]
 
 
 def test_send_what_editors_write(verb, client):
-    """A byte order mark and the line ends of another system are no part of a message."""
+    """A byte order mark and carriage returns are not part of a message."""
     client.declare(IN)
     assert verb("send", IN, stdin=b'\xef\xbb\xbf{"n":1}\r\n\r\n{"n":2}\r\n{"n":3}\r') == Result(0, "", "")
     assert client.collect(IN, 3) == [b'{"n":1}', b'{"n":2}', b'{"n":3}']
@@ -161,7 +161,7 @@ def test_send_without_a_queue(verb, client):
 
 
 def test_send_to_a_full_queue(verb, client, broker):
-    """One that refuses more is not one that has taken it."""
+    """A refused message is not a sent one."""
     client.declare(IN)
     broker.ctl("set_policy", "full", "^valawai/", '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
     try:
@@ -281,7 +281,7 @@ def test_the_queue_is_deleted_meanwhile(begin, client):
 
 
 def test_nobody_reads_any_more(begin, client):
-    """As in `listen | head`: no failure, no words, and at once."""
+    """As in `listen | head`: the verb ends at once, without a message and with success."""
     client.declare(IN)
     process = begin("listen", IN)
     listening(process)
@@ -305,7 +305,7 @@ def test_what_was_not_written_is_not_acknowledged(begin, broker, client, tmp_pat
     outlast_a_silent_client(broker)
     assert client.depth(IN) == 0 and process.poll() is None
     process.kill()
-    written = process.communicate()[0].decode().count("\n")  # into the pipe; they may be acknowledged, and no other
+    written = process.communicate()[0].decode().count("\n")  # into the pipe; only these may be acknowledged
     wait_until(lambda: client.depth(IN) + written >= 100, 10, "all are back")
     left = client.depth(IN)
     process = begin("listen", IN, "--count", str(left))
@@ -326,7 +326,7 @@ def test_a_full_disk(begin, verb, client):
 
 
 def test_a_closed_output(verb, client):
-    """The next descriptor, that of the connection, does not become it: the message is not lost."""
+    """The descriptor of the connection does not become the output, and the message is not lost."""
     client.declare(IN)
     client.publish(IN, {"n": 1})
     command = ["sh", "-c", 'exec "$@" >&-', "sh", BINARY, "listen", IN, "--count", "1"]
@@ -346,7 +346,7 @@ def tracing(broker):
 
 
 def test_trace_takes_nothing(begin, verb, client, tracing):
-    """Also what nobody consumes, also from others than us; not what goes elsewhere."""
+    """It shows messages without a consumer and those of other publishers, but none of other topics."""
     client.declare(IN, OUT)
     process = begin("listen", "--trace", "--count", "3", IN)
     assert "takes nothing" in listening(process)

@@ -221,7 +221,7 @@ def quiet_user(session_broker):
 
 @pytest.mark.parametrize("source", ["environment", "file", "configuration"])
 def test_password_is_in_no_output(new_host, broker, mov, client, quiet_user, source):
-    """Neither in a run that succeeds nor in one whose login the broker refuses."""
+    """Neither in a successful run nor in one with a refused login."""
     def make(username):
         env = {**broker.environment(), "RABBITMQ_USERNAME": username, "LOG_CONSOLE_LEVEL": "DEBUG"}
         env["RABBITMQ_PASSWORD"] = SECRET if source == "environment" else ""

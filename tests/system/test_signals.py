@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """SIGTERM at any moment: the host ends with status 0 and leaves no registration, health file or ledger behind.
 
-VALAWAI_STOPS=2000   so many stops at random moments (default: a short form)
-"""
+VALAWAI_STOPS=2000   this many stops at random moments (default: a short form) """
 
 import os
 import random
@@ -38,7 +37,7 @@ def is_host(pid):
 
 
 class Stopped:
-    """One run, as the first process of a PID namespace or not. Each kind of start has a pid to signal."""
+    """One run, optionally as the first process of a PID namespace. Each kind of start has a pid to signal."""
 
     def __init__(self, host, first_process):
         host.prefix = ("unshare", "--pid", "--fork", "--kill-child") if first_process else ()
@@ -47,7 +46,7 @@ class Stopped:
         self.pid = wait_until(lambda: is_host(child_of(host.pid) if first_process else host.pid), 10, "the program")
 
     def ready(self):
-        """True once the program has blocked SIGTERM: before that it cannot answer for what a signal does."""
+        """True once the program has blocked SIGTERM; before that it cannot control the effect of a signal."""
         with open(f"/proc/{self.pid}/status") as file:
             mask = next(int(line.split()[1], 16) for line in file if line.startswith("SigBlk"))
         return bool(mask & 1 << signal.SIGTERM - 1)
@@ -86,7 +85,7 @@ def test_stops_at_random_moments(new_host, broker, mov, client, loaded, first_pr
         time.sleep(moment)
         ready = stopped.ready()
         stopped.signal()
-        if not ready and first_process and not ends(host, 1):  # it was discarded
+        if not ready and first_process and not ends(host, 1):  # the signal was discarded
             stopped.signal()
         began = time.monotonic()
         status = host.exit_status(20)
@@ -105,7 +104,7 @@ def test_stops_at_random_moments(new_host, broker, mov, client, loaded, first_pr
 
 @pytest.mark.parametrize("first_process", KINDS)
 def test_a_signal_that_was_blocked_before_exec(new_host, broker, mov, client, first_process):
-    """What the parent blocks stays pending over exec, so that not even the first moment loses it."""
+    """A signal that the parent blocks stays pending over exec, so it is never lost."""
     old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         stopped = Stopped(new_host(broker), first_process)
@@ -129,7 +128,7 @@ def test_a_stop_while_a_plugin_is_loaded(new_host, broker, mov, client, first_pr
 
 
 def test_a_constructor_that_hangs(new_host, broker, mov, client):
-    """The grace time is all that it gets."""
+    """It gets only the grace time."""
     host = new_host(broker, plugins=(plugin("constructor"),), env={"CONSTRUCTOR_MS": "600000"},
                     conf="host { grace_seconds = 1 }\n").start()
     wait_until(lambda: child_of(host.pid), 10, "the process that tries the plugin")

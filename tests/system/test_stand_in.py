@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The test support itself: the private broker and the stand-in for the MOV behave as the wire contract says."""
+"""Tests of the test support: the private broker and the stand-in for the MOV follow the wire contract."""
 
 import json
 import os
@@ -76,7 +76,7 @@ def registered_is_published():
 
 @pytest.fixture
 def lenient(mov):
-    """A MOV for tests that send it rubbish on purpose."""
+    """A MOV for tests that deliberately send invalid messages."""
     yield mov
     mov.refused.clear()
     mov.violations.clear()
@@ -142,7 +142,7 @@ def test_a_bad_register_is_refused_with_the_reason(lenient, client, changes, rea
                                   b'{"a":%s}' % (b"1" * 1001), b'{"a":1.%s}' % (b"1" * 999), b'{"%s":1}' % (b"a" * 50001)],
                          ids=lambda body: repr(body[:20]))
 def test_a_body_that_is_no_object_kills_the_listener(lenient, client, body):
-    """It stays there and kills the next MOV's listener, too, until the queue is purged."""
+    """The body stays in the queue and kills the next MOV's listener, too, until the queue is purged."""
     client.publish(LOG, body)
     lenient.wait_for(lambda mov: mov.violations, 5)
     wait_until(lambda: client.consumers(LOG) == 0, 5)
@@ -273,7 +273,7 @@ def ends(identifier):
 
 
 def test_connections_can_be_asked_for(mov, client):
-    """Those that are gone are listed as well."""
+    """Deleted connections are listed, too."""
     identifier = register(mov, client)
     own, = mov.connections.values()
     assert not own["enabled"]  # a component takes what it says itself: connected, and not enabled
@@ -331,7 +331,7 @@ def sensor():
 
 
 def passed(client, text):
-    """What the watcher is told of one message, once for each copy. When the next one has passed, it has been told all."""
+    """The watcher's notifications of one message, one for each copy. They are complete when the next message has passed."""
     client.publish(SEEN, {"text": text}, {"text": "the next"})
     client.collect(HEARD, 2)
     told = map(json.loads, client.drain(WATCHED))
@@ -339,7 +339,7 @@ def passed(client, text):
 
 
 def test_notifications(mov, client):
-    """A C2 is told of connections that are made after it registered. Each of its earlier runs makes one more copy."""
+    """A C2 is notified of connections that are made after its registration. Each of its earlier runs adds a copy."""
     client.declare(SENSOR, SEEN, HEARD, WATCH, WATCHED)
     earlier = register(mov, client, **watcher())
     client.publish(UNREGISTER, {"component_id": earlier})
@@ -353,10 +353,10 @@ def test_notifications(mov, client):
     assert (first["connection_id"], first["message_payload"]) == (key, {"text": "one"})
     assert [first[end]["id"] for end in ("source", "target")] == [source, target]
 
-    later = register(mov, client, **watcher())  # it is told nothing by itself
+    later = register(mov, client, **watcher())  # not notified without a request
     assert len(passed(client, "two")) == 2
     node = {"connection_id": key, "target": {"component_id": later, "channel_name": WATCHED}}
-    client.publish(NOTIFICATION_CHANGE, {**node, "action": "ENABLE"})  # which does nothing
+    client.publish(NOTIFICATION_CHANGE, {**node, "action": "ENABLE"})  # has no effect
     for _ in range(2):
         client.publish(NOTIFICATION_CREATE, {**node, "enabled": True})
     mov.wait_for(lambda mov: connection["notifications"][-1]["enabled"], 5)
@@ -546,7 +546,7 @@ def test_a_frozen_broker_answers_again_when_it_is_thawed(broker, client):
 
 
 def test_as_programs(tmp_path):
-    """What scripts/run.sh uses."""
+    """As in scripts/run.sh."""
     def run(name, *args, **env):
         return subprocess.Popen([sys.executable, os.path.join(SUPPORT, name), *args], stdout=subprocess.PIPE, text=True,
                                 env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", **env})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TLS: peer and name are verified, whatever the broker shows."""
+"""TLS: the host always verifies peer and name."""
 
 import json
 import os
@@ -148,7 +148,7 @@ def test_a_broker_that_wants_our_certificate(new_host, tls_broker, pki):
     ({"RABBITMQ_TLS_KEY": "/any.key", "RABBITMQ_TLS": "true"}, "no certificate"),
 ])
 def test_half_of_tls(new_host, given, words):
-    """Nothing goes in plain text by mistake."""
+    """Incomplete settings never cause a connection in plain text."""
     one_line(new_host(env={"RABBITMQ_HOST": "localhost", "RABBITMQ_MAX_RETRIES": "1", **given}).run(), words)
 
 

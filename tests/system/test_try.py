@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`valawai-host try`: a plugin on the ring, with memory in the place of the broker; and with it what plugins may ask for."""
+"""`valawai-host try`: a plugin on the ring, with memory in place of the broker; and the functions for plugins."""
 
 import json
 import os
@@ -21,7 +21,7 @@ with open(os.path.join(BUILD, "CMakeCache.txt"), encoding="utf-8") as cache:
 
 @pytest.fixture
 def attempt(tmp_path):
-    """Runs `try` in an empty directory, which stays empty but for what the test puts there."""
+    """Runs `try` in an empty directory, to which only the test adds files."""
     def run(plugin_path, lines="", *arguments, conf=None, env=None):
         if conf is not None:
             (tmp_path / "plugins.conf").write_text(conf, encoding="utf-8")
@@ -121,7 +121,7 @@ def test_a_body_over_the_limit(attempt):
 
 
 def test_a_long_line(attempt):
-    """Without --topic it may be as much longer as an envelope is."""
+    """Without --topic a line may be longer by the size of the envelope."""
     small = "host { message_max_bytes = 1024 }\n"
     result = attempt(ECHO, "x" * 200000 + "\n" + bodies("a"), "--topic", received(), "--keep-going", conf=small)
     assert (result.status, contents(result)) == (1, ["a"])
@@ -139,7 +139,7 @@ def test_a_long_line_costs_no_memory(tmp_path, arguments):
 
 
 def test_what_editors_write(attempt):
-    """A byte order mark and the line ends of another system are no part of a message."""
+    """A byte order mark and carriage returns are not part of a message."""
     result = attempt(ECHO, b'\xef\xbb\xbf{"content":"a"}\r\n\r\n{"content":"b"}\r\n{"content":"c"}\r', "--topic", received())
     assert result.status == 0
     assert result.stdout == "".join(f'{{"topic":"{published()}","body":{{"content":"{text}"}}}}\n' for text in "abc")
@@ -151,7 +151,7 @@ def test_what_editors_write(attempt):
 
 
 def in_shell(tmp_path, command, *arguments, lines=""):
-    """What try says when its command line is that: "$@" in it is valawai-host try, as an echo of bodies."""
+    """The output of try with this command line, in which "$@" is valawai-host try with the echo."""
     words = ["sh", "-c", command, "sh", BINARY, "try", "--topic", received(), *arguments, ECHO]
     ended = subprocess.run(words, input=lines, capture_output=True, text=True, cwd=tmp_path, timeout=scaled(60), check=False,
                            env={"PATH": os.environ["PATH"], "LOG_CONSOLE_LEVEL": "ERROR"})
@@ -165,7 +165,7 @@ def in_shell(tmp_path, command, *arguments, lines=""):
 ])
 @pytest.mark.parametrize("arguments", [(), ("--keep-going",), ("--for", "1")])
 def test_output_that_is_lost(tmp_path, command, why, arguments):
-    """However much it is: what fits into a buffer is lost at the end, and more of it on the way."""
+    """In every amount: a small output is lost at the end, a large one earlier."""
     for count in (40, 20000):
         result = in_shell(tmp_path, command, *arguments, lines=bodies("x" * 20) * count)
         assert result.status == 1
@@ -175,7 +175,7 @@ def test_output_that_is_lost(tmp_path, command, why, arguments):
 
 
 def test_output_that_is_lost_ends_it(tmp_path):
-    """Though the input goes on."""
+    """Even if the input continues."""
     with open("/dev/full", "wb") as full:
         process = subprocess.Popen([BINARY, "try", "--topic", received(), ECHO], stdin=subprocess.PIPE, cwd=tmp_path,
                                    stdout=full, stderr=subprocess.PIPE)
@@ -220,7 +220,7 @@ def wait_line(process, pattern):
     ("slow", "x", "a handler has been busy with one message", 2), ("later", "never", "has waited", 1),
 ])
 def test_what_takes_long_is_named(tmp_path, name, content, words, number):
-    """While more input may come, and when it has ended: then once how many are waited for."""
+    """Both during the input and after its end, when the number of open messages is reported once."""
     (tmp_path / "plugins.conf").write_text("host { slow_seconds = 1 }\nplugin slow { milliseconds = 600000 }\n")
     process = subprocess.Popen([BINARY, "try", "--topic", received(name), plugin(name)], cwd=tmp_path, stdin=subprocess.PIPE,
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -278,7 +278,7 @@ def test_many(attempt):
 
 
 def test_it_works_as_a_partner(tmp_path):
-    """Each answer comes when its message is there, not when the input ends."""
+    """Each answer comes right after its message, not at the end of the input."""
     process = subprocess.Popen([BINARY, "try", "--topic", received(), ECHO], stdin=subprocess.PIPE, cwd=tmp_path,
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
@@ -302,7 +302,7 @@ def later(attempt, *wanted, conf=None, arguments=("--keep-going", "--verbose")):
 
 
 def verdicts(result):
-    """By line, what became of it."""
+    """The verdict of each line."""
     return {int(number): verdict for number, verdict in re.findall(r"^line (\d+): [^,]+, (.*)$", result.stderr, re.M)}
 
 
@@ -324,7 +324,7 @@ def test_each_is_settled_as_it_was_said(attempt):
 
 
 def test_later_and_again(attempt):
-    """What was published for an attempt that failed does not leave; the next one has a ticket of its own."""
+    """Publications of a failed attempt do not leave; the next attempt has its own ticket."""
     result = later(attempt, "again")
     assert verdicts(result) == {1: "done after more than one attempt"}
     assert contents(result) == ["again"]
@@ -354,7 +354,7 @@ def test_misuse_ends_a_debug_build(attempt):
 
 
 def test_what_is_never_answered_does_not_keep_it_from_ending(tmp_path):
-    """At the end of the input the rest is waited for; a stop that is asked for would put it back. Here nobody asks."""
+    """At the end of the input `try` waits for open messages, which only a stop would put back. There is no stop here."""
     process = subprocess.Popen([BINARY, "try", "--topic", received("later"), plugin("later")], cwd=tmp_path,
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a handler's verdict makes of a message, and what publish answers to a plugin."""
+"""The effect of a handler's verdict on a message, and the results of publish."""
 
 import json
 
@@ -51,7 +51,7 @@ def test_retry(new_host, broker, mov, client):
     host = start(new_host, broker, "retry", 'plugin retry { attempt = "3" }\n')
     client.declare(published("retry"))
     client.publish(received("retry"), {"content": "first"}, {"content": "second"})
-    # What the dropped attempts published is dropped with them, and the order is kept.
+    # Publications of the failed attempts are dropped, and the order is kept.
     assert client.collect(published("retry"), 2, 30) == [b'{"content": "first"}', b'{"content": "second"}']
     attempts = [record.message for record in host.records() if record.message.startswith("attempt ")]
     assert [("first" if "first" in text else "second", text.split()[1].rstrip(":,;")) for text in attempts] == [
