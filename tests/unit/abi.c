@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * The plugin interface as it is released: numbers, sizes and offsets. A plugin is built once and runs in later hosts,
- * so a line of this file never changes; each appended member gets a line of its own. Compiles as C11 and as C++17, and
- * runs nothing. */
+ * so a line of this file never changes; each appended member gets a new line. Compiles as C11 and as C++17, and runs
+ * nothing. */
 #include <assert.h>
 #include <valawai/plugin.h>
 
@@ -37,8 +37,8 @@ static_assert(VALAWAI_CONNECTIONS == 1, "query");
 
 /* ---- structures ---- */
 
-/* A structure that grows ends with its last member, on every machine: what is appended begins where an older `size`
- * ends, so VALAWAI_HAS never takes padding for a member that was set. */
+/* A structure that grows ends with its last member, on every machine. An appended member begins where an older `size`
+ * ends, so VALAWAI_HAS never mistakes padding for a member. */
 #define ENDS_WITH(structure, member)                                                                                   \
     static_assert(sizeof(struct structure) ==                                                                          \
                       offsetof(struct structure, member) + sizeof(((struct structure *)0)->member),                    \
@@ -52,7 +52,7 @@ ENDS_WITH(valawai_plugin, needs_minor);
 #if defined(__LP64__)
 
 #define PLACE(structure, member, place) static_assert(offsetof(struct structure, member) == (place), #member " moved")
-/* Of those that may grow: at least what was released. */
+/* For structures that may grow: at least the released size. */
 #define REACHES(structure, size) static_assert(sizeof(struct structure) >= (size), #structure " shrank")
 
 PLACE(valawai_message, size, 0);
@@ -107,7 +107,7 @@ PLACE(valawai_plugin, flags, 72);
 PLACE(valawai_plugin, needs_minor, 76);
 REACHES(valawai_plugin, 80);
 
-/* With minor 0 there is nothing more; a later minor number replaces this one. */
+/* Minor 0 has no more members; a later minor version replaces this line. */
 static_assert(VALAWAI_ABI_MINOR != 0 || (sizeof(struct valawai_message) == 40 && sizeof(struct valawai_host) == 152 &&
                                          sizeof(struct valawai_plugin) == 80),
               "an appended member needs another minor number");

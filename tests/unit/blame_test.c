@@ -16,7 +16,7 @@
 
 static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 
-/* Runs the function as the host would. The caller frees what the child said on stderr. */
+/* Runs the function like the host. The caller frees the child's output on stderr. */
 static char *said_by(void (*act)(void), int *status)
 {
     stderr_catch();
@@ -63,7 +63,7 @@ static void crash_outside(void)
     raise(number);
 }
 
-/* The process dies of the signal that the plugin's code raised: a core dump and the exit status stay what they were. */
+/* The process dies of the signal that the plugin's code raised, so core dump and exit status are unchanged. */
 static void expect_signal(void (*act)(void), const char *line)
 {
     int status = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * boxes: what happens to dead letters by what the broker says of their queue. The test is the broker and the clock. */
+ * boxes: dead letters, by the broker's answers about their queue. The test plays the broker and the clock. */
 #include "broker/boxes.h"
 
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 
 static struct boxes boxes;
 static int64_t now;
-static size_t passed, full; /* of those that waited */
+static size_t passed, full; /* of the letters that waited */
 
 static int begin(void **state)
 {
@@ -38,7 +38,7 @@ static struct publication *letter(const char *topic, uint32_t most)
     return publication;
 }
 
-/* Puts one in that does not have to wait. */
+/* Puts a letter in that does not wait. */
 static enum boxes_say put(const char *topic, uint32_t most)
 {
     struct publication *publication = letter(topic, most);
@@ -57,7 +57,7 @@ static void expect_asked(const char *topic, bool passive)
     assert_null(boxes_ask(&boxes)); /* one at a time, and once */
 }
 
-/* Gives out what waited as the publisher would: it is put in once more. */
+/* Answers, and puts the waiting letters in again, like the publisher. */
 static size_t answer(uint32_t messages)
 {
     struct list waited = {0};
@@ -98,7 +98,7 @@ static void the_first_letters_wait_for_the_queue(void **state)
     assert_null(boxes_ask(&boxes));
 }
 
-/* What is lost is lost by an answer that was asked for because of it: somebody may have taken some out. */
+/* A letter is dropped only after a new declare, because another program may have taken letters out. */
 static void a_full_box_is_asked_again(void **state)
 {
     UNUSED(state);
@@ -113,7 +113,7 @@ static void a_full_box_is_asked_again(void **state)
     assert_int_equal(put("a/dead", 3), BOXES_SEND);
 }
 
-/* An answer that does not count what is on its way would let too many in. */
+/* An answer that does not count letters in flight would admit too many. */
 static void a_box_is_asked_when_nothing_is_in_flight(void **state)
 {
     UNUSED(state);
@@ -153,7 +153,7 @@ static void a_refused_declare_is_asked_without_wishes_and_then_given_up_for_a_ti
     UNUSED(state);
     assert_int_equal(put("a/dead", 3), BOXES_WAIT);
     expect_asked("a/dead", false);
-    assert_int_equal(refuse(), 0); /* it goes on waiting */
+    assert_int_equal(refuse(), 0); /* the letter still waits */
     expect_asked("a/dead", true);
     assert_int_equal(refuse(), 1);
     assert_int_equal(put("a/dead", 3), BOXES_UNDECLARABLE);

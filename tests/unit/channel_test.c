@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * channel: driven frame by frame in the broker's place. The journal holds what the channel sends and tells. */
+ * channel: the test plays the broker, frame by frame. The journal holds the channel's methods and events. */
 #include "support.h"
 
 #include <stdlib.h>
@@ -282,7 +282,7 @@ static void redelivered_messages_open_it_step_by_step(void **state)
     expect("ack <=1\ncancel c1_a 1 t\nprefetch 2\nconsume c1_a 2 t\n");
     settle(deliver(2, true), SETTLE_ACKNOWLEDGE);
     expect("ack <=2\n");
-    settle(deliver(3, true), SETTLE_PUT_BACK); /* that is no success */
+    settle(deliver(3, true), SETTLE_PUT_BACK); /* not a success */
     expect("return 3\n");
     settle(deliver(4, true), SETTLE_REJECT);
     expect("reject 4\ncancel c1_a 2 t\nprefetch 4\nconsume c1_a 3 t\n");
@@ -332,15 +332,15 @@ static void strange_frames(void **state)
 {
     UNUSED(state);
     until_consuming();
-    assert_true(body("stray")); /* the rest of what is void */
+    assert_true(body("stray")); /* the rest of a void delivery */
     assert_true(header(5, amqp_empty_table));
     assert_null(taken());
     free(deliver(5, true));
-    assert_false(announce(5, true)); /* a tag again */
+    assert_false(announce(5, true)); /* a repeated tag */
     assert_true(announce(6, true) && header(3, amqp_empty_table));
     assert_false(body("1234"));
     assert_non_null(strstr(fault.text, "body"));
-    assert_true(announce(7, true) && header(UINT64_MAX, amqp_empty_table)); /* nothing of that size is read */
+    assert_true(announce(7, true) && header(UINT64_MAX, amqp_empty_table)); /* a message of that size is not read */
     assert_true(body("1234"));
     assert_null(taken());
     assert_true(announce(8, true) && header(1001, amqp_empty_table));
@@ -383,7 +383,7 @@ static void returns_are_counted_by_the_broker(void **state)
         {"x-delivery-count", AMQP_FIELD_KIND_I64, -1, 0, false},
         {"x-delivery-count", AMQP_FIELD_KIND_I64, INT64_MAX, UINT32_MAX, true},
         {"x-delivery-count", AMQP_FIELD_KIND_UTF8, 0, 0, false},
-        {"x-acquired-count", AMQP_FIELD_KIND_I64, 25, 0, false}, /* also what never counts */
+        {"x-acquired-count", AMQP_FIELD_KIND_I64, 25, 0, false}, /* a header that is never counted */
         {"x-delivery-counts", AMQP_FIELD_KIND_I64, 25, 0, false},
     };
     until_consuming();
@@ -398,7 +398,7 @@ static void returns_are_counted_by_the_broker(void **state)
         assert_int_equal(delivery->at_limit, cases[i].at_limit);
         free(delivery);
     }
-    amqp_table_entry_t one = entry("x-delivery-count", AMQP_FIELD_KIND_I64, 99); /* by its publisher */
+    amqp_table_entry_t one = entry("x-delivery-count", AMQP_FIELD_KIND_I64, 99); /* set by the publisher */
     assert_true(announce(100, false) && header(0, (amqp_table_t){.num_entries = 1, .entries = &one}));
     struct delivery *delivery = taken();
     assert_int_equal(delivery->returns, 0);
@@ -444,7 +444,7 @@ static void a_deleted_queue_is_made_again(void **state)
     assert_false(delivery_is_stale(held)); /* the channel is the same */
     settle(held, SETTLE_ACKNOWLEDGE);
     expect("ack <=1\ncancel c1_a 2 t\nprefetch 2\nconsume c1_a 3 t\n");
-    broker_cancels("c1_a 2 t"); /* it has been replaced meanwhile */
+    broker_cancels("c1_a 2 t"); /* the cancelled consumer has been replaced */
     expect("");
 }
 
@@ -458,7 +458,7 @@ static void an_answer_to_cancel_only_where_one_is_asked_for(void **state)
     subscribes_again_soon();
 }
 
-/* RabbitMQ 4.3: the consumer is cancelled, and its queue is still there. */
+/* RabbitMQ 4.3: the consumer is cancelled, and its queue still exists. */
 static void a_consumer_timeout_pauses_the_topic(void **state)
 {
     UNUSED(state);
@@ -486,8 +486,8 @@ static void a_consumer_timeout_pauses_the_topic(void **state)
     expect("");
 }
 
-/* The handler has returned, and its publications wait, for example during an alarm. The broker has taken the message
- * back. */
+/* The handler has returned, and its publications wait, for example during an alarm. The broker has taken back the
+ * message. */
 static void a_consumer_timeout_during_an_alarm(void **state)
 {
     UNUSED(state);
@@ -505,7 +505,7 @@ static void a_consumer_timeout_during_an_alarm(void **state)
     free(held);
 }
 
-/* The same signal, and the queue that a declare makes is empty and without consumers: it had been deleted. */
+/* The same method, and the declared queue is empty and has no consumers, so the old queue was deleted. */
 static void a_deleted_queue_beside_a_slow_handler(void **state)
 {
     UNUSED(state);
@@ -556,7 +556,7 @@ static void a_refused_declare_becomes_passive(void **state)
     expect("close-ok\n");
     tend();
     expect("open\ndeclare passively\nprefetch 1\nconsume c1_a 2 t\n");
-    broker_closes(403, "ACCESS_REFUSED - read"); /* that was not the reason, or not the only one */
+    broker_closes(403, "ACCESS_REFUSED - read"); /* this was not the reason, or not the only one */
     expect("close-ok\n");
     tend();
     expect("");
@@ -593,7 +593,7 @@ static void the_end_cancels_and_returns(void **state)
     assert_true(channel_return_all(&channel, &fault));
     expect("return <=0\n");
     channel_lost(&channel);
-    assert_true(channel_return_all(&channel, &fault)); /* nothing is sent where no channel is */
+    assert_true(channel_return_all(&channel, &fault)); /* nothing is sent without a channel */
     expect("");
 }
 
@@ -634,7 +634,7 @@ static void a_sweep_ends_by_itself_and_a_later_wish_counts(void **state)
     assert_int_equal(receiver.due, 0);
     tend();
     expect("open\ndeclare\nget\n");
-    channel.want = WANT_MESSAGES; /* while it sweeps: it goes on to listen */
+    channel.want = WANT_MESSAGES; /* during a sweep: consuming follows */
     method(AMQP_BASIC_GET_EMPTY_METHOD, NULL);
     expect("prefetch 1\nconsume c1_a 1 t\n");
 }

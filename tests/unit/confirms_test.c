@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * confirms: the broker's part is played by hand, in orders that no real one would choose. */
+ * confirms: the test plays the broker, in orders that no real broker would choose. */
 #include "support.h"
 
 #include <stdio.h>
@@ -36,7 +36,7 @@ static struct publication *put(const char *topic, const char *body)
     return publication;
 }
 
-/* The bodies in the list with their outcomes, which it frees: "a+ b- c!" (confirmed, not kept, came back). */
+/* Compares and frees the list: bodies with their outcomes, "a+ b- c!" (confirmed, not kept, returned). */
 static void expect(struct list *list, const char *wanted)
 {
     static const char marks[] = {[OUTCOME_CONFIRMED] = '+', [OUTCOME_NOT_KEPT] = '-', [OUTCOME_UNROUTABLE] = '!'};
@@ -57,7 +57,7 @@ static void said(uint64_t sequence, bool multiple, bool positive, const char *wa
     expect(&taken, wanted);
 }
 
-/* The broker sends a message back, in parts of so many bytes. */
+/* The broker returns a message, in parts of this many bytes. */
 static void comes_back(const char *topic, const char *body, size_t part)
 {
     size_t len = strlen(body);
@@ -76,7 +76,7 @@ static void in_any_order(void **state)
     assert_int_equal(confirms.count, 4);
     assert_int_equal(confirms.bytes, 4);
     said(3, false, true, "c+");
-    said(3, false, true, ""); /* said twice */
+    said(3, false, true, ""); /* repeated */
     said(3, true, true, "a+ b+");
     said(1, false, true, "");
     said(2, true, true, "");
@@ -86,7 +86,7 @@ static void in_any_order(void **state)
     assert_int_equal(confirms.count, 1);
     said(0, false, true, "");
     put("t", "e");
-    said(0, true, true, "d+ e+"); /* AMQP: 0 with multiple means all of them */
+    said(0, true, true, "d+ e+"); /* AMQP: 0 with multiple means all */
     said(0, true, true, "");
     assert_int_equal(confirms.count, 0);
     assert_int_equal(confirms.bytes, 0);
@@ -105,7 +105,7 @@ static void grows_and_goes_round(void **state)
     UNUSED(state);
     put("t", "first");
     uint64_t sequence = 1;
-    for (int i = 0; i < 5000; i++) { /* the first one holds the window open over many of them */
+    for (int i = 0; i < 5000; i++) { /* the first one stays unconfirmed */
         put("t", "x");
         said(++sequence, false, true, "x+");
     }
@@ -116,7 +116,7 @@ static void grows_and_goes_round(void **state)
         put("t", "y");
         said(++sequence, false, true, "y+");
     }
-    assert_int_equal(confirms.room, room); /* what is confirmed takes no place */
+    assert_int_equal(confirms.room, room); /* confirmed publications need no room */
 }
 
 static void a_channel_that_is_gone(void **state)
@@ -151,7 +151,7 @@ static void the_only_one(void **state)
     said(4, false, true, "d+");
 }
 
-/* ---- what comes back ---- */
+/* ---- returns ---- */
 
 static void comes_back_and_is_confirmed_then(void **state)
 {
@@ -179,12 +179,12 @@ static void a_message_that_was_not_published(void **state)
     put("t", "a");
     comes_back("t", "bb", 1);
     comes_back("u", "a", 1);
-    comes_back("t", "b", 1); /* as long, and another */
+    comes_back("t", "b", 1); /* the same length, another body */
     said(1, true, true, "a+");
     comes_back("t", "a", 1); /* confirmed already */
 }
 
-/* No memory is taken on the peer's word. */
+/* The peer's size alone allocates no memory. */
 static void a_size_that_is_a_lie(void **state)
 {
     UNUSED(state);

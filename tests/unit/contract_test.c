@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Unit tests of the room `contract`, and the corpus of AsyncAPI documents. A document under corpus/good has no finding.
- * One under corpus/bad has one fault, and its first line has the finding: kind, line, column, text. One under
- * corpus/for_mov is a document that the MOV refuses as it is; its first line has a part of what the MOV receives. */
+ * One under corpus/bad has one fault, and its first line has the finding: kind, line, column, text. The MOV refuses a
+ * document under corpus/for_mov; its first line has a part of the equivalent that the host sends. */
 #include "support.h"
 
 #include <setjmp.h>
@@ -56,7 +56,7 @@ static void print_findings(const char *path, const struct contract *contract)
     }
 }
 
-/* What the MOV receives can be read, has the same topics, and is sent as it is. */
+/* The document for the MOV is readable, has the same topics, and needs no further change. */
 static void assert_good_for_mov(const char *path, const struct contract *contract)
 {
     const char *text = contract_for_mov(contract);
@@ -196,7 +196,7 @@ static void test_bad_documents(void **state)
     check_bad_documents(CORPUS_DIR "/lint/*", FINDING_HINT);
 }
 
-/* A document that goes on with a line again and again: @ in it is its number, ^ that of the next. */
+/* A document with a repeated line, in which @ is the number of the line and ^ that of the next. */
 static struct contract *read_many(const char *begin, size_t count, const char *format)
 {
     struct text text = {0};
@@ -235,7 +235,7 @@ static void test_many_findings_are_cut(void **state)
     contract_free(contract);
 }
 
-/* Arrays in a row, each of which leads on to the next and back to the first: reading them takes no time to speak of. */
+/* A row of arrays, each with references to the next and to the first. Reading them is fast. */
 static void test_long_circles(void **state)
 {
     struct timespec began, ended;
@@ -254,7 +254,7 @@ static void test_long_circles(void **state)
     assert_true((double)(ended.tv_sec - began.tv_sec) < stretched(5));
 }
 
-/* So many channels, each with a choice of 60 times the same message. */
+/* This many channels, each with a choice of 60 times the same message. */
 static void put_channels(struct text *text, int count, const char *message)
 {
     for (int i = 0; i < count; i++) {
@@ -265,7 +265,7 @@ static void put_channels(struct text *text, int count, const char *message)
     }
 }
 
-/* Documents within the bounds which make everything that is gone through for a message, or for a finding, long. */
+/* Documents within the bounds that maximise the work for a message or a finding. */
 static void test_hostile_documents(void **state)
 {
     struct text long_name = {0};
@@ -313,7 +313,7 @@ static void test_hostile_documents(void **state)
     text_free(&long_name);
 }
 
-/* The star tells what is required; what would be long is cut between characters. */
+/* A star marks required properties; long texts are cut between characters. */
 static void test_short_summaries(void **state)
 {
     char summary[200];
@@ -375,7 +375,7 @@ static void test_summary(void **state)
     contract_free(contract);
 }
 
-/* A choice of messages wants exactly one of them, and one that is there twice counts once. */
+/* Exactly one message of a choice must match, and a repeated message counts once. */
 static void test_several_messages(void **state)
 {
     static const char text[] = "asyncapi: 2.6.0\ninfo: {title: T, version: 1.0.0}\nchannels:\n  valawai/c1/m/data/in:\n"
@@ -448,7 +448,7 @@ static void test_services(void **state)
     contract_free(mov);
 }
 
-/* {"n": 111…}, {"111…": 1} and {"n": "111…"}, with so many characters. */
+/* {"n": 111…}, {"111…": 1} and {"n": "111…"}, with this many characters. */
 static bool fits_mov(const char *begin, size_t count, const char *character, const char *end)
 {
     struct text text = {0};
@@ -478,7 +478,7 @@ static void test_bodies_for_the_mov(void **state)
     assert_true(fits_mov("{\"n\":\"", 60000, "x", ""));
 }
 
-/* A schema with a fault in it lets nothing pass, and the others of the document work. */
+/* A schema with a fault matches nothing, and the other schemas of the document work. */
 static void test_broken_schema(void **state)
 {
     static const char text[] = "asyncapi: 2.6.0\ninfo: {title: T, version: 1.0.0}\nchannels:\n"
@@ -595,7 +595,7 @@ static void test_examples_of_payloads(void **state)
 #undef MEMBER
 }
 
-/* A schema that has 8 to the power of 24 alternatives costs no more than another. */
+/* A schema with 8 to the power of 24 alternatives costs no more than others. */
 static void test_example_ends(void **state)
 {
     char choices[1024] = "";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * dead: what a dead letter carries, and what is left when it goes back to its topic. */
+ * dead: the contents of a dead letter, and of the message that returns to its topic. */
 #include "message/dead.h"
 
 #include <stdlib.h>
@@ -71,7 +71,7 @@ static void a_letter_says_why_and_when_and_where(void **state)
 
     struct text list = {0};
     assert_true(dead_revive(letter->properties, &list, NULL));
-    assert_int_equal(list.len, delivery->properties.len); /* as it came */
+    assert_int_equal(list.len, delivery->properties.len); /* unchanged */
     assert_memory_equal(list.at, delivery->properties.at, list.len);
     text_free(&list);
     free(letter);
@@ -96,7 +96,7 @@ static void a_message_without_properties_has_none_again(void **state)
 }
 
 /* Flags and values by hand: a plugin may not set these. */
-static void what_would_harm_a_letter_is_moved_or_left_out(void **state)
+static void harmful_properties_are_moved_or_left_out(void **state)
 {
     UNUSED(state);
     static const char bytes[] = "\x21\x10" /* headers, expiration, user id */
@@ -124,7 +124,7 @@ static void what_would_harm_a_letter_is_moved_or_left_out(void **state)
     free(delivery);
 }
 
-/* They would count towards the limit of the queue that the message goes to. */
+/* They would count towards the limit of the destination queue. */
 static void the_counts_of_the_broker_stay_behind(void **state)
 {
     UNUSED(state);
@@ -217,7 +217,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_letter_says_why_and_when_and_where),
         cmocka_unit_test(a_message_without_properties_has_none_again),
-        cmocka_unit_test(what_would_harm_a_letter_is_moved_or_left_out),
+        cmocka_unit_test(harmful_properties_are_moved_or_left_out),
         cmocka_unit_test(the_counts_of_the_broker_stay_behind),
         cmocka_unit_test(a_second_death_takes_the_place_of_the_first),
         cmocka_unit_test(what_cannot_be_a_letter),

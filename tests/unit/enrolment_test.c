@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * enrolment: where a component's registration stands, driven event by event with a clock of the test's. */
+ * enrolment: the state of a component's registration, event by event, with the test's clock. */
 #include "support.h"
 
 #include <stdio.h>
@@ -16,7 +16,7 @@
 static int64_t now;
 static struct enrolment enrolment;
 static struct enrolment_reach reach;
-static struct text steps; /* since the last look */
+static struct text steps; /* since the last comparison */
 
 int64_t __wrap_clock_ms(void);
 int64_t __wrap_clock_ms(void)
@@ -42,7 +42,7 @@ static void expect(const char *expected)
     text_clear(&steps);
 }
 
-/* Looks as often as the host would. */
+/* Lets time pass, and asks for steps as often as the host. */
 static void pass(int64_t ms)
 {
     for (int64_t until = now + ms; now < until;) {
@@ -127,7 +127,7 @@ static void the_checks_after_a_registration(void **state)
 {
     UNUSED(state);
     until_registered();
-    expect_check_after(4900, 5100); /* the MOV may have finished it since */
+    expect_check_after(4900, 5100); /* the MOV may have finished the component since */
     assert_int_equal(enrolment_checked(&enrolment, CHECK_KNOWN, now), VERDICT_KEEP);
     expect_check_after(24900, 25100);
     for (int i = 0; i < 10; i++) {
@@ -137,7 +137,7 @@ static void the_checks_after_a_registration(void **state)
     }
 }
 
-/* However it died, and however late the MOV is to say so. */
+/* For every cause, and every delay of the MOV's answer. */
 static void a_dead_id_looks_healthy_for_40_seconds_at_most(void **state)
 {
     UNUSED(state);
@@ -185,12 +185,12 @@ static void in_doubt_after_a_reconnect(void **state)
     expect("check sweep");
     assert_int_equal(enrolment_checked(&enrolment, CHECK_KNOWN, now), VERDICT_KEEP);
     assert_false(enrolment.doubtful);
-    expect_check_after(4900, 5100); /* it may have been a new one, that had not finished the components yet */
+    expect_check_after(4900, 5100); /* it may be a new MOV that has not finished the components yet */
     enrolment_checked(&enrolment, CHECK_KNOWN, now);
     expect_check_after(24900, 25100);
 }
 
-/* A broker that was killed may hand out the registration once more, and then the MOV has two components. */
+/* A killed broker may redeliver the registration, so the MOV has two components. */
 static void a_sweep_after_a_reconnect(void **state)
 {
     UNUSED(state);
@@ -232,7 +232,7 @@ static void checks_without_an_answer(void **state)
         assert_false(enrolment.doubtful);
     }
     expect_check_after(0, 30 * SECOND);
-    enrolment_checked(&enrolment, CHECK_KNOWN, now); /* now it does */
+    enrolment_checked(&enrolment, CHECK_KNOWN, now); /* now the MOV answers */
     expect_check_after(0, 30 * SECOND);
     enrolment_checked(&enrolment, CHECK_UNANSWERED, now);
     assert_true(enrolment.doubtful);
@@ -258,7 +258,7 @@ static void an_alarm_holds_checks_up(void **state)
     assert_true(enrolment.doubtful);
 }
 
-/* It can keep the component from being healthy for ever after a reconnect, so there it counts. */
+/* After a reconnect a mute MOV would keep the component unhealthy for ever, so there its silence counts. */
 static void a_mute_mov_and_a_reconnect(void **state)
 {
     UNUSED(state);
@@ -293,11 +293,11 @@ static void the_wait_grows(void **state)
         while (enrolment.requests == i + 1 && now < began + 5 * MINUTE)
             pass(100);
         assert_uint_in_range(now - began, waits[i] * SECOND - 100, waits[i] * SECOND + 100);
-        expect("puzzle request"); /* and it never stopped to listen */
+        expect("puzzle request"); /* consuming never stopped */
     }
 }
 
-/* The MOV makes a component of each request: the answers to the others are waited for, for some time. */
+/* The MOV makes a component of each request, so the host waits some time for the other answers. */
 static void the_answers_to_earlier_requests(void **state)
 {
     UNUSED(state);
@@ -305,7 +305,7 @@ static void the_answers_to_earlier_requests(void **state)
     pass(21 * SECOND);
     expect("puzzle request");
     assert_true(notified());
-    expect(""); /* listens on */
+    expect(""); /* still consumes */
     assert_int_equal(enrolment.outstanding, 1);
     pass(5 * SECOND);
     assert_false(notified()); /* one too many */
@@ -414,10 +414,10 @@ static void leaving_with_a_request_open(void **state)
     until_asked();
     assert_false(enrolment_may_end(&enrolment, now));
     reach.leaving = true;
-    expect(""); /* listens on */
+    expect(""); /* still consumes */
     pass(2 * SECOND);
     assert_false(enrolment_may_end(&enrolment, now));
-    assert_false(notified()); /* it is to be unregistered */
+    assert_false(notified()); /* must be unregistered */
     assert_true(enrolment_may_end(&enrolment, now));
     expect("end");
 }
@@ -429,7 +429,7 @@ static void leaving_without_a_hope(void **state)
     reach.leaving = true;
     assert_false(enrolment_may_end(&enrolment, now));
     assert_true(enrolment_may_end(&enrolment, now + ENROLMENT_WAIT_MS)); /* it would have come by now */
-    enrolment_subscribed(&enrolment, false);                             /* nothing can be heard */
+    enrolment_subscribed(&enrolment, false);                             /* no answer can arrive */
     assert_true(enrolment_may_end(&enrolment, now));
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * executor and services: a plugin is called, and what it asks for and answers becomes of it what plugin.h says.
- * The plugin is a structure of this file, its handlers functions of this file. The transport is a stand-in that keeps
- * what it is given: there is no broker here. */
+ * executor and services: calls of a plugin, and the effects of its calls and verdicts, as plugin.h describes them. The
+ * plugin and its handlers are part of this file. The transport is a stand-in that keeps the messages; there is no
+ * broker. */
 #include "support.h"
 
 #include <json-c/json.h>
@@ -42,7 +42,7 @@ static void keep_settled(void *context, struct list *deliveries)
 {
     UNUSED(context);
     UNUSED(deliveries);
-    abort(); /* the executor's events come before */
+    abort(); /* the executor's events come first */
 }
 
 static bool keep_sent(void *context, struct list *publications)
@@ -82,14 +82,14 @@ static struct publication *take_record(void)
 #define OUT "valawai/c1/unit/data/out"
 #define STRICT "valawai/c1/unit/data/strict"
 
-static const struct valawai_host *host; /* what the plugin was given */
+static const struct valawai_host *host; /* the plugin's table */
 static pthread_t started_on;
 static unsigned started, stopped;
 static int start_answer, publish_in_start, publish_in_stop;
 static bool other_thread;    /* a call came on another thread than start */
 static bool several_threads; /* as the handlers of this test may */
 
-/* What the test wants the next calls to do. */
+/* The behaviour of the next calls. */
 static int (*act)(const struct valawai_message *message);
 
 static struct text calls; /* "topic body#attempt " for each */
@@ -126,7 +126,7 @@ static void stop(void *self)
     stopped++;
 }
 
-/* Payloads of almost any kind: what the schemas allow is the contract's test. */
+/* Almost any payload is valid; the tests of the contract cover schemas. */
 static const char document[] = "asyncapi: 2.6.0\n"
                                "info: {title: c1_unit, version: 1.0.0}\n"
                                "channels:\n"
@@ -147,7 +147,7 @@ static const struct plugin_section section = {.options = options, .option_count 
 static struct plugin plugin;
 static struct subscription subscriptions[2];
 
-/* ---- what surrounds it ---- */
+/* ---- the surroundings ---- */
 
 static char *directory;
 static struct log *logs;
@@ -188,7 +188,7 @@ static void keep_query(void *context, struct plugin_query *query)
     pthread_mutex_unlock(&lock);
 }
 
-static struct list seen_list; /* taken from the queue, not looked at yet */
+static struct list seen_list; /* taken from the queue, not compared yet */
 
 static struct outcome_seen *next_outcome(void)
 {
@@ -200,7 +200,7 @@ static struct outcome_seen *next_outcome(void)
     return seen;
 }
 
-/* The next outcome is this one, with so many publications. */
+/* The next outcome is this one, with this many publications. */
 static void expect_outcome(const char *body, enum settlement settlement, size_t publications)
 {
     struct outcome_seen *seen = next_outcome();
@@ -275,7 +275,7 @@ static void begin(uint32_t attempts)
     executor_start(executor);
     if (executor_started(executor, 20000, &fault) != STARTED)
         fail_msg("%s", fault.text);
-    list_free(&records); /* start tried to publish, which is refused and said */
+    list_free(&records); /* start tried to publish, which is refused and logged */
 }
 
 static void finish(void)
@@ -353,7 +353,7 @@ static void put(int which, const char *body)
     put_bytes(which, body, strlen(body), false);
 }
 
-/* Returns when the plugin has seen everything that was put before. No outcome may be due. */
+/* Returns when the plugin has handled all messages so far. No outcome may be due. */
 static void fence(void)
 {
     put(1, FENCE);
@@ -608,7 +608,7 @@ static void the_document_can_be_ignored(void **state)
     assert_int_equal(count_in_log("| WARNING |"), 0);
 }
 
-/* One more return and the broker may drop it: it becomes a dead letter, and its handler is not called. */
+/* The broker may drop the message at its next return, so it becomes a dead letter without a call of its handler. */
 static void a_message_at_its_delivery_limit(void **state)
 {
     UNUSED(state);
@@ -679,7 +679,7 @@ static void options_of_the_section(void **state)
     options_free(plugin.options);
 }
 
-/* ---- another try ---- */
+/* ---- retries ---- */
 
 static int64_t tried_at[16];
 static unsigned tries_wanted;
@@ -708,7 +708,7 @@ static void a_retry_holds_up_its_topic_only(void **state)
     expect_outcome("{\"m\":5}", SETTLE_ACKNOWLEDGE, 1);
     put(1, "{\"m\":6}");
     expect_outcome("{\"m\":6}", SETTLE_ACKNOWLEDGE, 1);
-    expect_outcome("{\"m\":\"again\"}", SETTLE_ACKNOWLEDGE, 1); /* published once, whatever the tries */
+    expect_outcome("{\"m\":\"again\"}", SETTLE_ACKNOWLEDGE, 1); /* published once, in spite of the retries */
     expect_outcome("{\"m\":2}", SETTLE_ACKNOWLEDGE, 1);
     expect_outcome("{\"m\":4}", SETTLE_ACKNOWLEDGE, 1);
     /* 200 ms, 400 ms, 800 ms, each shortened by up to half; how late it may be is the machine's matter */
@@ -718,12 +718,12 @@ static void a_retry_holds_up_its_topic_only(void **state)
     assert_int_equal(count_in_log("| WARNING |"), 3);
     expect_log("attempt 1 of 10 to handle a message failed");
     expect_log("attempt 3 of 10 to handle a message failed");
-    put(0, "{\"m\":7}"); /* nothing holds it up any more */
+    put(0, "{\"m\":7}"); /* nothing delays it any more */
     expect_outcome("{\"m\":7}", SETTLE_ACKNOWLEDGE, 1);
-    assert_null(take_record()); /* the MOV hears of rejected messages, not of tries */
+    assert_null(take_record()); /* the MOV receives records of rejected messages, not of retries */
 }
 
-/* After a success the delay begins at its beginning again. */
+/* After a success the delay starts over. */
 static void the_delay_starts_over(void **state)
 {
     UNUSED(state);
@@ -788,7 +788,7 @@ static void a_retry_does_not_outlive_the_close(void **state)
     assert_int_equal(stopped, 1);
 }
 
-/* ---- what the broker took back ---- */
+/* ---- messages that the broker took back ---- */
 
 static void stale_deliveries_are_not_handled(void **state)
 {
@@ -834,7 +834,7 @@ static int take_back(const struct valawai_message *message)
     return VALAWAI_DONE;
 }
 
-/* Taken back while its handler was at work: the work counts when it comes again, and is not done twice. */
+/* Taken back during its handling: the verdict counts for the redelivered copy, and the work is not repeated. */
 static void a_late_verdict_is_kept(void **state)
 {
     UNUSED(state);
@@ -858,7 +858,7 @@ static int take_ticket(const struct valawai_message *message)
     return VALAWAI_LATER;
 }
 
-/* Taken back while its ticket is open, and delivered again before the answer: the plugin has it in hand already. */
+/* Taken back while its ticket is open, and delivered again before the answer: the plugin still has it in hand. */
 static void a_message_that_comes_again_waits_for_its_ticket(void **state)
 {
     UNUSED(state);
@@ -978,7 +978,7 @@ static int block(const struct valawai_message *message)
     return VALAWAI_DONE;
 }
 
-/* From a thread of the plugin's own: at once, whatever a handler does meanwhile. */
+/* On another thread of the plugin: published at once, even during a handler. */
 static void publications_of_another_thread(void **state)
 {
     UNUSED(state);
@@ -1006,7 +1006,7 @@ static void publications_of_another_thread(void **state)
     semaphores_end();
 }
 
-/* Two handlers at work at the same time, neither of which returns before both were called. */
+/* Two handlers run at the same time, and neither returns before both are called. */
 static void handlers_on_several_threads(void **state)
 {
     UNUSED(state);
@@ -1143,7 +1143,7 @@ static void properties_of_a_message(void **state)
     expect_outcome("{}", SETTLE_ACKNOWLEDGE, 0);
     assert_true(read_id != NULL && read_time != NULL && read_header != NULL && read_all != NULL);
     assert_null(read_absent);
-    put(0, "{}"); /* as most have none */
+    put(0, "{}"); /* as in most messages */
     expect_outcome("{}", SETTLE_ACKNOWLEDGE, 0);
     assert_true(read_id == NULL && read_time == NULL && read_header == NULL && read_all == NULL);
     struct valawai_message message = {.size = sizeof message, .topic = FIRST, .body = "{}", .len = 2};
@@ -1237,7 +1237,7 @@ static void records_for_the_mov(void **state)
     expect_log(">>> took 5%\n");
 }
 
-/* Whatever bytes the plugin gives, the MOV gets one JSON object with a payload that is JSON, and the file one line. */
+/* For any bytes of the plugin, the MOV receives one JSON object with a JSON payload, and the file one line. */
 static void records_of_any_bytes(void **state)
 {
     UNUSED(state);
@@ -1292,7 +1292,7 @@ static void payloads_that_are_too_long(void **state)
     free(payload);
 }
 
-/* printf refuses it; the record is poorer, and still one. */
+/* printf refuses the format; the record lacks the text, but is written. */
 static void a_format_that_printf_refuses(void **state)
 {
     UNUSED(state);
@@ -1378,7 +1378,7 @@ static int start_slowly(const struct valawai_host *given, void **self)
     return start(given, self);
 }
 
-/* A start that takes its time does not hold up whoever asks for it. */
+/* A slow start does not delay executor_started(). */
 static void a_start_that_takes_long(void **state)
 {
     UNUSED(state);
@@ -1400,7 +1400,7 @@ static void a_start_that_takes_long(void **state)
     sem_destroy(&may_start);
 }
 
-/* In a build that ends at a misuse a child process makes the call, and has to end. */
+/* In a build that aborts at a misuse a child process makes the call, and must end. */
 static int answer_too_late(uint64_t ticket)
 {
 #ifdef HOST_ABORT_ON_MISUSE
@@ -1475,7 +1475,7 @@ static int later_at_first(const struct valawai_message *message)
     return VALAWAI_LATER;
 }
 
-/* A service that is away: many answers of one time say try again. That is one attempt of the topic, and not many. */
+/* An unavailable service causes many RETRY answers at the same time, which count as one attempt of the topic. */
 static void retries_of_tickets_keep_the_order_and_come_soon(void **state)
 {
     UNUSED(state);
@@ -1541,7 +1541,7 @@ static void ring_for_long(void *self, void *context)
     sem_post(context);
 }
 
-/* It is due again whenever it comes back. */
+/* The timer is due again whenever it returns. */
 static void a_timer_that_is_always_due_leaves_room_for_messages(void **state)
 {
     UNUSED(state);
@@ -1573,7 +1573,7 @@ static void a_ticket_and_no_verdict(void **state)
     finish();
 }
 
-/* A thread that a plugin left behind may answer when the message is long the broker's again. */
+/* A thread that a plugin left behind may answer long after the message has returned to the broker. */
 static void a_ticket_that_outlives_its_plugin(void **state)
 {
     UNUSED(state);
@@ -1581,7 +1581,7 @@ static void a_ticket_that_outlives_its_plugin(void **state)
     act = take_ticket;
     put(0, "{\"a\":1}");
     fence();
-    executor_close(executor, clock_ms() + 100); /* so long is its answer waited for */
+    executor_close(executor, clock_ms() + 100); /* the wait for the answer */
     assert_true(executor_join(executor, clock_ms() + 20000));
     executor_free(executor);
     executor = NULL;
@@ -1593,7 +1593,7 @@ static void a_ticket_that_outlives_its_plugin(void **state)
 }
 
 static sem_t told;
-static char ids[100]; /* that the plugin was told, in order; "-": unregistered */
+static char ids[100]; /* that the plugin received, in order; "-": unregistered */
 
 static void note_id(const char *id)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Unit tests of the room `fault`: a reason is one line of UTF-8 that fits, whatever it quotes. */
+ * fault: a reason is one line of UTF-8 that fits, whatever it quotes. */
 #include "base/fault.h"
 
 #include "support.h"
@@ -14,7 +14,7 @@ static void it_is_one_line(void **state)
     assert_false(fault_set(&fault, "%s: %d is \"%s\"", "x", 5, "a\nb\r\t\033[2J\x7f\xff\xe2\x80\xa8\xc3\xa9"));
     assert_string_equal(fault.text, "x: 5 is \"a\\nb\\r\\t\\x1b[2J\\x7f\\xff\\u2028\xc3\xa9\"");
     assert_false(fault_prefix(&fault, "one\n%s", "two"));
-    expect_in(fault.text, "one\\ntwo: x: 5 is \"a\\nb\\r"); /* what is escaped already stays as it is */
+    expect_in(fault.text, "one\\ntwo: x: 5 is \"a\\nb\\r"); /* escaped text stays unchanged */
     assert_false(fault_set(&fault, "%s", ""));
     assert_string_equal(fault.text, "");
     assert_false(fault_set(NULL, "%s", "x"));

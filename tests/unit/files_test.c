@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * files: the health file, which the surroundings look at, and the ledger beside it. */
+ * files: the health file and the ledger beside it. */
 #include "support.h"
 
 #include <errno.h>
@@ -68,7 +68,7 @@ static void keep_ids(struct files *of, char *const *ids, size_t count)
     files_keep(of, legacy);
 }
 
-/* What an earlier run left: ids, and then components whose answer is still to come; "" for nothing. */
+/* What an earlier run left: ids, and then components without an answer; "" for nothing. */
 static void expect_left(const char *expected)
 {
     struct text found = {0};
@@ -113,7 +113,7 @@ static void what_is_shown_is_not_written_again(void **state)
     files_show(files, "two");
     assert_int_equal(stat(path, &third), 0);
     assert_int_equal(kept, 0);
-    assert_true(first.st_ino != third.st_ino); /* renamed into its place, not written over */
+    assert_true(first.st_ino != third.st_ino); /* renamed into its place, not overwritten */
 }
 
 static void everybody_may_read_it(void **state)
@@ -144,7 +144,7 @@ static void an_absolute_name(void **state)
     free(other);
 }
 
-/* Somebody put a link where we write: what it points to stays as it is. */
+/* A link at the name of the file: its target stays unchanged. */
 static void links_are_not_followed(void **state)
 {
     UNUSED(state);
@@ -177,7 +177,7 @@ static void a_lock_file_that_is_a_link_is_an_error(void **state)
     free(lock);
 }
 
-/* ---- what a look at any time sees ---- */
+/* ---- a reader at any time ---- */
 
 static atomic_bool watched_enough;
 
@@ -237,7 +237,7 @@ static void the_ledger_holds_what_the_file_does_not_tell(void **state)
     ids[1] = ID2;
     keep_ids(files, ids, 2);
     assert_false(file_exists(ledger));
-    files_show(files, NULL); /* it becomes the ledger, as it is */
+    files_show(files, NULL); /* it is renamed to the ledger */
     assert_false(file_exists(path));
     expect_file(ledger, "[{\"id\":\"" ID1 "\"},{\"id\":\"" ID2 "\"}]");
     keep_ids(files, ids, 2);
@@ -247,7 +247,8 @@ static void the_ledger_holds_what_the_file_does_not_tell(void **state)
     assert_false(file_exists(path));
 }
 
-/* Killed at any moment, the next run finds every id: the new place is written before the old one goes. */
+/* After a kill at any moment the next run finds every id, because the new place is written before the old one is
+ * removed. */
 static void an_id_is_always_somewhere(void **state)
 {
     UNUSED(state);
@@ -292,7 +293,7 @@ static void an_id_is_always_somewhere(void **state)
     }
 }
 
-/* Killed before the MOV has answered: the next run knows that an answer may come. */
+/* After a kill before the MOV's answer the next run expects the answer. */
 static void pending_registrations(void **state)
 {
     UNUSED(state);
@@ -303,13 +304,13 @@ static void pending_registrations(void **state)
     files_keep(files, legacy);
     expect_file(ledger, "[\"" ID1 "\",{\"pending\":\"c1_a\"},{\"pending\":\"c1_a\"}]\n");
     files_show(files, "{\"id\":\"" ID1 "\"}");
-    assert_true(file_exists(ledger)); /* the health file does not tell that */
+    assert_true(file_exists(ledger)); /* the health file does not contain it */
     expect_left(ID1 " c1_a c1_a");
     keep_ids(files, NULL, 0);
     assert_false(file_exists(ledger));
 }
 
-/* ---- what an earlier run left ---- */
+/* ---- the files of an earlier run ---- */
 
 static void left_behind(void **state)
 {
@@ -349,7 +350,7 @@ static void left_behind(void **state)
         if (cases[i].kept != NULL)
             file_puts(ledger, cases[i].kept);
         expect_left(cases[i].ids);
-        assert_false(file_exists(path)); /* not healthy before it is so */
+        assert_false(file_exists(path)); /* not healthy yet */
         assert_true(file_exists(ledger) == (cases[i].ids[0] != '\0'));
         files_free(files); /* killed again before anything was unregistered */
         files = files_new(directory, "id.json", logs);
@@ -397,7 +398,7 @@ static void component_ids(void **state)
     assert_false(is_component_id("00000000000\0000000000000", 24));
 }
 
-/* ---- what cannot be written ---- */
+/* ---- failed writes ---- */
 
 static void it_is_said_once(void **state)
 {
@@ -459,7 +460,7 @@ static void what_could_not_be_written_is_tried_again(void **state)
     free(missing);
 }
 
-/* ---- what is removed while the host runs ---- */
+/* ---- files that are removed while the host runs ---- */
 
 static void what_was_removed_comes_back(void **state)
 {
@@ -471,7 +472,7 @@ static void what_was_removed_comes_back(void **state)
     stderr_catch();
     keep_ids(inner, ids, 2);
     files_show(inner, "{\"id\":\"" ID1 "\"}");
-    files_restore(inner); /* nothing is amiss */
+    files_restore(inner); /* nothing is missing */
     char *console = stderr_caught();
     assert_string_equal(console, "");
     free(console);
@@ -523,7 +524,7 @@ static void what_should_not_be_there_is_left_alone(void **state)
     assert_false(file_exists(ledger));
 }
 
-/* To the last byte. */
+/* Fills the disk to the last byte. */
 static void fill_up(const char *name)
 {
     FILE *fill = fopen(name, "we");
@@ -577,7 +578,7 @@ static void a_full_disk(void **state)
     free(small), free(filler), free(shown), free(half);
 }
 
-/* The health file has to go though nothing can be written: what it told is still found by the next run. */
+/* The health file must be removed although nothing can be written; the next run still finds its ids. */
 static void a_full_disk_keeps_the_ids(void **state)
 {
     UNUSED(state);
@@ -616,7 +617,7 @@ static void a_full_disk_keeps_the_ids(void **state)
     free(small), free(filler), free(shown);
 }
 
-/* Killed, started on a disk that is full, killed again: the id is still found. */
+/* After a kill, a start on a full disk and another kill the id is still found. */
 static void a_start_on_a_full_disk(void **state)
 {
     UNUSED(state);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * health: the thread that writes the health file and the ledger. fsync() is the test's: it can be made to hang. */
+ * health: the thread that writes the health file and the ledger. The test replaces fsync(), which can hang. */
 #include "support.h"
 
 #include <errno.h>
@@ -26,7 +26,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static bool hangs;     /* fsync() does not return */
 static bool hanging;   /* it is being called */
-static unsigned syncs; /* so often */
+static unsigned syncs; /* number of calls */
 
 int __wrap_fsync(int fd);
 int __wrap_fsync(int fd)
@@ -61,7 +61,7 @@ static void until_it_hangs(void)
 
 /* ---- the thread ---- */
 
-static unsigned writes; /* written() was called so often */
+static unsigned writes; /* number of calls of written() */
 
 static void on_written(void *context)
 {
@@ -146,8 +146,8 @@ static void the_thread_writes_and_says_so(void **state)
     assert_true(writes >= 2);
 }
 
-/* However slow the disk is: what was said meanwhile is written as one, and the caller did not wait. */
-static void what_is_said_meanwhile_is_written_once(void **state)
+/* On a slow disk all contents that are set meanwhile are written once, and the caller does not wait. */
+static void contents_set_during_a_write_are_written_once(void **state)
 {
     UNUSED(state);
     disk_hangs(true);
@@ -202,7 +202,7 @@ static void a_file_that_is_removed_comes_back(void **state)
     free(console);
 }
 
-/* The host has ended well, and the disk has not: no health file may be left, and no ledger of what was unregistered. */
+/* The host has ended well on a slow disk: neither the health file nor a ledger of unregistered ids may remain. */
 static void an_end_that_does_not_wait_for_the_disk(void **state)
 {
     UNUSED(state);
@@ -234,9 +234,12 @@ static void an_end_that_does_not_wait_for_the_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(without_the_thread_it_writes_at_once),   TEST(the_thread_writes_and_says_so),
-        TEST(what_is_said_meanwhile_is_written_once), TEST(what_was_said_is_written_before_the_end),
-        TEST(a_file_that_is_removed_comes_back),      TEST(an_end_that_does_not_wait_for_the_disk),
+        TEST(without_the_thread_it_writes_at_once),
+        TEST(the_thread_writes_and_says_so),
+        TEST(contents_set_during_a_write_are_written_once),
+        TEST(what_was_said_is_written_before_the_end),
+        TEST(a_file_that_is_removed_comes_back),
+        TEST(an_end_that_does_not_wait_for_the_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

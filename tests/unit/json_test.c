@@ -113,7 +113,7 @@ static const struct text valid[] = {
     TEXT("\"\xf0\x9f\x98\x80\""),
     TEXT("\"\xf4\x8f\xbf\xbf\""),
     TEXT("\"\xc2\xa0\""),
-    /* one half of a pair: RFC 8259 lets the grammar have it, and the bytes stay UTF-8 */
+    /* half of a pair: the grammar of RFC 8259 allows it, and the bytes stay UTF-8 */
     TEXT("\"\\ud800\""),
     TEXT("\"\\udc00\""),
     TEXT("\"\\ud800\\ud800\""),
@@ -468,7 +468,7 @@ static bool scan(bool (*function)(const char *, size_t, struct fault *), const c
     return answer;
 }
 
-/* {"a":TEXT}: the same text where a value of an object stands. */
+/* {"a":TEXT}: the same text as the value of a member. */
 static char *in_object(struct text text, size_t *len)
 {
     char *wrapped = malloc(text.len + 7);
@@ -532,7 +532,7 @@ static void fault_may_be_null(void **state)
     assert_false(json_is_object("[]", 2, NULL));
 }
 
-/* Only the bytes up to len count, whatever stands behind them. */
+/* Only the bytes up to len count. */
 static void does_not_look_past_the_end(void **state)
 {
     UNUSED(state);
@@ -618,7 +618,7 @@ static void an_empty_container_is_a_level(void **state)
 static void depth_counts_what_is_open(void **state)
 {
     UNUSED(state);
-    /* many containers one after the other, and not in each other */
+    /* many containers in a row, not nested */
     size_t len = 0, count = 5000;
     char *text = malloc(count * 12 + 16);
     text[len++] = '[';
@@ -666,7 +666,7 @@ static void a_fault_says_where(void **state)
     expect_in(fault.text, "empty");
 }
 
-/* What passes is read by json-c without a fault, to the last byte; one reader serves all. */
+/* json-c reads every accepted text to the last byte; one reader serves all. */
 static void json_c_agrees(void **state)
 {
     UNUSED(state);
@@ -681,7 +681,7 @@ static void json_c_agrees(void **state)
         assert_true(json_object_object_get_ex(object, "a", NULL));
         json_object_put(object);
         free(wrapped);
-        assert_null(json_read(reader, "{\"a\":", 5)); /* what one text left behind does not matter to the next */
+        assert_null(json_read(reader, "{\"a\":", 5)); /* one text does not affect the next */
     }
     json_tokener_free(reader);
 }
@@ -705,11 +705,11 @@ static void reads_what_stands_there(void **state)
     json_tokener_free(reader);
 }
 
-/* Both ways to a tree lead to the same one, and say the same of what is none. */
+/* Both readers build the same tree, and report the same faults. */
 static void expect_same_tree(struct json_tokener *reader, const char *text, size_t len)
 {
     struct fault why = {""}, fault = {""};
-    char *block = memory_take(len + 1); /* begins_object() wants to see that it ends */
+    char *block = memory_take(len + 1); /* begins_object() needs the end */
     memcpy(block, text, len);
     block[len] = '\0';
     bool taken = json_is_object(block, len, &why);
@@ -759,7 +759,7 @@ static void parses_as_json_c_reads(void **state)
     json_tokener_free(reader);
 }
 
-/* json-c would make 18446744073709551615 or -9223372036854775808 of all that is beyond them. */
+/* json-c would clamp larger numbers to 18446744073709551615 or -9223372036854775808. */
 static void whole_numbers_beyond_64_bits(void **state)
 {
     UNUSED(state);
@@ -784,7 +784,7 @@ static void whole_numbers_beyond_64_bits(void **state)
     json_tokener_free(reader);
 }
 
-/* Bytes changed at random (and repeatably): whatever the scanner still takes, json-c takes too, and it is UTF-8. */
+/* Bytes change at random (repeatably). json-c accepts every text that the scanner accepts, and it is UTF-8. */
 static void no_change_slips_through(void **state)
 {
     UNUSED(state);
@@ -812,7 +812,7 @@ static void no_change_slips_through(void **state)
             fail_msg("json-c refuses %s: %s", text, json_tokener_error_desc(json_tokener_get_error(reader)));
         json_object_put(object);
     }
-    assert_true(taken > 100); /* else the test says nothing */
+    assert_true(taken > 100); /* otherwise the test proves nothing */
     json_tokener_free(reader);
 }
 
@@ -823,7 +823,7 @@ static void put(char *at, const char *bytes)
         *at++ = *bytes++;
 }
 
-/* Time in proportion to the length: a body of some megabytes is nothing. */
+/* The time is proportional to the length, so a body of some megabytes is fast. */
 static void large_texts(void **state)
 {
     UNUSED(state);

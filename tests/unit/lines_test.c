@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Unit tests of the room `lines`: the same lines come out, into whatever pieces the text was cut on its way. */
+ * lines: the result does not depend on the pieces in which the text arrives. */
 #include "base/lines.h"
 
 #include "support.h"
@@ -11,7 +11,7 @@
 
 #define MOST 5
 
-/* What the lines are, as "number:text|", when the text comes in pieces of so many bytes; "number!|" is too long. */
+/* The lines, as "number:text|", of a text in pieces of this many bytes; "number!|" is too long. */
 static void expect_lines(const char *bytes, size_t len, size_t piece, const char *expected)
 {
     struct lines lines = {.most = MOST};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * link: what follows an attempt to connect. */
+ * link: the consequences of an attempt to connect. */
 #include "support.h"
 
 #include <string.h>
@@ -29,7 +29,7 @@ enum opened __wrap_connection_open(struct connection *connection, struct fault *
 {
     UNUSED(connection);
     assert_true(attempts < 8);
-    now += 50; /* that long it takes */
+    now += 50; /* the duration of an attempt */
     enum opened opened = answers[attempts++];
     if (attempts == stops_at)
         atomic_store(&stopping, true);
@@ -54,7 +54,7 @@ uint32_t __wrap_connection_pause(const struct connection *connection, struct bac
     return 7;
 }
 
-static int unsuitable; /* so many connections are of no use */
+static int unsuitable; /* number of unsuitable connections */
 static int closes;
 
 void __wrap_connection_close(struct connection *connection);
@@ -176,7 +176,7 @@ static void later_connections_have_no_bound(void **state)
     }
 }
 
-/* A password that is wrong now is wrong a moment later, too, and a broker may lock out who tries too often. */
+/* A wrong password is probably still wrong a moment later, and a broker may lock out clients that try too often. */
 static void refused_logins_become_rare(void **state)
 {
     UNUSED(state);
@@ -192,7 +192,7 @@ static void refused_logins_become_rare(void **state)
     }
     link.backoff = (struct backoff){.first_ms = 100, .last_ms = 500};
     assert_uint_in_range(link_failed(&link, OPEN_FAILED, now, now).until_ms - now, 50,
-                         100); /* nobody there: as soon as ever */
+                         100); /* no broker: the pauses do not grow */
 }
 
 static void a_stop_ends_an_attempt_without_a_word(void **state)

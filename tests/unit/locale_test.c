@@ -43,7 +43,7 @@ static int remove_locale(void **state)
     return 0;
 }
 
-/* The calling thread has the process's locale, as a thread that a plugin makes. */
+/* Gives the calling thread the process's locale, like a thread of a plugin. */
 static void need_comma(void)
 {
     char text[8];
@@ -108,7 +108,7 @@ static void *read_quarter(void *argument)
     return NULL;
 }
 
-/* What a plugin or a library converts by itself there. */
+/* Conversions by a plugin or a library on such a thread. */
 static void a_thread_of_the_host_has_the_c_locale(void **state)
 {
     UNUSED(state);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * log: the formats of the wire contract to the letter, rotation, and what a file that cannot be written costs. */
+ * log: the formats of the wire contract to the letter, rotation, and the effects of a file that cannot be written. */
 #include "support.h"
 
 #include <pthread.h>
@@ -20,7 +20,7 @@
 #define CLOCK "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2},[0-9]{3}"
 #define NOTHING 100 /* a level that no record has */
 
-/* The clock of the host with some time added: nobody waits for a file to be tried again. */
+/* The host's clock with some time added, so the tests need not wait for another attempt to open a file. */
 static int64_t ahead_ms;
 int64_t __real_clock_ms(void);
 int64_t __wrap_clock_ms(void);
@@ -147,7 +147,7 @@ static void each_level_by_name(void **state)
     log_close(log);
 }
 
-/* Console and file have levels of their own: all pairs. */
+/* All pairs of the levels of console and file. */
 static void levels_apart(void **state)
 {
     UNUSED(state);
@@ -347,7 +347,7 @@ static void rotates_before_a_record_would_pass(void **state)
 {
     UNUSED(state);
     long size = record_size();
-    write_numbers(3 * size, 5, 1, 3); /* up to the limit is not past it */
+    write_numbers(3 * size, 5, 1, 3); /* the limit itself is allowed */
     expect_numbers(0, "1,2,3");
     expect_numbers(1, NULL);
     write_numbers(3 * size, 5, 4, 4); /* the size of what was there counts */
@@ -461,7 +461,7 @@ static void backups_beyond_the_count_are_removed(void **state)
     }
 }
 
-/* A backup's place is taken by a directory: records go on, whole and in the same file, and that is said once. */
+/* A directory has the name of a backup: complete records continue in the same file, and one record reports this. */
 static void a_rotation_that_fails_loses_nothing(void **state)
 {
     UNUSED(state);
@@ -478,7 +478,7 @@ static void a_rotation_that_fails_loses_nothing(void **state)
     expect_in(console, "cannot rotate it: Is a directory");
     assert_int_equal(count_of(console, "\n"), 1);
     assert_int_equal(rmdir(taken), 0);
-    write_numbers(2 * size, 1, 7, 7); /* and rotates when it can */
+    write_numbers(2 * size, 1, 7, 7); /* rotates when it is possible again */
     expect_numbers(0, "7");
     free(console);
     free(file);
@@ -514,8 +514,8 @@ static void a_full_disk_is_said_once(void **state)
     free(console);
 }
 
-/* The complaint is for whoever reads the console, whatever its level. */
-static void it_is_said_on_a_quiet_console_too(void **state)
+/* The console shows the complaint at every level. */
+static void a_quiet_console_shows_it_too(void **state)
 {
     UNUSED(state);
     file_puts(path, "not a directory");
@@ -550,7 +550,7 @@ static void a_directory_that_cannot_be_made(void **state)
     assert_int_equal(count_of(console, "cannot make its directory: Not a directory"), 1);
     free(console);
 
-    /* As soon as it can be made, it is, without a word; and a new loss is said anew. */
+    /* The file is made as soon as possible, without a record; a new loss has a new record. */
     unlink(path);
     ahead_ms += 6000;
     stderr_catch();
@@ -564,7 +564,7 @@ static void a_directory_that_cannot_be_made(void **state)
     free(file_name);
 }
 
-/* One record: what names the directory, who cannot write to it, what to do, and what else is lost. */
+/* One record with the name of the setting, the user, the remedy, and the other losses. */
 static void a_directory_that_cannot_be_written(void **state)
 {
     UNUSED(state);
@@ -626,8 +626,8 @@ static void the_file_is_not_tried_at_every_record(void **state)
     free(below);
 }
 
-/* A disk that is full for a while: a limit on the size of files stands in for it. No half record stays, the loss is
- * said once, and writing goes on when there is room again. */
+/* A disk that is full for a while: a limit on the size of files stands in for it. No half record remains, one record
+ * reports the loss, and writing continues when there is room again. */
 static void a_disk_that_is_full_for_a_while(void **state)
 {
     UNUSED(state);
@@ -770,7 +770,7 @@ int main(void)
         TEST(backups_beyond_the_count_are_removed),
         TEST(a_rotation_that_fails_loses_nothing),
         TEST(a_full_disk_is_said_once),
-        TEST(it_is_said_on_a_quiet_console_too),
+        TEST(a_quiet_console_shows_it_too),
         TEST(a_directory_that_cannot_be_made),
         TEST(a_directory_that_cannot_be_written),
         TEST(the_file_is_not_tried_at_every_record),

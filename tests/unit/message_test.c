@@ -38,7 +38,7 @@ static void on_confirmed(void *context, struct list *publications)
     text_puts(&journal, "\n");
 }
 
-/* Publications, each called by a number; a letter names its sender, and - says that it has none. */
+/* Publications with numbers; a letter names the sender, and - stands for none. */
 static void expect_reports(const char *senders, const char *wanted)
 {
     static char a_name[] = "a", b_name[] = "b";

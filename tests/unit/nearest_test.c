@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * nearest: which name is suggested for one that is not known. */
+ * nearest: the suggestions for unknown names. */
 #include "support.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * notify: the words that a service manager hears, on both kinds of socket, and what happens when it does not hear. */
+ * notify: the messages to a service manager, on both kinds of socket, and failed sends. */
 #include "support.h"
 
 #include <errno.h>
@@ -77,7 +77,7 @@ static void says_all_of_it(const char *name)
 {
     listen_at(name);
     struct notify *notify = notify_at(name);
-    assert_null(getenv("NOTIFY_SOCKET")); /* what a plugin starts does not speak for us */
+    assert_null(getenv("NOTIFY_SOCKET")); /* a plugin's processes cannot send messages for the host */
     expect_heard(NULL);
     notify_show(notify, false, "waiting");
     expect_heard("STATUS=waiting");
@@ -120,7 +120,7 @@ static void no_manager_costs_nothing(void **state)
         unsetenv("NOTIFY_SOCKET");
         if (names[i] != NULL)
             setenv("NOTIFY_SOCKET", names[i], 1);
-        setenv("WATCHDOG_USEC", "1000", 1); /* without a socket there is nobody to tell */
+        setenv("WATCHDOG_USEC", "1000", 1); /* without a socket there are no messages */
         stderr_catch();
         struct notify *notify = notify_new(logs);
         notify_show(notify, true, "at work");
@@ -193,7 +193,7 @@ static void watchdog_of_others(void **state)
         expect_heard(NULL);
         notify_free(notify);
     }
-    setenv("WATCHDOG_USEC", "1", 1); /* shorter than we can tell: as often as we can */
+    setenv("WATCHDOG_USEC", "1", 1); /* shorter than the resolution: as often as possible */
     struct notify *notify = notify_at(path);
     assert_true(notify_tend(notify, 10000) == 10001);
     expect_heard("WATCHDOG=1");
@@ -217,7 +217,7 @@ static void a_full_queue_is_waited_for(void **state)
     stderr_catch();
     notify_show(notify, true, "at work");
     assert_true(notify_tend(notify, 1000) == 1200);
-    notify_show(notify, false, "waiting"); /* that we were ready is not forgotten over it */
+    notify_show(notify, false, "waiting"); /* the host still counts as ready */
     assert_true(notify_tend(notify, 1200) == 1400);
     while (others-- > 0)
         expect_heard("X");

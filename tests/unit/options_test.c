@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * options: where the values of a plugin's options come from, what they become, and what is refused. */
+ * options: the sources of a plugin's options, their types, and refused values. */
 #include "support.h"
 
 #include <json-c/json.h>
@@ -135,7 +135,7 @@ static void the_environment_overrides_the_file_and_the_file_the_default(void **s
     char path[512];
     declare(DECLARED);
     setenv("VALAWAI_OPTION_MY_PLUGIN_EVERY_MS", "700", 1);
-    setenv("VALAWAI_OPTION_MY_PLUGIN_MODE", "", 1); /* as good as not set */
+    setenv("VALAWAI_OPTION_MY_PLUGIN_MODE", "", 1); /* counts as not set */
     struct options *options = read_options(SECTION(OPTION("every_ms", "500"), OPTION("mode", "two")));
     assert_string_equal(options_text(options, "every_ms"), "700");
     assert_string_equal(options_text(options, "mode"), "two");
@@ -166,7 +166,7 @@ static void the_environment_overrides_the_file_and_the_file_the_default(void **s
     unsetenv("VALAWAI_OPTION_MY_PLUGIN_MODE_FILE");
 }
 
-/* token_file is an option of its own here, and so not the file of token. */
+/* Here token_file is a separate option, and not the file of token. */
 static void an_option_that_is_called_like_a_file(void **state)
 {
     UNUSED(state);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * outbox: who is sent when, without a broker, a thread or a clock. */
+ * outbox: the order of publications, without a broker, a thread or a clock. */
 #include "support.h"
 
 #include <stdio.h>
@@ -29,7 +29,7 @@ static int end(void **state)
     return 0;
 }
 
-/* Publications of an account that cost so many bytes each, called by the letter with a number from first on. */
+/* Publications of an account with this many bytes each, named by the letter and a number from first on. */
 static void put(struct account *account, char letter, int first, int count, size_t size)
 {
     struct list list = {0};
@@ -45,7 +45,7 @@ static void put(struct account *account, char letter, int first, int count, size
     assert_null(list.head);
 }
 
-/* Sends up to so many; they are confirmed at once, unless they are kept. */
+/* Sends at most this many; they are confirmed at once, unless they are kept. */
 static void sent(int most, struct list *kept, const char *wanted)
 {
     struct text text = {0};
@@ -88,7 +88,7 @@ static void lines_take_turns(void **state)
     sent(9, NULL, "b1 a2 h1 b2 a3 a4");
 }
 
-/* However much another line has: the wait is one turn of it. */
+/* The wait is one turn of another line, regardless of the length of that line. */
 static void a_newcomer_waits_for_one_turn(void **state)
 {
     UNUSED(state);
@@ -98,7 +98,7 @@ static void a_newcomer_waits_for_one_turn(void **state)
     sent(5, NULL, "a2 a3 a4 b1 a5");
 }
 
-/* Bytes count, and not messages: small ones of one line are not held up by large ones of another. */
+/* Turns count bytes and not messages, so large messages of one line do not delay small ones of another. */
 static void turns_are_of_bytes(void **state)
 {
     UNUSED(state);
@@ -140,7 +140,7 @@ static void the_count_in_flight_is_limited(void **state)
     list_free(&flying);
 }
 
-/* One that is larger than all that may be in flight goes, too. */
+/* A publication larger than the bound of bytes in flight is also sent. */
 static void the_largest(void **state)
 {
     UNUSED(state);
@@ -181,7 +181,7 @@ static void what_is_left(void **state)
     assert_int_equal(count, 4);
     list_free(&rest);
     assert_false(outbox_has(&outbox));
-    put(&a, 'a', 3, 1, 100); /* it is of use afterwards */
+    put(&a, 'a', 3, 1, 100); /* the line works afterwards */
     sent(9, NULL, "a3");
 }
 

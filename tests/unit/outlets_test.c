@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * outlets: which queue is declared when, and when a queue counts as refusing. The test is the broker and the clock. */
+ * outlets: when queues are declared, and when they count as refusing. The test plays the broker and the clock. */
 #include "broker/outlets.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * plugin: what is loaded, and everything that is refused: each with its reason, none with a crash. */
+ * plugin: valid plugins are loaded, and every invalid one is refused with its reason and without a crash. */
 #include "support.h"
 
 #include <dlfcn.h>
@@ -101,7 +101,7 @@ static struct plugin *expect_opened(const char *path)
     return plugin;
 }
 
-/* ---- what loads ---- */
+/* ---- valid plugins ---- */
 
 static void the_echo_plugin(void **state)
 {
@@ -156,7 +156,7 @@ static void opening_runs_nothing(void **state)
     plugin_free(expect_opened(test_plugin("start_fails")));
 }
 
-/* ---- what does not ---- */
+/* ---- invalid plugins ---- */
 
 static void files_that_are_none(void **state)
 {
@@ -231,7 +231,7 @@ static void headers_that_point_anywhere(void **state)
     expect_refused(patched_echo("small.so", offsetof(ElfW(Ehdr), e_phentsize), &size, sizeof size), "");
 }
 
-/* Opens it in a child, which a fault would take along instead of the test. */
+/* Opens the plugin in a child, so that a crash does not end the test. */
 enum { CHILD_OPENED, CHILD_REFUSED };
 
 static int open_in_child(const char *path)
@@ -301,8 +301,8 @@ static void who_may_write_it(void **state)
     plugin_free(expect_opened(path));
 }
 
-/* Others may replace a file in a directory that they can write, or the directory itself. */
-static void who_may_write_its_directory(void **state)
+/* Users who can write to a directory may replace its files, or the directory itself. */
+static void a_directory_that_others_can_write(void **state)
 {
     UNUSED(state);
     char path[600];
@@ -324,7 +324,7 @@ static void who_may_write_its_directory(void **state)
     }
 }
 
-/* Between the check and the loading, the path leads to another file. */
+/* Between check and load, the path changes to another file. */
 static void a_file_that_is_swapped(void **state)
 {
     UNUSED(state);
@@ -344,7 +344,7 @@ static void a_file_that_is_swapped(void **state)
     close(fd);
     const struct valawai_plugin *entry = dlsym(handle, VALAWAI_PLUGIN_SYMBOL);
     assert_non_null(entry);
-    assert_int_equal(entry->magic, VALAWAI_PLUGIN_MAGIC); /* what was checked is what runs */
+    assert_int_equal(entry->magic, VALAWAI_PLUGIN_MAGIC); /* the checked file runs */
     assert_int_not_equal(dladdr(entry, &info), 0);
     assert_string_equal(info.dli_fname, path); /* and debuggers see its name */
     dlclose(handle);
@@ -365,7 +365,7 @@ static void constructors_that_end_badly(void **state)
 #endif
 }
 
-/* Whatever bit of a plugin is wrong: it is loaded or refused, and this process goes on. */
+/* A plugin with any wrong bits is loaded or refused, and this process continues. */
 static void damaged_files(void **state)
 {
     UNUSED(state);
@@ -398,11 +398,11 @@ static void who_owns_it(void **state)
     UNUSED(state);
     const char *path = copy_of_echo("theirs.so", SIZE_MAX);
     if (geteuid() != 0 || chown(path, 12345, (gid_t)-1) != 0) {
-        print_message("skipped: only root can give a file to somebody else\n");
+        print_message("skipped: only root can give a file to another user\n");
         skip();
     }
     expect_refused(path, "belongs to user 12345");
-    /* A link of ours to it does not make it ours. */
+    /* The owner of a link to the file does not matter. */
     assert_int_equal(symlink("theirs.so", in_directory("ours.so")), 0);
     expect_refused(in_directory("ours.so"), "belongs to user 12345");
 }
@@ -580,7 +580,7 @@ int main(void)
         TEST(headers_that_point_anywhere),
         TEST(truncated_files),
         TEST(who_may_write_it),
-        TEST(who_may_write_its_directory),
+        TEST(a_directory_that_others_can_write),
         TEST(a_file_that_is_swapped),
         TEST(constructors_that_end_badly),
         TEST(damaged_files),

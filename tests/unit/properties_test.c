@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * properties: rabbitmq-c, which reads and writes the same bytes, is the judge. */
+ * properties: compared with rabbitmq-c, which reads and writes the same bytes. */
 #include "message/properties.h"
 
 #include <limits.h>
@@ -28,7 +28,7 @@ static struct properties encode(amqp_basic_properties_t *properties)
         .kind = AMQP_FIELD_KIND_UTF8, .value.bytes = {.len = sizeof(text) - 1, .bytes = (void *)(uintptr_t)(text) }    \
     }
 
-/* One with all there is. */
+/* A list with all properties. */
 static struct properties everything(void)
 {
     static amqp_table_entry_t inner[] = {{KEY("deep"), .value = UTF8("in")}};
@@ -164,7 +164,7 @@ static void is_shown_as_json(void **state)
     text_free(&out);
 }
 
-/* However a list is cut short, or lies about a length, it is found out, and nothing beyond it is read (ASan). */
+/* A list that is cut off or has a wrong length is detected, and nothing beyond it is read (ASan). */
 static void what_is_damaged_is_not_sound(void **state)
 {
     UNUSED(state);
@@ -268,7 +268,7 @@ static void rabbitmq_c_reads_a_draft(void **state)
     set(&draft, "count", (struct field){.kind = FIELD_NUMBER, .number = -5});
     set(&draft, "real", (struct field){.kind = FIELD_REAL, .real = 0.1});
     set(&draft, "truth", (struct field){.kind = FIELD_TRUTH, .number = 1});
-    set(&draft, "first", (struct field){.kind = FIELD_TIME, .number = 99}); /* in the place of the text */
+    set(&draft, "first", (struct field){.kind = FIELD_TIME, .number = 99}); /* replaces the text */
     assert_true(draft_put(&draft, &out, NULL));
 
     amqp_pool_t pool;

@@ -5,7 +5,7 @@
 
 enum { KEYS = 10000 };
 
-/* Addresses that are `apart` bytes from each other; none of them is ever followed. */
+/* Addresses at a distance of `apart` bytes, which are never dereferenced. */
 static const void *key(uintptr_t number, uintptr_t apart)
 {
     return (const void *)(number * apart + 16);
@@ -22,8 +22,7 @@ static void an_empty_map_has_nothing(void **state)
     ptrmap_clear(&map);
 }
 
-/* Far more keys than the first table has room for, at the distances that addresses have, and at some that end in the
- * same bits. */
+/* Far more keys than the first table holds, at typical distances of addresses, and at some with equal low bits. */
 static void every_key_is_found(void **state)
 {
     UNUSED(state);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * queries: to the MOV, on queues that others share. consumer_want(), consumer_settle() and publisher_send_urgent()
- * write what they are asked into a journal, and the clock goes only when a test says so. */
+ * queries: queries to the MOV on shared queues. consumer_want(), consumer_settle() and publisher_send_urgent() write
+ * their calls into a journal, and the test moves the clock. */
 #include "support.h"
 
 #include <json-c/json.h>
@@ -37,7 +37,7 @@ void __wrap_consumer_want(struct consumer *consumer, struct subscription *subscr
 void __wrap_consumer_want(struct consumer *consumer, struct subscription *subscription, bool wanted)
 {
     UNUSED(consumer);
-    assert_true(subscription->wanted != wanted); /* it is told of changes only */
+    assert_true(subscription->wanted != wanted); /* only changes are commands */
     subscription->wanted = wanted;
     note(wanted ? "listen" : "end");
 }
@@ -103,7 +103,7 @@ static void expect(const char *expected)
     text_clear(&journal);
 }
 
-/* What the consumer was asked for comes true. */
+/* Carries out the commands to the consumer. */
 static void tend(void)
 {
     atomic_store(&components.up, components.wanted);
@@ -119,7 +119,7 @@ static void pass(int64_t ms)
     tend();
 }
 
-/* ---- queries, and what becomes of them ---- */
+/* ---- queries and their outcomes ---- */
 
 struct outcome_of {
     struct query query;
@@ -197,7 +197,7 @@ static void without_an_answer(void **state)
     assert_int_equal(outcome.answers, 1);
     assert_false(outcome.paged);
     expect("end");
-    deliver(&components, last_id, 1); /* too late, and still ours */
+    deliver(&components, last_id, 1); /* late, but still ours */
     expect("acknowledge");
     assert_int_equal(outcome.answers, 1);
 }
@@ -247,7 +247,7 @@ static void a_cancelled_query(void **state)
     assert_int_equal(outcome.answers, 0);
 }
 
-/* Held while ours may come, so that the broker does not hand them out again and again. */
+/* Held while ours may come, so that the broker does not redeliver them repeatedly. */
 static void answers_to_others_are_looked_at_once(void **state)
 {
     UNUSED(state);
@@ -265,7 +265,7 @@ static void answers_to_others_are_looked_at_once(void **state)
     assert_int_equal(settled[SETTLE_PUT_BACK], 300);
 }
 
-/* Their owners wait for them. So they go back after a second, and the queue is left alone, longer each time. */
+/* Other programs wait for them, so they return after a second, and the queue is not consumed for a growing time. */
 static void a_slow_answer_among_those_to_others(void **state)
 {
     UNUSED(state);

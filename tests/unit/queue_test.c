@@ -97,10 +97,10 @@ static void a_wait_ends_with_its_time(void **state)
     struct list taken = queue_wait(&queue, before + 50);
     assert_null(taken.head);
     assert_true(clock_ms() >= before + 49);
-    taken = queue_wait(&queue, before); /* a time that is over */
+    taken = queue_wait(&queue, before); /* a past time */
     assert_null(taken.head);
     queue_put(&queue, item(0, 1));
-    taken = queue_wait(&queue, 0); /* what is there is taken all the same */
+    taken = queue_wait(&queue, 0); /* items are taken anyway */
     assert_int_equal(take_number(&taken), 1);
     queue_destroy(&queue);
 }
@@ -110,7 +110,7 @@ static void a_wake_is_not_lost(void **state)
     UNUSED(state);
     struct queue queue;
     queue_init(&queue, false);
-    queue_wake(&queue); /* before anybody sleeps */
+    queue_wake(&queue); /* before a sleep */
     struct list taken = queue_wait(&queue, INT64_MAX);
     assert_null(taken.head);
     int64_t before = clock_ms();
@@ -141,7 +141,7 @@ static void polling(void **state)
     assert_int_equal(take_number(&taken), 1);
     assert_int_equal(take_number(&taken), 2);
 
-    queue_put(&queue, item(0, 3)); /* nobody sleeps: no signal */
+    queue_put(&queue, item(0, 3)); /* no sleeper, no signal */
     assert_int_equal(poll(&fd, 1, 0), 0);
     taken = queue_take(&queue);
     list_free(&taken);
@@ -152,7 +152,7 @@ static void polling(void **state)
 
     queue_wake(&queue);
     assert_int_equal(poll(&fd, 1, 0), 0);
-    assert_false(queue_sleep(&queue)); /* woken counts as something */
+    assert_false(queue_sleep(&queue)); /* a wake counts as an item */
     taken = queue_take(&queue);
     assert_null(taken.head);
     assert_true(queue_sleep(&queue));

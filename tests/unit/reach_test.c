@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * reach: on loopback, with a resolver of the test's. An address is silent when the queue of its listener is full: it
- * answers nothing then. */
+ * reach: on loopback, with the test's own resolver. An address is silent when the queue of its listener is full. */
 #include "support.h"
 
 #include <arpa/inet.h>
@@ -22,9 +21,9 @@
 
 /* ---- the resolver ---- */
 
-static atomic_int asked;  /* not for what is an address already */
+static atomic_int asked;  /* not called for numeric addresses */
 static int hanging[2];    /* a pipe: names wait until something can be read */
-static const char *named; /* what they are then */
+static const char *named; /* the result */
 
 int __real_getaddrinfo(const char *name, const char *port, const struct addrinfo *hints, struct addrinfo **list);
 int __wrap_getaddrinfo(const char *name, const char *port, const struct addrinfo *hints, struct addrinfo **list);
@@ -60,7 +59,7 @@ struct silent {
     int fd, clients[FILLING];
 };
 
-/* Its queue has room for one; those that come later get no answer. */
+/* Its queue has room for one connection; later ones get no answer. */
 static struct silent silence(const char *address, int *port)
 {
     struct silent silent = {.fd = listener(address, port, 0)};
@@ -178,7 +177,7 @@ static void a_silent_address_costs_a_moment(void **state)
     release();
 }
 
-/* One that refuses is no reason to wait for the next. */
+/* After a refusal the next attempt begins at once. */
 static void a_refusal_costs_nothing(void **state)
 {
     UNUSED(state);

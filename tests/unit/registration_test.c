@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * registration: driven by hand, event by event, against stand-ins: consumer_want(), consumer_settle() and
- * publisher_send_urgent() are not the broker's but write what they are asked into a journal, and the clock goes only
- * when a test says so. Health file and ledger are the real ones, in a directory of the test's. */
+ * registration: event by event, with stand-ins: consumer_want(), consumer_settle() and publisher_send_urgent() write
+ * their calls into a journal, and the test moves the clock. Health file and ledger are real, in a directory of the
+ * test. */
 #include "support.h"
 
 #include <json-c/json.h>
@@ -35,8 +35,8 @@
 /* ---- the stand-ins ---- */
 
 static int64_t now;
-static struct text journal; /* what was asked for, one line each */
-static struct list sent;    /* publications whose outcome nobody has told yet */
+static struct text journal; /* the calls, one on each line */
+static struct list sent;    /* publications without an outcome */
 static struct registration *registration;
 
 int64_t __wrap_clock_ms(void);
@@ -70,7 +70,7 @@ void __wrap_consumer_sweep(struct consumer *consumer, struct subscription *subsc
         text_printf(&journal, "listen %.*s for leftovers\n", (int)strcspn(name, "/"), name);
 }
 
-static bool kept = true; /* what is said to the health room is in its files */
+static bool kept = true; /* the files have the latest contents */
 
 bool __wrap_health_is_kept(struct health *of, uint64_t number);
 bool __wrap_health_is_kept(struct health *of, uint64_t number)
@@ -119,7 +119,7 @@ void __wrap_publisher_send_urgent(struct publisher *publisher, struct publicatio
     assert_true(publication->persistent == (strcmp(publication->topic, QUERY_TOPIC) != 0));
     assert_int_equal(publication->sender == NULL,
                      strcmp(publication->topic, QUERY_TOPIC) == 0); /* the page answers it */
-    assert_false(publication->waits);                               /* a queue of the MOV's is not ours to declare */
+    assert_false(publication->waits);                               /* the host does not declare the MOV's queues */
     struct json_object *body = json_read(reader, publication->body, publication->len);
     if (strcmp(publication->topic, REGISTER_TOPIC) == 0)
         text_printf(&journal, "register %s\n", member(body, "name"));
@@ -226,14 +226,14 @@ static int leave(void **state)
     return 0;
 }
 
-/* Within one test: everything from the beginning. */
+/* Starts again within one test. */
 static void start_over(void)
 {
     leave(NULL);
     enter(NULL);
 }
 
-/* What the journal holds since the last look. */
+/* The journal since the last comparison. */
 #define expect_journal(expected)                                                                                       \
     do {                                                                                                               \
         assert_string_equal(journal.at == NULL ? "" : journal.at, expected);                                           \
@@ -278,7 +278,7 @@ static void tend(void)
     assert_true(next > now && next <= now + 1000);
 }
 
-/* Time goes by, with a look every 100 ms. */
+/* Lets time pass, with a step every 100 ms. */
 static void wait_ms(int64_t ms)
 {
     for (int64_t until = now + ms; now < until;) {
@@ -287,7 +287,7 @@ static void wait_ms(int64_t ms)
     }
 }
 
-/* How long until something stands in the journal: with what precision the host looks, too. */
+/* The time until the next entry of the journal, with the host's precision. */
 static int64_t wait_for_something(int64_t most)
 {
     int64_t from = now;
@@ -296,7 +296,7 @@ static int64_t wait_for_something(int64_t most)
     return now - from;
 }
 
-/* Time goes by until that stands in the journal. */
+/* Lets time pass until the journal has this entry. */
 static void until_journal(const char *part)
 {
     for (int64_t from = now; journal.at == NULL || strstr(journal.at, part) == NULL;) {
@@ -312,7 +312,7 @@ static void subscribed(int which, bool up)
     registration_subscribed(registration, &components[which], up);
 }
 
-/* The oldest publication that has no outcome yet gets this one. */
+/* Gives this outcome to the oldest publication without one. */
 static void settled(enum outcome outcome)
 {
     struct list one = {0};
@@ -341,7 +341,7 @@ static void notify(int which, const char *body, int how)
     notify_bytes(which, body, strlen(body), how);
 }
 
-/* Everything is there, and A asks. */
+/* Everything is available, and A registers. */
 static void until_asked(void)
 {
     begin(1, false);
@@ -378,13 +378,13 @@ static void the_way_it_goes(void **state)
     tend();
     registration_connected(registration, true, true);
     tend();
-    expect_journal(""); /* nobody is asked before the MOV is there */
+    expect_journal(""); /* no request without a MOV */
     expect_text(NULL);
     expect_ledger(NULL);
 
     registration_mov(registration, 1);
     tend();
-    expect_journal("listen a\n"); /* first the ear, then the question */
+    expect_journal("listen a\n"); /* consumes before it registers */
     tend();
     expect_journal("");
     subscribed(A, true);
@@ -482,7 +482,7 @@ static void before_the_request_nothing_is_an_answer(void **state)
     expect_ledger("[\"" EARLY "\"]\n");
 }
 
-/* The broker has taken it back: whatever it says comes again, and settling it would be a fault. */
+/* The broker has taken the delivery back: its contents come again, and settling it would be a fault. */
 static void a_stale_delivery_is_dropped(void **state)
 {
     UNUSED(state);
@@ -607,7 +607,7 @@ static void no_queue_to_ask_on(void **state)
     expect_text(ANSWER);
 }
 
-/* ---- no answer, and why ---- */
+/* ---- missing answers and their causes ---- */
 
 static void page_up(bool up)
 {
@@ -635,7 +635,7 @@ static size_t said(const char *part)
     return count;
 }
 
-/* So long without an answer that the host asks why. */
+/* Waits until the host looks for the reason of a missing answer. */
 static void until_puzzled(void)
 {
     until_journal("listen for pages");
@@ -646,7 +646,7 @@ static void until_puzzled(void)
     settled(OUTCOME_CONFIRMED);
 }
 
-/* The host never stops to listen, and what it says depends on what the MOV says of the component. */
+/* The host never stops consuming, and its record depends on the MOV's answer about the component. */
 static void no_answer_to_the_registration(void **state)
 {
     UNUSED(state);
@@ -727,7 +727,7 @@ static void a_cause_that_comes_back(void **state)
     assert_int_equal(said("it may have refused it"), 2);
 }
 
-/* It belongs to this host all the same. Of what it asked twice it keeps the first. */
+/* It still belongs to this host. Of two answers it keeps the first. */
 static void a_late_answer(void **state)
 {
     UNUSED(state);
@@ -739,7 +739,7 @@ static void a_late_answer(void **state)
     settled(OUTCOME_CONFIRMED);
     expect_ledger("[{\"pending\":\"c1_a\"},{\"pending\":\"c1_a\"}]\n");
     notify(A, ANSWER, FRESH);
-    expect_journal("acknowledge\n"); /* and listens on */
+    expect_journal("acknowledge\n"); /* and still consumes */
     expect_text(ANSWER);
     expect_ledger("[\"" ID1 "\",{\"pending\":\"c1_a\"}]\n");
     notify(A, "{\"id\":\"" LATE "\",\"name\":\"c1_a\"}", FRESH);
@@ -752,7 +752,7 @@ static void a_late_answer(void **state)
     expect_text(ANSWER);
 }
 
-/* Until the ledger tells the id, the broker is the only one that knows it. */
+/* Until the ledger contains the id, only the broker has it. */
 static void an_answer_is_acknowledged_when_its_id_is_kept(void **state)
 {
     UNUSED(state);
@@ -816,7 +816,7 @@ static void the_mov_goes_while_we_wait(void **state)
     expect_journal("listen a\n");
 }
 
-/* The MOV restarts: it has forgotten us, and says nothing. */
+/* The MOV restarts: it has silently forgotten the component. */
 static void the_mov_goes_and_comes_back(void **state)
 {
     UNUSED(state);
@@ -826,7 +826,7 @@ static void the_mov_goes_and_comes_back(void **state)
     assert_string_equal(components[A].services->id, "");
     expect_ledger("[\"" ID1 "\"]\n");
     wait_ms(MINUTE);
-    expect_journal(""); /* nobody is there to be told */
+    expect_journal(""); /* no MOV to unregister at */
     registration_mov(registration, 1);
     tend();
     expect_journal("unregister " ID1 "\n"); /* first the old one … */
@@ -846,8 +846,8 @@ static void the_mov_goes_and_comes_back(void **state)
     expect_ledger("[\"" ID2 "\"]\n");
 }
 
-/* The unregister finds no queue: then there is no MOV that knows the id, and nothing is owed any more. */
-static void nobody_to_unregister_at(void **state)
+/* The unregister finds no queue, so no MOV knows the id, and nothing remains to be unregistered. */
+static void no_mov_to_unregister_at(void **state)
 {
     UNUSED(state);
     until_registered();
@@ -895,7 +895,7 @@ static void a_lost_connection_keeps_the_registration(void **state)
     expect_journal("");
     registration_connected(registration, true, true);
     tend();
-    expect_journal(""); /* nobody is asked before we hear of the MOV */
+    expect_journal(""); /* no query before news of the MOV */
     registration_mov(registration, 1);
     tend();
     expect_journal("listen for pages\n");
@@ -979,7 +979,7 @@ static void answers_to_others(void **state)
     assert_int_equal(count_of(journal.at, "put back\n"), 300);
 }
 
-/* An answer from before the connection was lost again says nothing of now: the MOV may have restarted since. */
+/* An answer from before another lost connection is out of date: the MOV may have restarted since. */
 static void an_answer_to_an_earlier_doubt(void **state)
 {
     UNUSED(state);
@@ -1034,7 +1034,7 @@ static void a_connection_lost_in_the_middle(void **state)
     expect_journal("");
     registration_connected(registration, true, true);
     tend();
-    expect_journal(""); /* not before we hear of the MOV */
+    expect_journal(""); /* not before news of the MOV */
     registration_mov(registration, 1);
     tend();
     expect_journal("listen a\n");
@@ -1042,7 +1042,7 @@ static void a_connection_lost_in_the_middle(void **state)
 
 /* ---- the MOV forgets, or seems to ---- */
 
-/* The MOV listens before it finishes all components: the registration that came in between is finished, too. */
+/* The MOV consumes before it finishes all components, so a registration in between is also finished. */
 static void the_mov_finishes_what_has_just_registered(void **state)
 {
     UNUSED(state);
@@ -1064,7 +1064,7 @@ static void the_mov_finishes_what_has_just_registered(void **state)
     expect_in(journal.at, "listen a\n");
 }
 
-/* After its own reconnect the host finds no MOV: that comes back to the broker later, and has forgotten nothing. */
+/* After its own reconnect the host finds no MOV, which returns to the broker later and has forgotten nothing. */
 static void the_broker_restarts(void **state)
 {
     UNUSED(state);
@@ -1091,7 +1091,7 @@ static void the_broker_restarts(void **state)
     expect_not_in(journal.at, "register");
 }
 
-/* The same, and then the MOV goes: that was seen. */
+/* The same, and then the MOV disappears on this connection. */
 static void the_mov_goes_after_a_broker_restart(void **state)
 {
     UNUSED(state);
@@ -1123,7 +1123,7 @@ static void an_absent_mov_is_reported_once(void **state)
     assert_int_equal(said("MOV not found"), 2);
 }
 
-/* Of two replicas that started together each takes one notification; one that neither took is looked for. */
+/* Two replicas that start together take one notification each; a sweep finds one that neither took. */
 static void a_sweep_after_the_answer(void **state)
 {
     UNUSED(state);
@@ -1160,7 +1160,7 @@ static void what_a_killed_run_left(void **state)
     file_puts(file("id.json"), "{\"id\":\"" GHOST1 "\",\"name\":\"c1_a\"}");
     file_puts(file("id.json.ids"), "[\"" GHOST1 "\",\"" GHOST2 "\"]\n");
     begin(1, false);
-    assert_false(file_exists(file("id.json"))); /* not healthy before it is so */
+    assert_false(file_exists(file("id.json"))); /* not healthy yet */
     expect_ledger("[\"" GHOST1 "\",\"" GHOST2 "\"]\n");
     expect_log("an earlier run left " GHOST1 " registered");
     registration_connected(registration, true, true);
@@ -1179,7 +1179,7 @@ static void what_a_killed_run_left(void **state)
     expect_journal("listen a\n");
 }
 
-/* It was killed, or had no time to wait, before the MOV answered: the answer to it comes yet. */
+/* The run was killed, or had no time to wait, before the MOV's answer, which is still to come. */
 static void what_a_killed_run_asked(void **state)
 {
     UNUSED(state);
@@ -1188,7 +1188,7 @@ static void what_a_killed_run_asked(void **state)
     expect_log("an earlier run ended before the MOV answered its registration");
     expect_ledger("[{\"pending\":\"c1_a\"},{\"pending\":\"c1_a\"}]\n");
     notify(A, ANSWER, FRESH);
-    expect_journal("acknowledge\n"); /* and listens on */
+    expect_journal("acknowledge\n"); /* and still consumes */
     notify(A, "{\"id\":\"" LATE "\",\"name\":\"c1_a\"}", FRESH);
     expect_journal("end a\nacknowledge\n");
     tend();
@@ -1245,8 +1245,8 @@ static void leaving_before_it_began(void **state)
     expect_journal("");
 }
 
-/* The answer comes after it was decided to leave: the component is unregistered, and nothing is left to the next run.
- */
+/* The answer comes after the stop has begun: the component is unregistered, and nothing remains for the next run.
+ * */
 static void leaving_with_a_request_open(void **state)
 {
     UNUSED(state);
@@ -1292,7 +1292,7 @@ static void leaving_when_nothing_can_be_heard(void **state)
     expect_ledger(PENDING);
 }
 
-/* An outcome that comes when it does not matter any more. */
+/* An outcome that no longer matters. */
 static void an_outcome_that_comes_late(void **state)
 {
     UNUSED(state);
@@ -1332,7 +1332,7 @@ int main(void)
         TEST(the_mov_comes_late),
         TEST(the_mov_goes_while_we_wait),
         TEST(the_mov_goes_and_comes_back),
-        TEST(nobody_to_unregister_at),
+        TEST(no_mov_to_unregister_at),
         TEST(a_lost_connection_keeps_the_registration),
         TEST(the_mov_has_forgotten_us_meanwhile),
         TEST(no_answer_to_the_query),

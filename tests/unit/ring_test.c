@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * ring: when a message is settled, and how. The plugin's handler is a function of this file; the transport keeps what
- * it is given, and the test says what the broker makes of it. */
+ * ring: when and how a message is settled. The plugin's handler is a function of this file. The transport keeps the
+ * messages, and the test chooses the broker's outcomes. */
 #include "run/ring.h"
 
 #include <semaphore.h>
@@ -15,7 +15,7 @@
 #define IN "valawai/c1/unit/data/in"
 #define OUT "valawai/c1/unit/data/out"
 
-/* ---- the plugin: the body says what to do ---- */
+/* ---- the plugin: the body selects its behaviour ---- */
 
 static const struct valawai_host *host;
 
@@ -146,7 +146,7 @@ static struct delivery *handled(const char *body)
     return deliver(body, (struct properties){0});
 }
 
-/* The broker's word on the publication that was sent first. */
+/* The broker's outcome of the first publication. */
 static void answer(enum outcome outcome)
 {
     struct list one = {0};
@@ -155,7 +155,7 @@ static void answer(enum outcome outcome)
     ((struct publication *)node)->outcome = outcome;
     list_put(&one, node);
     publications_report(&one);
-    while (sem_trywait(&happened) == 0) /* what it brought about */
+    while (sem_trywait(&happened) == 0) /* the events so far */
         continue;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * room: how long publications wait for room, and for which. */
+ * room: the waits of publications for room. */
 #include "broker/room.h"
 
 #include <pthread.h>
@@ -51,7 +51,7 @@ static void entered(struct account *account, size_t count, size_t size)
     list_join(&inside, &list);
 }
 
-/* So many, the oldest first, have an outcome. */
+/* This many publications, the oldest first, have an outcome. */
 static void left(size_t count)
 {
     struct list list = {0};
@@ -62,7 +62,7 @@ static void left(size_t count)
     room_left(&room, count);
 }
 
-/* ---- one that waits ---- */
+/* ---- a waiting thread ---- */
 
 static struct waiter {
     pthread_t thread;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Unit tests of the room `schema`: what the JSON Schema Test Suite does not ask for, above all the reasons, the faults
- * of schemas, the references, and that everything ends. */
+ * schema: the parts that the JSON Schema Test Suite does not cover, above all the reasons, faults of schemas,
+ * references, and termination. */
 #include "support.h"
 
 #include <setjmp.h>
@@ -44,7 +44,7 @@ static void unload(struct loaded *loaded)
     document_free(loaded->document);
 }
 
-/* The value as the host reads it in a message. */
+/* Parses a value like the host in a message. */
 static struct json_object *parse(const char *text)
 {
     struct text body = {0};
@@ -63,7 +63,7 @@ static struct json_object *parse(const char *text)
     return value;
 }
 
-/* A text of so many characters between two others. */
+/* A text of this many characters between two others. */
 static char *long_text(const char *before, size_t count, const char *after)
 {
     struct text text = {0};
@@ -75,7 +75,7 @@ static char *long_text(const char *before, size_t count, const char *after)
     return text.at;
 }
 
-/* Checks one value; the reason is "" if it has to be right. */
+/* Checks one value; the reason is "" for a valid one. */
 static void assert_says(const char *schema, const char *value, const char *wanted)
 {
     char reason[200] = "x";
@@ -354,7 +354,7 @@ static void test_references(void **state)
                 "an array of 1 is none of an object");
 }
 
-/* A $id over the bounds is told of, or what refers to it would lead to nothing for no reason. */
+/* A $id over the bounds is reported; otherwise references to it would fail without a reason. */
 static void test_many_identifiers(void **state)
 {
     (void)state;
@@ -412,7 +412,7 @@ static void test_unique_items(void **state)
     assert_says("{uniqueItems: true}", "[100000000000000000000,1e20]", "the items 0 and 1 are equal");
 }
 
-/* Checks that the value is refused for a reason like this one, and that neither that nor the compiling takes long. */
+/* Checks that the value is refused for this reason, and that compilation and check are fast. */
 static void assert_ends(const char *schema, const char *value, const char *wanted)
 {
     char reason[200] = "";
@@ -495,7 +495,7 @@ static void test_hostile_schemas(void **state)
     text_free(&text);
 }
 
-/* Schemas that say no twice as often at every level: each no has to be paid for, or there is no end to them. */
+/* Schemas with twice as many negative results at every level: each must cost budget, or the check never ends. */
 static void test_dear_refusals(void **state)
 {
     char *string = long_text("\"", 1000000, "\""), *name = long_text("{\"", 1000000, "\":1}");
@@ -624,7 +624,7 @@ static void test_formats(void **state)
     }
 }
 
-/* Without the flag, a format is a note. */
+/* Without the flag, a format is an annotation. */
 static void test_format_as_note(void **state)
 {
     static const char text[] = "{format: uuid}";

@@ -13,8 +13,8 @@
 
 #include "settings/settings.h"
 
-/* The names of the wire contract and of plugins.conf, with their meaning: written down a second time and not taken from
- * the host, so that a change of the contract breaks this test. */
+/* The names of the wire contract and of plugins.conf, with their meaning. They repeat those of the host, so that a
+ * change of the contract breaks this test. */
 enum kind { TEXT, PATH, NUMBER, LEVEL, BOOLEAN };
 
 static const struct known {
@@ -80,7 +80,7 @@ static int leave(void **state)
     return answer;
 }
 
-/* Reads t.conf with this text (NULL: no file), which has to be good. */
+/* Reads t.conf with this valid text (NULL: no file). */
 static struct settings *read_text(const char *text)
 {
     struct settings *settings = NULL;
@@ -212,7 +212,7 @@ static void the_environment_overrides_the_file(void **state)
     }
 }
 
-/* A variable of the environment that is not set would silently become an empty value. */
+/* An unset environment variable would silently become an empty value. */
 static void an_unset_variable_in_the_file(void **state)
 {
     UNUSED(state);

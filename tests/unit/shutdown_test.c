@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * shutdown: a world whose clock moves only while a step takes its time. */
+ * shutdown: in a simulated world in which only the steps take time. */
 #include "support.h"
 
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "run/shutdown.h"
 
 #define BEGAN 1000
-#define NEVER INT64_MAX /* a step that does not come to its end by itself */
+#define NEVER INT64_MAX /* a step that does not end by itself */
 
 struct world {
     int64_t now;
@@ -20,7 +20,7 @@ struct world {
     unsigned joins;
 };
 
-/* Takes its time, or what it is given. True: it came to its end. */
+/* Takes its time, at most until the limit. True: the step has ended. */
 static bool take(struct world *world, const char *step, int64_t takes, int64_t until)
 {
     text_printf(&world->story, "%s@%d ", step, (int)(until - BEGAN));
@@ -117,7 +117,7 @@ static void each_step_takes_some_time(void **state)
            true, 162, "announce close@4700 join@5000 drain@5000 outbox unregister@5000 consumer@2150 publisher@2155 ");
 }
 
-static void a_handler_that_does_not_come_back(void **state)
+static void a_handler_that_does_not_return(void **state)
 {
     UNUSED(state);
     expect((struct world){.takes = {.join = NEVER, .late_join = NEVER}}, 5000, false, 5500,
@@ -125,7 +125,7 @@ static void a_handler_that_does_not_come_back(void **state)
            "unregister@6500 consumer@7500 publisher@7500 ");
 }
 
-/* It waited for room in the outbox, and is told that there will be none. */
+/* The handler waits for room in the outbox, which is then closed. */
 static void a_handler_that_waits_for_the_outbox(void **state)
 {
     UNUSED(state);
@@ -133,8 +133,8 @@ static void a_handler_that_waits_for_the_outbox(void **state)
            "announce close@4700 join@5000 drain@5000 outbox join@5500 unregister@6010 consumer@7010 publisher@7010 ");
 }
 
-/* The broker confirms nothing and answers nothing: the stop ends all the same, and the grace time is exceeded by the
- * least times of the last steps alone. */
+/* The broker confirms and answers nothing: the stop still ends, and exceeds the grace time only by the least times of
+ * the last steps. */
 static void a_broker_that_is_silent(void **state)
 {
     UNUSED(state);
@@ -154,9 +154,9 @@ static void no_grace(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(everything_ends_at_once),           cmocka_unit_test(each_step_takes_some_time),
-        cmocka_unit_test(a_handler_that_does_not_come_back), cmocka_unit_test(a_handler_that_waits_for_the_outbox),
-        cmocka_unit_test(a_broker_that_is_silent),           cmocka_unit_test(no_grace),
+        cmocka_unit_test(everything_ends_at_once),        cmocka_unit_test(each_step_takes_some_time),
+        cmocka_unit_test(a_handler_that_does_not_return), cmocka_unit_test(a_handler_that_waits_for_the_outbox),
+        cmocka_unit_test(a_broker_that_is_silent),        cmocka_unit_test(no_grace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * sink: what is behind it blocks for as long as the test says, and putting a line in does not wait for it. */
+ * sink: its output blocks as long as the test decides, and putting a line in never waits. */
 #include "support.h"
 
 #include <pthread.h>
@@ -212,7 +212,7 @@ static void a_stop_writes_what_waits(void **state)
     console->sink.threaded = false; /* stopped already */
 }
 
-/* The child of a fork() has no thread: it writes by itself, and not what waited in the parent. */
+/* The child of a fork() has no thread: it writes its own lines, and not those that wait in the parent. */
 static void a_forked_child_writes_by_itself(void **state)
 {
     struct console *console = *state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * tags: which acknowledgements follow from settlements in any order. */
+ * tags: the acknowledgements for settlements in any order. */
 #include "support.h"
 
 #include <stdlib.h>
@@ -81,9 +81,9 @@ static void nothing_open_is_acknowledged(void **state)
     assert_int_equal(tags_count(&tags), 1);
 }
 
-/* A rejected or returned message is settled by a method of its own. "All up to here" must not end with it, but may pass
- * over it. */
-static void what_was_settled_otherwise_is_passed_over(void **state)
+/* A rejected or returned message is settled by its own method. A multiple acknowledgement must not end with it, but may
+ * pass over it. */
+static void rejected_and_returned_tags_are_passed_over(void **state)
 {
     UNUSED(state);
     put(1, 6);
@@ -210,7 +210,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_run_is_one_acknowledgement),
         TEST(nothing_open_is_acknowledged),
-        TEST(what_was_settled_otherwise_is_passed_over),
+        TEST(rejected_and_returned_tags_are_passed_over),
         TEST(only_what_is_in_hand_can_be_marked),
         TEST(numbers_have_to_grow),
         TEST(the_oldest),

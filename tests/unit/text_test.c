@@ -72,7 +72,7 @@ static void prints_long_texts(void **state)
     text_free(&text);
 }
 
-/* printf refuses a wide character that the locale has not. The text ends as it did, and stays readable. */
+/* printf refuses a wide character outside the locale. The text is unchanged and still ends with '\0'. */
 static void a_format_that_printf_refuses(void **state)
 {
     UNUSED(state);
@@ -166,7 +166,7 @@ static void every_byte(void **state)
     }
 }
 
-/* What json-c reads back is what went in, where that was UTF-8. */
+/* json-c reads back the original text, if it is UTF-8. */
 static void json_strings_come_back(void **state)
 {
     UNUSED(state);
@@ -251,7 +251,8 @@ static void random_bytes(void **state)
     }
 }
 
-/* Every two bytes, and every three and four where it is decided: by the definition of UTF-8, not by the code. */
+/* Every two bytes, and the relevant three and four bytes, compared with the definition of UTF-8 and not with the code.
+ */
 static bool is_character(uint32_t code, size_t size)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -291,7 +292,7 @@ static void utf8_by_definition(void **state)
     assert_int_equal(utf8_length((const unsigned char *)"", 0), 0);
 }
 
-/* A text is cut between characters, and never longer than it may be. */
+/* A text is cut between characters, and never exceeds the limit. */
 static void cuts_between_characters(void **state)
 {
     UNUSED(state);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Unit tests of the room `thread`: what runs in a thread has room for the deepest check, whatever `ulimit -s` says. The
- * program starts itself once more with a small one, because that is when the C library looks at it. */
+ * thread: every thread has enough stack for the deepest check, with every `ulimit -s`. The program starts itself again
+ * with a small limit, because the C library reads the limit at the start. */
 #include "base/thread.h"
 
 #include "support.h"
@@ -18,7 +18,8 @@
 
 #define SMALL_STACK (256 << 10)
 
-/* Each level of the value goes through five schemas: the value ends before the check is stopped, or it is stopped. */
+/* Each level of the value passes through five schemas, so the value ends just before or after the bound of the check.
+ */
 static const char text_of_schema[] =
     "{allOf: [{anyOf: [{oneOf: [{type: object, properties: {a: {$ref: '#'}}, additionalProperties: {$ref: '#'}}]}]}]}";
 

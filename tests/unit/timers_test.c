@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * timers: which timer is due at which time of a clock that the test sets. */
+ * timers: the due timers at each time of the test's clock. */
 #include "support.h"
 
 #include "plugin/timers.h"
 
 static struct timers timers;
-static char first, second; /* contexts, which tell the timers apart */
+static char first, second; /* contexts, which identify the timers */
 
 static int enter(void **state)
 {
@@ -27,7 +27,7 @@ static uint64_t add(int64_t at, uint32_t every_ms, void *context)
     return timers_add(&timers, (struct timer){.at = at, .every_ms = every_ms, .context = context});
 }
 
-/* At this time the timer with this context is due; NULL: none is. */
+/* The timer with this context is due at this time; NULL: none is. */
 static void expect_due(int64_t now, const void *context)
 {
     struct timer due = {0};
@@ -75,7 +75,7 @@ static void a_repeating_timer_keeps_its_rhythm(void **state)
     expect_due(1100, &first);
 }
 
-/* The periods that it missed are not made up for. */
+/* Missed periods are not repeated. */
 static void a_repeating_timer_that_is_late_starts_from_now(void **state)
 {
     UNUSED(state);

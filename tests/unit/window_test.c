@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * window: how fast the prefetch grows. */
+ * window: the growth of the prefetch. */
 #include "support.h"
 
 #include "broker/window.h"
@@ -33,7 +33,7 @@ static void doubles_when_as_much_as_it_holds_is_settled(void **state)
     assert_int_equal(window.size, 200);
 }
 
-/* One batch of settlements is one step, however many they are: what was in hand says nothing of a larger window. */
+/* A batch of settlements of any size is one step, because the messages in hand do not justify a larger window. */
 static void one_step_at_a_time(void **state)
 {
     UNUSED(state);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * wire: rabbitmq-c, which reads and writes these frames as well, is the judge. */
+ * wire: compared with rabbitmq-c, which also reads and writes these frames. */
 #include "broker/wire.h"
 
 #include <stdlib.h>
@@ -26,7 +26,7 @@ static size_t read_32(const unsigned char *at)
     return (size_t)read_16(at) << 16 | read_16(at + 2);
 }
 
-/* Looks at a frame's frame, and returns where the next begins. */
+/* Checks the envelope of a frame, and returns the start of the next frame. */
 static const unsigned char *frame(const unsigned char *at, unsigned type, unsigned channel, amqp_bytes_t *payload)
 {
     assert_int_equal(at[0], type);
@@ -85,7 +85,7 @@ static void publications(void **state)
     as_rabbitmq_c(longest, false, true, UINT32_MAX);
 }
 
-/* The bytes of a message that has properties of its own leave as they came. */
+/* The property bytes of a message leave unchanged. */
 static void properties(void **state)
 {
     UNUSED(state);
