@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,11 +17,13 @@
 #include <unistd.h>
 
 #include "base/backoff.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "broker/probe.h"
 #include "broker/reach.h"
 #include "cli/verbs.h"
+#include "http/ask.h"
 #include "message/dead.h"
 #include "mov/files.h"
 #include "mov/queries.h"
@@ -93,8 +96,7 @@ static bool see_endpoint(struct examination *exam, const struct endpoint *endpoi
     say(exam, GOOD, "broker name", "%s has an address", endpoint->host);
     fd = reach(&target, &lookup, &fault);
     if (fd < 0)
-        say(exam, BAD, "port", "%s:%d: %s; check RABBITMQ_PORT, and that the broker runs", endpoint->host,
-            endpoint->port, fault.text);
+        say(exam, BAD, "port", "%s:%d: %s Check RABBITMQ_PORT, too", endpoint->host, endpoint->port, fault.text);
     else
         say(exam, GOOD, "port", "%s:%d accepts connections", endpoint->host, endpoint->port);
 out:
@@ -307,29 +309,50 @@ static void see_publishing(struct examination *exam)
 
 /* ---- the log directory ---- */
 
-static bool has_text(const char *path)
+/* NULL: absent, or null. */
+static const char *string_of(struct json_object *object, const char *name)
 {
-    struct stat status;
-    return stat(path, &status) == 0 && status.st_size > 0;
+    struct json_object *value = NULL;
+    json_object_object_get_ex(object, name, &value);
+    return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
+}
+
+static void see_component(struct examination *exam, struct json_object *component)
+{
+    const char *name = string_of(component, "name"), *id = string_of(component, "mov_id");
+    const char *reason = string_of(component, "reason");
+    if (name == NULL || (id == NULL && reason == NULL))
+        say(exam, BAD, "registration", "the host's status lacks a component's name, id or reason");
+    else if (reason != NULL)
+        say(exam, BAD, "registration", "%s is not healthy: %s", name, reason);
+    else
+        say(exam, GOOD, "registration", "the MOV has registered %s as %s", name, id);
+}
+
+/* True if the host has answered with its components. */
+static bool see_components(struct examination *exam, struct fault *fault)
+{
+    struct text body = {0};
+    struct json_object *status = NULL, *components = NULL;
+    if (http_ask(exam->settings->log_directory, "/status", &body, fault) == ANSWER_GOT)
+        status = json_parse(json_thread_reader(), body.at, body.len, fault);
+    bool known = json_object_object_get_ex(status, "components", &components) &&
+                 json_object_is_type(components, json_type_array);
+    for (size_t i = 0; known && i < json_object_array_length(components); i++)
+        see_component(exam, json_object_array_get_idx(components, i));
+    json_object_put(status);
+    text_free(&body);
+    return known;
 }
 
 static void see_registration(struct examination *exam, int owner)
 {
-    const struct settings *settings = exam->settings;
-    char *path = settings->health_file_name[0] == '/'
-                     ? memory_text(settings->health_file_name)
-                     : memory_format("%s/%s", settings->log_directory, settings->health_file_name);
+    struct fault fault = {""};
     if (owner == 0)
         say(exam, NOT_SEEN, "registration",
-            "no host runs with this log directory; to ask the MOV would change something");
-    else if (has_text(path))
-        say(exam, GOOD, "registration", "the MOV has answered: %s is there", path);
-    else
-        say(exam, BAD, "registration",
-            "a host runs, and %s is not there: a component is not registered or does not "
-            "consume; the log says why",
-            path);
-    free(path);
+            "no host runs with this log directory, and a question to the MOV would change something");
+    else if (!see_components(exam, &fault))
+        say(exam, BAD, "registration", "a host runs, and does not tell its status: %s", fault.text);
 }
 
 /* The nearest directory that is there. The caller frees it. */

@@ -76,7 +76,7 @@ def test_beside_a_running_host(new_host, broker, mov, client):
     doctor = Doctor(broker.environment(), host.directory)
     assert doctor.status == 0, doctor.text
     assert "classic" in doctor.good(f"queue {received()}") and "1 consumer" in doctor.good(f"queue {received()}")
-    assert "component_id.json is there" in doctor.good("registration")
+    assert f"registered c1_echo as {host.health()['id']}" in doctor.good("registration")
     assert f"process {host.pid}" in doctor.good("log directory")
     assert queues(broker) == before
     assert sorted(os.listdir(host.path("logs"))) == there
@@ -178,7 +178,7 @@ def test_a_host_that_is_not_registered(new_host, broker, client):
     host = new_host(broker).start()
     host.wait_consuming()
     doctor = Doctor(broker.environment(), host.directory)
-    doctor.wrong("registration", "component_id.json is not there")
+    doctor.wrong("registration", "c1_echo is not healthy", "MOV")
     doctor.wrong("MOV")
 
 
