@@ -129,13 +129,13 @@ def test_a_full_queue_of_dead_letters(new_host, broker, mov, client):
     client.declare(published())
     client.publish(received(), *(b"[%d]" % number for number in range(5)), {"content": "after"})
     assert client.collect(published(), 1) == [b'{"content": "after"}']
-    assert "dead_letters_max" in host.wait_record("not kept", level="ERROR").message
+    assert "dead_letters_max" in host.wait_record("rejected message is dropped", level="ERROR").message
     wait_until(lambda: client.depth(dead()) == 3, 10, "three dead letters")
     assert [body for _, body in letters(client, 3)] == [b"[0]", b"[1]", b"[2]"]
     client.publish(received(), b"[6]")  # there is room again
     assert [body for _, body in letters(client, 1)] == [b"[6]"]
     assert host.stop() == 0
-    assert len([record for record in host.records() if "not kept" in record.message]) == 2
+    assert len([record for record in host.records() if "rejected message is dropped" in record.message]) == 2
     assert client.depth(received()) == 0
 
 
@@ -169,7 +169,7 @@ def test_a_queue_that_takes_no_more(new_host, broker, mov, client):
     client.declare(published())
     client.publish(received(), b"[]", {"content": "after"})
     assert client.collect(published(), 1) == [b'{"content": "after"}']
-    assert "broker does not take it" in host.wait_record("not kept", level="ERROR", timeout=30).message
+    assert "refuses it as a dead letter" in host.wait_record("rejected message is dropped", level="ERROR", timeout=30).message
     assert host.stop() == 0
     assert client.depth(received()) == 0
 
