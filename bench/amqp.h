@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What the C programs of the benchmark share: one connection by the environment's RABBITMQ_ variables, and the end of
- * the program when something goes wrong. */
+ * Shared by the C programs of the benchmark: one connection by the RABBITMQ_ variables of the environment, and the end
+ * of the program after a failure. */
 #ifndef BENCH_AMQP_H
 #define BENCH_AMQP_H
 

@@ -108,7 +108,7 @@ class Peer:
         raise NotImplementedError
 
     def missing(self):
-        """Why it cannot be measured here, or None."""
+        """The reason why it cannot be measured here, or None."""
         return None
 
 
@@ -324,7 +324,7 @@ class Bench:
     # --- one measurement each
 
     def records(self, wanted):
-        """How many records for the MOV there are; those that are late are waited for."""
+        """The number of records for the MOV; waits for late ones."""
         try:
             wait_until(lambda: self.channel.queue_declare(LOG, passive=True).method.message_count >= wanted, 1)
         except TimeoutError:
@@ -332,7 +332,7 @@ class Bench:
         return self.channel.queue_declare(LOG, passive=True).method.message_count
 
     def throughput(self, peer, count, size, names=("echo",), replicas=1, counter=None, prefix=()):
-        """Messages a second, and what that cost the peer."""
+        """Messages a second, and the peer's costs."""
         count -= count % len(names)
         self.purge(names)
         self.load_done("fill", count, size, *map(received, names))
@@ -371,7 +371,7 @@ class Bench:
         return found
 
     def start_up(self, peer, names=("echo",)):
-        """Start to first echo, and the memory of a peer that has nothing to do."""
+        """The time from start to first echo, and the memory of an idle peer."""
         self.purge(names)
         self.load_done("fill", 1, 100, received(names[0]))
         process = self.start(peer, names)
@@ -409,7 +409,7 @@ class Bench:
     # --- the parts
 
     def rounds_of(self, what, peers, measure):
-        """measure(peer) for each peer in turn, again and again; what came, by peer: a list of dictionaries."""
+        """Calls measure(peer) for each peer in turn, repeatedly; returns a list of dictionaries for each peer."""
         came = {peer.name: [] for peer in peers}
         for number in range(self.rounds):
             report.progress(f"{what}, round {number + 1} of {self.rounds}")

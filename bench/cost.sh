@@ -1,10 +1,8 @@
 #!/usr/bin/env bash
-# SPDX-License-Identifier: GPL-3.0-or-later
-#
-# What an echo costs in memory, without a broker: user instructions a message by callgrind, of the release build. Fails when
-# that is more than a tenth over the figure in bench/cost.txt. Counts, not seconds: how busy the machine is does not matter;
-# which libraries it has does, so the figure holds for one release of Debian, and on another this is skipped (status 77).
-#
+# SPDX-License-Identifier: GPL-3.0-or-later # The cost of an echo in memory, without a broker: user instructions for each
+# message by callgrind, of the release build. Fails if the cost exceeds the figure in bench/cost.txt by more than a tenth. It
+# counts instructions and not seconds, so the load of the machine does not matter. The libraries do, so the figure is valid for
+# one release of Debian, and on another the script is skipped (status 77). #
 #     bench/cost.sh            compares
 #     bench/cost.sh --record   writes the figure of this machine's release
 set -u
@@ -14,7 +12,7 @@ few=500 many=2500
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 
-# counted MESSAGES: instructions of a run with so many messages of 100 bytes
+# counted MESSAGES: instructions of a run with this many messages of 100 bytes
 counted() {
     local body
     body=$(printf '{"content":"%086d"}' 0)

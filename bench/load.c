@@ -53,7 +53,7 @@ static void number_body(char *body, size_t number)
     memcpy(body + sizeof HEAD - 1, digits, 12);
 }
 
-/* A peer may have written the JSON anew, with spaces. */
+/* A peer may have written the JSON again, with spaces. */
 static size_t body_number(const char *body)
 {
     return strtoull(body + strcspn(body, "0123456789"), NULL, 10);
@@ -129,7 +129,7 @@ struct trip {
     int64_t *took;
 };
 
-/* Takes what is there. */
+/* Takes the available echoes. */
 static void take_echoes(struct trip *trip)
 {
     struct timeval zero = {0};

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What bench.py shows: the table, the comparison with an earlier run, what the project holds to, the plots."""
+"""The output of bench.py: the table, the comparison with an earlier run, the project's bounds, the plots."""
 
 import math
 import os
@@ -11,7 +11,7 @@ BEGAN = time.monotonic()
 
 
 def progress(text):
-    """A line that the next one takes the place of; nothing where no terminal is."""
+    """A line that the next one replaces; nothing without a terminal."""
     if sys.stdout.isatty():
         print(f"\r\033[K{time.monotonic() - BEGAN:4.0f} s  {text}" if text else "\r\033[K", end="", flush=True)
 
@@ -102,7 +102,7 @@ def slope(found, peer):
 
 
 def held_to(results):
-    """What the project holds itself to, in ratios within one run. True if all of it is kept."""
+    """The project's bounds, in ratios within one run. True if all are kept."""
     idle, load = find(results, "start", "host", "rss"), find(results, "throughput", "host", "rss_peak")
     one, many = find(results, "plugins", "1", "host"), find(results, "plugins", "100", "host")
     reference = find(results, "throughput", "reference", "rate")

@@ -56,11 +56,12 @@ function(valawai_add_plugin name)
   add_library(${name} MODULE ${arg_SOURCES} ${embedded})
   target_link_libraries(${name} PRIVATE ValawaiHost::plugin)
   target_compile_definitions(${name} PRIVATE VALAWAI_PLUGIN_VERSION="${arg_VERSION}")
-  # Hidden is not enough in C++: what an unoptimised build leaves of the library's templates is visible by its own word.
+  # Hidden is not enough in C++: an unoptimised build contains copies of the library's templates, which declare themselves
+  # visible.
   set(exports ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/exports.map)
   target_link_options(${name} PRIVATE "LINKER:--version-script=${exports}")
   set_property(TARGET ${name} APPEND PROPERTY LINK_DEPENDS ${exports})
-  # The host refuses what a group can write, and the umask of some systems lets it.
+  # The host refuses files that a group can write, and the umask of some systems allows them.
   add_custom_command(TARGET ${name} POST_BUILD
                      COMMAND chmod go-w $<TARGET_FILE:${name}>
                      COMMAND $<TARGET_FILE:ValawaiHost::valawai-host> check $<TARGET_FILE:${name}>
@@ -73,7 +74,7 @@ endfunction()
 #
 # A test for ctest: what goes into the plugin NAME, without a broker, and what has to come out of it. Each line is
 # {"topic": ..., "body": ...}; those of EXPECT as `valawai-host try` writes them. Without REJECTED no message may be rejected.
-# The plugin has to end well, too.
+# The plugin must also end well.
 # TEST: the test's name, if there are several.
 function(valawai_test_plugin name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "INPUT;EXPECT;TEST;REJECTED" "")

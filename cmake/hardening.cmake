@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# A program that reads what a network sends is built so that a mistake in it is hard to use.
+# The program reads data from a network, so these options make its faults hard to exploit.
 option(VALAWAI_HARDEN "Hardening flags (the release preset has them)" OFF)
 
 if(VALAWAI_HARDEN)

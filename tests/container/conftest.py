@@ -48,7 +48,7 @@ def docker(*arguments, **more):
 
 
 class Container:
-    """A container that runs, or has run."""
+    """A running or ended container."""
 
     def __init__(self, identifier):
         self.id = identifier
@@ -90,7 +90,7 @@ class Container:
         return json.loads(self.execute("cat", path))["id"]
 
     def stop(self):
-        """Seconds that it took, and the exit status."""
+        """The duration in seconds, and the exit status."""
         began = time.monotonic()
         docker("stop", self.id)
         return time.monotonic() - began, self.state()["ExitCode"]
@@ -100,7 +100,7 @@ class Container:
 
 
 class ContainerBroker:
-    """The broker in a container, for those who want a tests/support/broker.py."""
+    """The broker in a container, with the interface of tests/support/broker.py."""
 
     def __init__(self, container, username="mov", password="password", port=5672):
         self.container, self.username, self.password, self.port = container, username, password, port
@@ -128,7 +128,7 @@ class ContainerBroker:
 
 @pytest.fixture(scope="session")
 def tree():
-    """A copy of the tree as a clone has it, in a directory with blanks in its name."""
+    """A clone-like copy of the tree, in a directory with blanks in its name."""
     copy = os.path.join(WORK, "a clone", "valawai host")
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns("build", ".git", "__pycache__", ".pytest_cache"))
@@ -137,7 +137,7 @@ def tree():
 
 @pytest.fixture(scope="session")
 def image(tree):
-    """The image, as buildDockerImages.sh builds it from another directory, without what it may have built before."""
+    """The image that buildDockerImages.sh builds from another directory, without earlier results."""
     done = command(os.path.join(tree, "buildDockerImages.sh"), "--no-cache", cwd="/", timeout=900)
     # Both images have the compilers in common. The second build takes this layer from the first.
     assert len(re.findall(r"^#(\d+) \[toolchain 2/2\] RUN .*\n#\1 CACHED$", done.stderr, re.MULTILINE)) == 1, done.stderr
@@ -193,7 +193,7 @@ def run(image, session_broker, request):
     containers = []
 
     def start(*options, image=image, arguments=()):
-        # A check every second: the tests are in a hurry, the image is not.
+        # A check every second, to make the tests faster.
         containers.append(Container(docker("run", "--detach", "--network", "valawai-tests", "--health-interval", "1s",
                                            *options, image, *arguments).strip()))
         return containers[-1]
@@ -205,7 +205,7 @@ def run(image, session_broker, request):
 
 @pytest.fixture(scope="session")
 def greeter(image, tmp_path_factory):
-    """greeter.so, built in the development image by what that has: a plugin out of the tree, by find_package."""
+    """greeter.so, a plugin outside of the tree, built in the development image with find_package."""
     source = tmp_path_factory.mktemp("greeter")
     echo = os.path.join(ROOT, "plugins", "echo")
     for name, text in (("asyncapi.yaml", "c1/echo|c1_echo"), ("echo.c", "c1/echo")):

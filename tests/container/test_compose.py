@@ -71,7 +71,7 @@ for name, over in OVERRIDES.items():
 
 
 def config(tmp_path, variables, files=()):
-    """What compose makes of the file and a .env with these variables."""
+    """The result of compose for the file and a .env with these variables."""
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
     environment = {name: os.environ[name] for name in ("PATH", "DOCKER_HOST", "DOCKER_CONFIG")}
     chosen = [word for name in ("docker-compose.yml", *files) for word in ("-f", os.path.join(ROOT, name))]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The image alone: its content, the rights that it needs, its health, its stop, and how it is extended."""
+"""The image alone: contents, required rights, health, stop, and extension."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 from conftest import BASE, NAME, ROOT, VERSION, command, docker
 from host import published, received
 
-# The least that it needs: it writes only to the logs, and has no capabilities and no way to more rights.
+# The minimum: it writes only to the logs, has no capabilities and cannot gain rights.
 LEAST = ("--read-only", "--tmpfs", "/app/logs", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 
 DEFAULTS = {
@@ -111,7 +111,7 @@ def test_health_check_honours_the_settings(run, mov, settings, path):
 
 @pytest.mark.parametrize("user", ["10001", "54321"])
 def test_logs_in_a_volume(run, mov, client, user):
-    """A volume that is new, at a directory that the image has for it."""
+    """A new volume, at a directory of the image for it."""
     name = "valawai-" + uuid.uuid4().hex[:8]
     try:
         container = run("--read-only", "--user", user, "--env", "LOG_DIR=/data", "--volume", f"{name}:/data").wait_health("healthy")
@@ -128,7 +128,7 @@ def test_a_log_directory_that_cannot_be_written_is_reported_with_its_remedy(run,
     assert len(errors) == 1, container.logs()
     for words in ("LOG_DIR", "user 10001", "/nowhere/logs", "Permission denied", "a volume", "no log file and no health file"):
         assert words in errors[0]
-    assert mov.active("c1_echo")  # it works all the same
+    assert mov.active("c1_echo")  # it works anyway
 
 
 @pytest.mark.parametrize("level, shown", [("info", True), ("WARN", False)])

@@ -76,7 +76,7 @@ def reader(tree, stand_ins):
 
 @pytest.fixture
 def latest(reader, image):
-    """What the page's first command builds."""
+    """The image that the page's first command builds."""
     reader.types("./buildDockerImages.sh -t latest")
     return f"{NAME}:latest"
 
@@ -90,7 +90,7 @@ def test_the_files_are_where_the_page_has_them(tree):
 
 
 def test_the_script_has_the_options(reader):
-    """What each does is tried in test_build_script.py."""
+    """test_build_script.py tests their effects."""
     text = reader.types("./buildDockerImages.sh --help").stdout
     assert text == reader.types("./buildDockerImages.sh -h").stdout
     for short, long in OPTIONS:

@@ -31,7 +31,7 @@ def device(name):
 def put(tun, packet):
     try:
         os.write(tun, packet)
-    except OSError:  # the device is down, or full: lost, as on a real cable
+    except OSError:  # the device is down, or full: the packet is lost, as on a real cable
         pass
 
 
@@ -39,7 +39,7 @@ def main():
     near, far = map(device, sys.argv[1:3])
     other = {near: far, far: near}
     delay, loss = 0.0, 0.0
-    late = collections.deque()  # (when it is due, packet) for near
+    late = collections.deque()  # (due time, packet) for near
     print("ready", flush=True)
     while True:
         patience = max(0.0, late[0][0] - time.monotonic()) if late else None
@@ -65,7 +65,7 @@ def main():
                 continue
             if loss and random.random() < loss:
                 continue
-            if tun == far and (delay or late):  # what was sent later does not overtake
+            if tun == far and (delay or late):  # later packets do not overtake
                 late.append((now + delay, packet))
             else:
                 put(other[tun], packet)

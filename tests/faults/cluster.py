@@ -11,7 +11,7 @@ from broker import Broker, free_port
 
 
 class Node(Broker):
-    """A node that others can find without epmd: all use one distribution port, each on an address of its own."""
+    """A node that the others find without epmd: all use one distribution port, each on its own address."""
 
     def __init__(self, number, distribution_port, cookie, joins=None):
         super().__init__(conf={"cluster_formation.classic_config.nodes.1": joins.nodename} if joins else None)
@@ -36,7 +36,7 @@ class Node(Broker):
 
 
 class Cluster:
-    """As a context manager: three nodes, joined, every queue on all of them."""
+    """A context manager: three joined nodes, with every queue on all of them."""
 
     def __init__(self):
         port, cookie = free_port(), secrets.token_hex(20)
@@ -63,7 +63,7 @@ class Cluster:
         for node in self.nodes:
             node.close()
 
-    # What clients need, as of a single broker: they go to any node that runs.
+    # The interface of a single broker, for clients: they use any running node.
 
     def environment(self):
         first = self.nodes[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The faults, one function each. They take the broker to use, how often, whether it is the long form, and the result."""
+"""The faults, one function each, with the broker, the number of repetitions, the form (long or short), and the result."""
 
 import atexit
 import collections
@@ -24,7 +24,7 @@ FAULTS = []
 
 
 class Clock:
-    """When a row has to come to its end, though it has not been tried as often as it should be."""
+    """The time at which a row must end, even with fewer repetitions."""
 
     ends = None  # time.monotonic()
 
@@ -58,7 +58,7 @@ def kill_host(broker, times, long, result):
             started = time.monotonic()
             host.start()
             back.append(scene.flows_again(started))
-        scene.wait_registered([host])  # the ghosts, too, are gone
+        scene.wait_registered([host])  # without stale registrations
         result.measure(f"echoing {max(back):.2g} s after the start at most")
         scene.finish(result, duplicates_per_fault=PREFETCH)
 
@@ -94,13 +94,13 @@ def cut(broker, times, long, result):
         for turn in turns(times):
             scene.generator.burst(random.choice((0, 300)))
             a_while(0.02, 0.2)
-            # One alone now and then: then the messages stay ours, and what was published for them must be published again.
+            # Sometimes only one: then the host keeps the messages, and must publish their results again.
             if turn % 3:
                 proxy.cut(one=turn % 3 == 2)
                 mark = scene.fresh()
             else:
                 proxy.shut()
-                mark = scene.fresh()  # not when it opens: what gathers meanwhile is worked off first
+                mark = scene.fresh()  # not when it opens: the backlog is handled first
                 a_while(0, 2.5)
                 proxy.open()
             result.faults += 1
@@ -109,7 +109,7 @@ def cut(broker, times, long, result):
             wait_until(lambda: proxy.connections() == 2, 10, "two connections again")
             with contextlib.suppress(TimeoutError):
                 wait_until(lambda: host.fds() <= before, 5)
-            # A health file on its way to the disk is no leak, and a disk that is busy takes seconds for it.
+            # The health file during a write is not a leak, and the write takes seconds on a busy disk.
             kept = [name for name in host.open_files() if not name.endswith(".json.new")]
             descriptors.append(len(kept))
             if len(kept) > before:
@@ -130,7 +130,7 @@ def delay_cut(broker, times, long, result):
         scene.go()
         back = []
         for turn in turns(times):
-            a_while(0.6, 1.2)  # so that confirms are on their way
+            a_while(0.6, 1.2)  # so that confirmations are pending
             proxy.cut(one=turn % 2 == 1)
             result.faults += 1
             back.append(scene.flows_again(time.monotonic()))
@@ -143,12 +143,12 @@ def delay_cut(broker, times, long, result):
         result.check(result.duplicated > 0, "no cut came between a publication and its confirm: nothing was tried")
 
 
-SILENCE_RATE = 20  # messages a second: what gathers is worked off before what is new, and that time is not the question
+SILENCE_RATE = 20  # messages a second: few, because the backlog is handled first, and its time is not measured
 
 
 def _silence(scene, host, result, heartbeat, begin, end, lasts):
-    """The peer says nothing for a while: that is found out, the health file goes, and all comes back afterwards."""
-    scene.generator.burst(300)  # so that there is something on its way
+    """The peer is silent for a while: the host detects it and removes the health file, and everything recovers afterwards."""
+    scene.generator.burst(300)  # so that messages are in flight
     a_while(0.01, 0.1)
     began, began_clock = time.monotonic(), time.time()
     begin()
@@ -208,7 +208,7 @@ def frozen(broker, times, long, result):
 
 
 def _connections(broker):
-    """The hosts' connections as the broker sees them: (its process, the peer's port)."""
+    """The hosts' connections at the broker: (its process, the peer's port)."""
     lines = broker.ctl("list_connections", "pid", "peer_port", "client_properties").splitlines()
     return sorted(tuple(line.split("\t")[:2]) for line in lines if "valawai-host" in line)
 
@@ -224,7 +224,7 @@ def alarm(broker, times, long, result):
         result.check(len(before) == 2, f"connections {before}")
         for _ in turns(times):
             resting = host.rss()
-            # A backlog that the host has not begun with when the alarm comes.
+            # A backlog that the host has not begun when the alarm comes.
             host.send_signal(signal.SIGSTOP)
             try:
                 scene.generator.burst(3000)
@@ -250,7 +250,7 @@ def alarm(broker, times, long, result):
                        " connections survived")
         result.check(before == after, f"connections {before} became {after}")
         result.check(host.log().count("raised an alarm") >= result.faults, "the host does not know of an alarm")
-        # What may gather: 8 MiB of records for the MOV, the prefetch, and what the allocator makes of it.
+        # The allowed growth: 8 MiB of records for the MOV, the prefetch, and the allocator's overhead.
         result.limit("memory grew by", max(grown) / 2**20, 16, "MiB")
         scene.finish(result, duplicates_per_fault=0)
 
@@ -375,7 +375,7 @@ def cluster(broker, times, long, result):
         back = []
         for _ in turns(times):
             for node in nodes.nodes:
-                node.start()  # if it is the one that was killed
+                node.start()  # if it was killed
             wait_until(nodes.synchronised, 60, "the mirrors have everything", 0.5)
             ours = random.choice(nodes.nodes_of(host))
             scene.generator.burst(300)
@@ -387,8 +387,8 @@ def cluster(broker, times, long, result):
         scene.wait_registered([host], 20)
         result.limit("resumed on another node after", back, 2.0)
         scene.client.close()  # its connection may be from before the fault
-        # A node that dies may take a connection of ours and, at the same time, the leading copies of our queues: what was not
-        # confirmed is published again, and what was not acknowledged is handed out again.
+        # A dead node may be a connection of the host and at the same time the leader of its queues: unconfirmed publications
+        # are sent again, and unacknowledged messages are redelivered.
         scene.finish(result, duplicates_per_fault=2 * PREFETCH)
 
 
@@ -402,8 +402,8 @@ def disk_full(broker, times, long, result):
     os.mkdir(logs)
     try:
         with Tmpfs(logs, 256) as disk, Scene(broker) as scene:
-            # Full from the beginning: neither log nor health file can be written. (Full to the last byte: of what the host
-            # itself gives free while it works, something could be written again, and then not any more.)
+            # Full from the start: neither log nor health file can be written. (Full to the last byte, because otherwise space
+            # that the host frees would allow some writes.)
             fill(os.path.join(logs, "ballast"))
             host = scene.host(directory=directory, wait=False, LOG_FILE_LEVEL="INFO")
             result.faults += 1
@@ -415,7 +415,7 @@ def disk_full(broker, times, long, result):
             result.check(not healthy(host), "a health file on a full disk")
             _said_once(host, result, log=1, health=1)
 
-            # There is room, and what is missing comes; but not for long.
+            # There is room for a short time, and the missing files appear.
             disk.resize(512)
             wait_until(lambda: healthy(host), 10, "the health file, now that there is room")
             wait_until(lambda: os.path.getsize(host.path(LOG)) > 0, 10, "the log, now that there is room")
@@ -452,7 +452,7 @@ def _said_once(host, result, log, health):
 
 
 def fill(path):
-    """A file that takes all the room that is left."""
+    """Fills the disk with a file."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         with contextlib.suppress(OSError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rows about dead letters: each rejected message is in TOPIC/dead, and comes back from there, whatever is killed."""
+"""The rows about dead letters: each rejected message is in TOPIC/dead, and returns from there in spite of kills."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ def depth(client, topic):
 
 
 def account(result, bodies, count):
-    """What became of the messages 0 to count - 1."""
+    """Compares the messages 0 to count - 1 with the result."""
     found = {int(body) for body in bodies}
     result.sent += count
     result.echoed += len(found)
@@ -55,7 +55,7 @@ def dead_retry(broker, times, long, result):
 
 @fault("dead-full", "queue of dead letters full, then emptied", 3, 30)
 def dead_full(broker, times, long, result):
-    """What is rejected while it is full is named in a record each, and nothing else is lost."""
+    """A record names each message that is rejected while the queue is full, and nothing else is lost."""
     client = Client(broker)
     client.declare(received(), DEAD)
     host = Host(broker, conf="host { dead_letters_max = 10 }\n", env={"LOG_FILE_MAX_BYTES": "0"}).start()

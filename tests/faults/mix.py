@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All faults in any order, some of them at the same time, on two replicas; one of them has to live through everything.
+"""All faults in any order, some at the same time, on two replicas; one of them must survive everything.
 
-Not in it: the cluster, which is another broker.
-"""
+The cluster is not included, because it is another broker. """
 
 import collections
 import contextlib
@@ -96,7 +95,7 @@ class Mix:
         self.broker.alarm(False)
 
     def delete_queue(self):
-        # Not what lies in it: that would be lost with it, as asked.
+        # Only when the queue is empty, because its messages would be lost on purpose.
         self.scene.drain()
         self.scene.client.delete(received())
         self.scene.resume()
@@ -170,7 +169,7 @@ def mix(broker, minutes, long, result):
                 wait_until(lambda: the.survivor.fds() <= descriptors, 5)
             open_now = the.survivor.fds()
             result.check(open_now <= descriptors, f"{open_now} file descriptors, {descriptors} before")
-            settled = samples[len(samples) // 4:]  # the first faults make buffers grow to their size
+            settled = samples[len(samples) // 4:]  # buffers grow during the first faults
             growth = slope(settled)
             result.measure(f"{minutes:g} min; memory {settled[0][1] / 1024:.1f} MiB, then {settled[-1][1] / 1024:.1f} MiB, slope"
                            f" {growth:+.1f} KiB/min, peak {the.survivor.peak_rss() / 2**20:.1f} MiB")

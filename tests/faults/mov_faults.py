@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The faults of the MOV, and what it makes of a restart of the broker: the component has exactly one registration, under the
-id that its health file tells, and a dead id never looks healthy for longer than 40 s."""
+"""The faults of the MOV, and restarts of the broker: the component has exactly one registration, under the id in its health
+file, and a dead id never looks healthy for longer than 40 s."""
 
 import os
 import random
@@ -14,12 +14,12 @@ from faults import fault, turns
 from mov import REAL
 from scene import Scene, a_while, healthy
 
-DEAD_S = 40  # how long a dead id may look healthy
+DEAD_S = 40  # the longest time that a dead id may look healthy
 SETTLED_S = 6  # the MOV finishes components up to 2.5 s after it listens, and the host asks it 5 s after a registration
 
 
 class Watch:
-    """Looks all the time at what the health file tells, and how long that is not what the MOV has."""
+    """Watches the health file, and measures how long it differs from the MOV."""
 
     def __init__(self, scene, host):
         self._scene, self._host = scene, host
@@ -49,13 +49,13 @@ class Watch:
 
 
 def one(scene, host):
-    """True if the MOV has one component, and the health file tells its id."""
+    """True if the MOV has one component, and the health file has its id."""
     active, told = scene.mov.active(), host.health()
     return len(active) == 1 and told and told["id"] == active[0]["id"]
 
 
 def settles(scene, host, result):
-    """Seconds until that is so and stays so: a MOV that is new may finish all components yet."""
+    """Seconds until this is true and stays true: a new MOV may still finish all components."""
     began = time.monotonic()
     while True:
         wait_until(lambda: one(scene, host), DEAD_S, "one registration, and the health file tells it")
@@ -124,7 +124,7 @@ def mov_remembers(broker, times, long, result):
         back = []
         for _ in turns(times):
             scene.generator.pause()
-            broker.stop()  # a broker that is killed may forget that the MOV took the registration, and hand it out again
+            broker.stop()  # a killed broker may redeliver a registration that the MOV has acknowledged
             scene.client.close()
             result.faults += 1
             broker.start()
@@ -164,7 +164,7 @@ def left_in(directory):
 
 
 def blocks_sigterm(pid):
-    """The first thing that the program does."""
+    """True once the program has blocked SIGTERM, which it does first."""
     with open(f"/proc/{pid}/status") as file:
         mask = int(next(line for line in file if line.startswith("SigBlk:")).split()[1], 16)
     return mask >> (signal.SIGTERM - 1) & 1
@@ -172,7 +172,7 @@ def blocks_sigterm(pid):
 
 @fault("mov-sigterm", "SIGTERM during the registration, at a MOV that takes 2 s", 8, 200, waits=True)
 def mov_sigterm(broker, times, long, result):
-    """A stop waits for the answer. Every fourth host has no time for that, or is killed: then the next run cleans up."""
+    """A stop waits for the answer. Every fourth host has no time for it, or is killed; then the next run unregisters."""
     with Scene(broker, rate=50, mov={"answers_after": 2}) as scene:
         at_once = [0, 0]
         for turn in turns(times):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The faulty way between host and broker: haproxy in TCP mode to cut and freeze, a cable of our own to delay and drop.
+"""The faulty network between host and broker: haproxy in TCP mode to cut and freeze, and cable.py to delay and drop.
 
 All of it is private: ports of the loopback interface, or network namespaces that are made and removed here.
 """
@@ -44,7 +44,7 @@ backend broker
 
 @functools.lru_cache(maxsize=None)
 def obstacle(name):
-    """Why the program cannot be used here for what we want of it, or None. A container may forbid what root may do."""
+    """The reason why the program cannot be used here, or None. A container may forbid root some operations."""
     if not shutil.which(name):
         return name
     try:
@@ -75,7 +75,7 @@ def _abort_one():
 
 
 def bound_to_us(command, signal_name="KILL"):
-    """The command, so that it dies with us, whatever kills us. The death signal is bound to the thread that forks."""
+    """The command, wrapped so that it dies with this process. The death signal is bound to the thread that forks."""
     if threading.current_thread() is threading.main_thread() and shutil.which("setpriv"):
         return ["setpriv", "--pdeathsig", signal_name, *command]
     return list(command)
@@ -93,7 +93,7 @@ class Proxy:
         self._frozen = False
 
     def environment(self):
-        """Sends a host this way."""
+        """The environment for a host behind the proxy."""
         return {"RABBITMQ_HOST": self.host, "RABBITMQ_PORT": str(self.port)}
 
     def __enter__(self):
@@ -141,15 +141,15 @@ class Proxy:
             return answer.decode()
 
     def _peers(self):
-        """The ports of those who are connected through it."""
+        """The ports of the connected clients."""
         return set(re.findall(r"src=\S+:(\d+) fe=front ", self._command("show sess")))
 
     def connections(self):
-        """How many there are through it."""
+        """The number of connections through the proxy."""
         return len(self._peers())
 
     def cut(self, one=False):
-        """Every connection (or one, by chance) ends with RST, on both sides; new ones are let through."""
+        """Every connection (or a random one) ends with RST, on both sides; new ones pass."""
         which = f" and dport = :{random.choice(sorted(self._peers()))}" if one else ""
         # haproxy by itself would say goodbye to its clients. The kernel aborts what it has accepted, and haproxy, which is
         # told to close without lingering, what belongs to it.
@@ -160,7 +160,7 @@ class Proxy:
         wait_until(lambda: not old & self._peers(), 2, "haproxy lost its connections")
 
     def shut(self):
-        """Nothing is let through any more: what is open is cut, what is new ends at once."""
+        """Nothing passes: open connections are cut, new ones end at once."""
         self._command("set server broker/node state maint")
         self.cut()
 
@@ -187,7 +187,7 @@ class Link:
 
     @property
     def prefix(self):
-        """In front of a command: runs it at the near end."""
+        """The prefix of a command, to run it at the near end."""
         return ["ip", "netns", "exec", self.near]
 
     def __enter__(self):
@@ -225,11 +225,11 @@ class Link:
         atexit.unregister(self.close)
 
     def delay(self, milliseconds):
-        """What the broker sends arrives so much later."""
+        """Delays the broker's data by this time."""
         self._say(f"delay {milliseconds}")
 
     def lose(self, percent):
-        """So much of every hundred packets is lost, in both directions."""
+        """This percentage of packets is lost, in both directions."""
         self._say(f"loss {percent}")
 
     def drop(self):

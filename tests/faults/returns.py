@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rows about messages that go back to their queue: a broker that counts that drops a message after a number of returns."""
+"""The rows about returned messages: a broker that counts returns drops a message after a number of them."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ SLOW = 'plugin slow {{ milliseconds = "{}" }}\n'
 
 
 def spread(times, messages, seconds):
-    """The pause between faults, so that they fall into the time that the messages take."""
+    """The pause between faults, so that they are spread over the time of the messages."""
     pause = 0.8 * messages * seconds / max(times, 1)
     return 0.5 * pause, 1.5 * pause
 
@@ -86,7 +86,7 @@ def backlog(broker, times, long, result):
         host = None
 
         def rate():
-            """Messages a second, from the first echo of a new backlog to the last one."""
+            """Messages a second, from the first echo of a new backlog to the last."""
             nonlocal host
             first = scene.sink.mark(filled)
             if host is None:
@@ -146,7 +146,7 @@ def clean_stops(broker, times, long, result):
             result.check(host.stop(timeout=GRACE + 10) == 0, "no clean end")
             result.faults += 1
             result.sent += len(numbers)
-            # What went back is looked at and taken out, so that the next ones are new.
+            # The returned messages are inspected and removed, so that the next ones are new.
             returned = list(_take_all(scene.client, topic))
             put_back.update(int(json.loads(body)["content"]) for _, body in returned)
             counted += sum("x-delivery-count" in (properties.headers or {}) for properties, _ in returned)

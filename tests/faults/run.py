@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Breaks everything around a running host, and the host itself, and counts what that cost.
+"""Breaks everything around a running host, and the host itself, and counts the losses.
 
     tests/faults/run.py [--long] [--only NAME,…] [--times N] [--minutes N] [--mix-minutes N] [--jobs N]
                         [--release bookworm|trixie|forky] [--queue-type classic|quorum] [--json FILE] [--markdown FILE]
@@ -42,7 +42,7 @@ COLUMNS = ("fault", "faults", "sent", "echoed", "lost", "duplicated", "longest g
 
 
 class Stage:
-    """The one broker of all faults, which is put right before each."""
+    """The common broker of the faults, which is repaired before each."""
 
     def __init__(self):
         self._broker = None
@@ -69,7 +69,7 @@ def perform(fault, stage, times, long, minutes):
     Clock.ends = began + minutes * 60 if minutes else None
     try:
         fault.run(None if fault.own_broker else stage.broker(), times, long, result)
-    except Exception as error:  # the other faults are still of interest
+    except Exception as error:  # the other faults still run
         traceback.print_exc()
         result.check(False, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
     result.seconds = time.monotonic() - began
@@ -77,7 +77,7 @@ def perform(fault, stage, times, long, minutes):
 
 
 class Job:
-    """A fault in a process and with a broker of its own."""
+    """A fault in its own process, with its own broker."""
 
     def __init__(self, fault, times, options, seed, directory):
         self.fault = fault
@@ -92,13 +92,13 @@ class Job:
         return self._process.poll() is not None
 
     def end(self):
-        """It ends what it started itself."""
+        """The process ends everything that it started."""
         if not self.over():
             self._process.terminate()
             self._process.wait()
 
     def result(self):
-        """Shows what it said, and hands out what it found."""
+        """Shows the output, and returns the result."""
         with open(self._path) as output:
             lines = output.read().splitlines()
         print("\n".join(lines[1:-1]), flush=True)  # without the form and the sum
@@ -114,7 +114,7 @@ class Job:
 
 
 def perform_beside(work, options, seed):
-    """Several at a time: one that is busy, and beside it those that mostly wait, and at last whatever is left."""
+    """Several at a time: a busy one beside those that mostly wait, then the rest."""
     waiting = [each for each in work if each[0].waits]
     busy = [each for each in work if not each[0].waits]
     jobs, results = [], []
@@ -163,7 +163,7 @@ def markdown(results, repeat):
 
 
 def command(options, seed):
-    """What to type to have it again."""
+    """The command that repeats the run."""
     words = ["tests/faults/run.py"]
     if options.long:
         words.append("--long")
@@ -204,7 +204,7 @@ def arguments():
     parser.add_argument("--mix-minutes", type=float, metavar="N",
                         help="for the random mix; default 60 in the long form, 0 in the short one")
     parser.add_argument("--jobs", type=int, default=1, metavar="N",
-                        help="so many at a time, each with a broker of its own; one that was only late is done once more,"
+                        help="number of faults at a time, each with its own broker; one that was only late is repeated,"
                         " alone; default 1")
     parser.add_argument("--release", choices=releases.NAMES, help="the RabbitMQ of this Debian release; default: this machine's")
     parser.add_argument("--queue-type", choices=("classic", "quorum"), help="of the queues; default: classic")
@@ -212,7 +212,7 @@ def arguments():
     parser.add_argument("--markdown", metavar="FILE", help="the results as a table; - for standard output")
     parser.add_argument("--seed", type=int, default=None, help="of the random pauses and choices")
     options = parser.parse_args()
-    # What a fault starts, in this process or in another, takes its broker from here.
+    # All processes of a fault take their broker from here.
     os.environ.update({name: value for name, value in (("VALAWAI_RELEASE", options.release),
                                                        ("VALAWAI_QUEUE_TYPE", options.queue_type)) if value})
     names = [fault.name for fault in FAULTS]
@@ -238,7 +238,7 @@ def chosen(options):
 
 
 def end(number, _frame):
-    """A killed run, too, ends what it started; a second signal is not to interrupt that."""
+    """A killed run also ends everything that it started; a second signal must not interrupt this."""
     for each in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     sys.exit(128 + number)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every fault needs: fresh queues, a MOV, hosts, a stream through them, and the verdict on all of it."""
+"""The common parts of all faults: fresh queues, a MOV, hosts, a stream of messages, and the verdict."""
 
 import collections
 import os
@@ -16,12 +16,12 @@ GRACE = 5  # seconds; the host's default
 PREFETCH = 200  # the host's default
 BACKOFF = 0.5  # seconds; the longest of the host's pauses between two attempts to connect, by default
 
-# What the host says of every message would be most of the work on a small machine.
+# The records of every message would be most of the work on a small machine.
 QUIET = {"LOG_FILE_LEVEL": "WARNING", "LOG_CONSOLE_LEVEL": "WARNING", "LOG_FILE_MAX_BYTES": "0"}
 
 
 class Result:
-    """What one fault showed."""
+    """The result of one fault."""
 
     def __init__(self, name, title):
         self.name = name
@@ -32,9 +32,9 @@ class Result:
         self.seconds = 0.0
         self.measured = []  # for the reader
         self.failures = []
-        self.late = []  # of the failures, those that say only that something took too long
-        self.skipped = None  # why it could not be tried here
-        self.inapplicable = None  # why this broker cannot have the fault
+        self.late = []  # failures that only exceed a time limit
+        self.skipped = None  # the reason why it could not run here
+        self.inapplicable = None  # the reason why this broker cannot have the fault
 
     @property
     def passed(self):
@@ -48,7 +48,7 @@ class Result:
         self.measured.append(text)
 
     def limit(self, what, values, most, unit="s"):
-        """The largest of the values must not be more than that."""
+        """The largest of the values must not exceed the limit."""
         values = [values] if isinstance(values, (int, float)) else list(values)
         most = scaled(most) if unit == "s" else most
         worst = max(values)
@@ -63,7 +63,7 @@ class Result:
 class Scene:
     """One broker (or several that are one cluster), one MOV, hosts, and a stream through the echo component."""
 
-    consoles = []  # what the hosts of the last one said
+    consoles = []  # consoles of the last scene's hosts
 
     def __init__(self, broker, rate=200, brokers=None, component="echo", mov=None):
         """mov: the switches of the stand-in."""
@@ -79,7 +79,7 @@ class Scene:
         self.client = Client(self.broker)
         self.client.delete_all()
         self.mov = MovStandIn(self.broker, **self._switches)
-        self.mov.logs = collections.deque(maxlen=1000)  # an hour of them would not fit into the memory
+        self.mov.logs = collections.deque(maxlen=1000)  # bounded, because a run may take hours
         try:
             self.mov.start()
             self.generator, self.sink = self.stream(self.component)
@@ -99,7 +99,7 @@ class Scene:
         self.client.close()
 
     def stream(self, component):
-        """A generator, paused, and a sink for a component whose topics are named as the echo's."""
+        """A paused generator and a sink, for a component with topics like the echo's."""
         self.client.declare(received(component), published(component))
         generator = Generator(self.brokers, received(component), self.rate)
         generator.pause()
@@ -111,7 +111,7 @@ class Scene:
         return generator, sink
 
     def host(self, plugins=(ECHO,), conf=None, via=None, link=None, directory=None, wait=True, **env):
-        """A host, started and, unless it is not waited for, healthy."""
+        """Starts a host, and by default waits until it is healthy."""
         host = Host(self.broker, plugins=plugins, conf=conf, directory=directory,
                     prefix=link.prefix if link else (),
                     env={**QUIET, **(via.environment() if via else {}), **env})
@@ -122,7 +122,7 @@ class Scene:
         return host
 
     def go(self):
-        """The stream runs, and what runs comes through."""
+        """Starts the stream, and waits for an echo."""
         for generator, sink in self.streams:
             mark = sink.mark(generator.next)
             generator.resume()
@@ -137,7 +137,7 @@ class Scene:
         return self.sink.mark(self.generator.next)
 
     def drain(self, timeout=60):
-        """Everything that was sent is echoed, or nothing has come for that long. Silence does not count from here on."""
+        """Waits until every message is echoed, or no echo comes for this time. Gaps do not count from here on."""
         for generator, _ in self.streams:
             generator.pause()
         wait_until(lambda: all(generator.idle() for generator, _ in self.streams), 120, "the broker confirms what was sent")
@@ -155,13 +155,13 @@ class Scene:
                 time.sleep(0.1)
 
     def resume(self):
-        """After drain."""
+        """Continues after drain."""
         for generator, sink in self.streams:
             sink.count_gaps(True)
             generator.resume()
 
     def finish(self, result, duplicates_per_fault=None):
-        """The end of a fault: what was sent has come, the hosts stop cleanly, nothing is left behind.
+        """The end of a fault: every message has arrived, the hosts stop cleanly, and nothing remains.
 
         What a host had and did not acknowledge goes back to its queue when it stops; that shows as what is left there.
         """
@@ -209,7 +209,7 @@ class Scene:
 
 
 def healthy(host):
-    """As `test -s` sees it."""
+    """Like `test -s`."""
     try:
         return os.path.getsize(host.path("logs", "component_id.json")) > 0
     except OSError:
@@ -217,7 +217,7 @@ def healthy(host):
 
 
 def said(host, pattern):
-    """The records of the log file with that in them, as (seconds since the epoch, text)."""
+    """The records of the log file that match, as (seconds since the epoch, text)."""
     found = []
     for record in host.records():
         if re.search(pattern, record.message):

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The numbered stream: a generator that publishes, a sink that collects the echoes, and the comparison of the two.
 
-Both talk straight to the broker, never through the faulty way that the host takes.
-"""
+Both use the broker directly, not through the faulty network of the host. """
 
 import collections
 import json
@@ -57,7 +56,7 @@ class Generator:
         self._paused = False
 
     def idle(self):
-        """Nothing is unconfirmed, and nothing more comes by itself."""
+        """True if nothing is unconfirmed, and no publication is due."""
         return (self._paused or (self.rate == 0 and self._burst == 0)) and not self._pending
 
     def stop(self):
@@ -150,12 +149,12 @@ class Generator:
 
 
 class Sink:
-    """Collects what comes out. An echo is acknowledged when it has been noted."""
+    """Collects the echoes. An echo is acknowledged when it has been noted."""
 
     def __init__(self, brokers, topic):
         self.seen = collections.Counter()
         self.strange = []  # bodies that were never sent
-        self.again = 0  # handed to us twice because a broker forgot our acknowledgement: not the host's doing
+        self.again = 0  # redelivered because a broker forgot an acknowledgement: not caused by the host
         self.last = None  # when the last one came
         self.longest_gap = 0.0
         self.consuming = threading.Event()
@@ -182,7 +181,7 @@ class Sink:
         self.last = None
 
     def mark(self, number):
-        """An object that knows when the first echo of a message with this or a higher number came."""
+        """Notes when the first echo of a message with this or a higher number comes."""
         mark = Mark(number)
         with self._lock:
             self._marks.append(mark)
@@ -240,7 +239,7 @@ class Mark:
         self.event = threading.Event()
 
     def wait(self, timeout):
-        """When it came (time.monotonic()), or TimeoutError."""
+        """The time of the echo (time.monotonic()), or TimeoutError."""
         if not self.event.wait(timeout):
             raise TimeoutError(f"no echo of message {self.number} or a later one within {timeout:g} s")
         return self.at
@@ -250,10 +249,9 @@ Tally = collections.namedtuple("Tally", "sent echoed lost duplicated strange aga
 
 
 def tally(confirmed, unsure, seen, strange=(), again=0):
-    """Compares what the broker confirmed to have taken with what came out.
+    """Compares the messages that the broker confirmed with the echoes.
 
-    Of the unsure nothing is demanded; but when they come twice, they are duplicates too.
-    """
+    Unsure messages may be missing, but count as duplicates if they come twice. """
     known = confirmed | unsure
     return Tally(sent=len(confirmed), echoed=len(confirmed & set(seen)), lost=sorted(confirmed - set(seen)),
                  duplicated=sum(count - 1 for count in seen.values()),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The commands that docs/scaling.md and docs/reliability.md give to operators do what these pages say, on the RabbitMQ they name."""
+"""The commands for operators in docs/scaling.md and docs/reliability.md work as described, on the RabbitMQ that they name."""
 
 import contextlib
 import os
@@ -32,7 +32,7 @@ def commands(page, heading):
 
 @contextlib.contextmanager
 def operated(release, heading, page="scaling.md", **more):
-    """A node, and a client, after the commands."""
+    """A node after the commands, and a client."""
     try:
         node = Broker(release=release, **more)
     except Unavailable as error:
@@ -80,4 +80,4 @@ def test_no_delivery_limit(release):
         assert survives(client, 40)
         node.ctl("clear_policy", "valawai-limit")
         client.delete("valawai/x")
-        assert not survives(client, 40)  # it is the policy that keeps it
+        assert not survives(client, 40)  # the policy keeps it

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What becomes of single messages, and of a stop, when things go wrong around them."""
+"""The outcome of single messages, and of a stop, during faults."""
 
 import collections
 import contextlib
@@ -33,7 +33,7 @@ def contents(bodies):
 
 @pytest.fixture
 def dead_letters(broker, client):
-    """An operator's policy: what is rejected lies in the queue `dead`."""
+    """An operator's policy sends rejected messages to the queue `dead`."""
     client.declare("dead")
     broker.ctl("set_policy", "dead", "received_message$", '{"dead-letter-exchange":"","dead-letter-routing-key":"dead"}',
                "--apply-to", "queues")
@@ -51,7 +51,7 @@ def test_retries_wait_longer_and_longer_keep_the_order_and_end(new_host, broker,
     client.declare(published())
     client.publish(received("retry"), {"content": "first"}, {"content": "second"})
     client.publish(received(), {"content": "meanwhile"})
-    assert contents(client.collect(published(), 1, 2)) == ["meanwhile"]  # another plugin waits for nothing
+    assert contents(client.collect(published(), 1, 2)) == ["meanwhile"]  # another plugin is not delayed
     assert contents(client.collect(dead_letters, 2, 20)) == ["first", "second"]
     assert host.stop() == 0
     attempts = [record for record in host.records() if record.message.startswith("attempt ")]
@@ -61,13 +61,13 @@ def test_retries_wait_longer_and_longer_keep_the_order_and_end(new_host, broker,
              for record in attempts]
     for first in (0, 4):
         pauses = [after - before for before, after in zip(times[first:], times[first + 1:first + 4])]
-        assert pauses[0] < pauses[2]  # the one between may be near to either
+        assert pauses[0] < pauses[2]  # the second pause may be close to either
     assert client.depth(received("retry")) == 0
     mov.wait_for(lambda mov: sum(log["level"] == "ERROR" for log in mov.logs) == 2)
 
 
 class Tap:
-    """Between host and broker: counts what the broker hands out, by the messages' contents."""
+    """A proxy between host and broker that counts the deliveries by the messages' contents."""
 
     def __init__(self, broker):
         self._broker = broker
@@ -114,8 +114,8 @@ class Tap:
 
 
 def test_a_message_that_kills_the_host_dies_alone(new_host, broker, mov, client):
-    """At first its neighbours are handed out beside it. Each start settles some of those in front of it, and when it is the
-    first of its queue it comes alone."""
+    """At first other messages are delivered with it. Each start settles some messages before it, and when it is the first of
+    its queue it comes alone."""
     client.declare(received("deadly"), published("deadly"))
     names = [f"before {number}" for number in range(5)] + ["deadly"] + [f"after {number}" for number in range(50)]
     client.publish(received("deadly"), *({"content": name} for name in names))
@@ -144,7 +144,7 @@ def test_a_message_that_kills_the_host_dies_alone(new_host, broker, mov, client)
             found.append(content(body))
             if found[-1] == "deadly":
                 client.channel.basic_ack(method.delivery_tag)
-        client.close()  # what was before it goes back
+        client.close()  # unacknowledged messages return
         host.start()
         left = set(names) - {"deadly"}
         done = set()
@@ -178,14 +178,14 @@ def test_a_handler_that_takes_long_is_named(new_host, broker, mov, client):
 
 
 def test_longer_than_the_brokers_consumer_timeout(new_host, impatient_broker, mov, client):
-    """The message is taken back while its handler is at work; what the handler says in the end is for the copy."""
+    """The broker takes the message back during its handling; the verdict counts for the redelivered copy."""
     broker = impatient_broker
     client.declare(published("slow"), published())
     host = new_host(broker, plugins=(plugin("slow"), ECHO), conf='plugin slow { milliseconds = "5000" }\n').start()
     host.wait_consuming()
     client.publish(received("slow"), {"content": "0"}, {"content": "1"})
     host.wait_record("working")
-    for number in range(10):  # the others work on meanwhile
+    for number in range(10):  # the others continue meanwhile
         client.publish(received(), {"content": str(number)})
     assert contents(client.collect(published(), 10, 5)) == [str(number) for number in range(10)]
     assert contents(client.collect(published("slow"), 2, 40)) == ["0", "1"]
@@ -194,7 +194,7 @@ def test_longer_than_the_brokers_consumer_timeout(new_host, impatient_broker, mo
     assert host.stop() == 0
     assert client.depth(received("slow")) == client.depth(published("slow")) == 0
     assert len([record for record in host.records() if "working" in record.message]) == 2  # each was handled once
-    assert any("timeout" in record.message.lower() for record in host.records())  # it did come to that
+    assert any("timeout" in record.message.lower() for record in host.records())  # the timeout did occur
 
 
 def test_publications_to_a_queue_that_was_deleted_are_not_lost(new_host, broker, mov, client):
@@ -214,14 +214,14 @@ def exists(broker, topic):
     try:
         client.depth(topic)
         return True
-    except Exception:  # whatever kind of "no such queue" it is
+    except Exception:  # every kind of "no such queue"
         return False
     finally:
         client.close()
 
 
 def test_a_full_queue_refuses_for_now(new_host, broker, mov, client):
-    """basic.nack: the messages wait with the host, and none is lost or doubled when there is room again."""
+    """basic.nack: the messages wait in the host, and none is lost or duplicated when there is room again."""
     client.declare(published())
     broker.ctl("set_policy", "small", f"^{published()}$", '{"max-length":5,"overflow":"reject-publish"}', "--apply-to", "queues")
     try:
@@ -241,7 +241,7 @@ def test_a_full_queue_refuses_for_now(new_host, broker, mov, client):
 
 @contextlib.contextmanager
 def largest_message(broker, limit):
-    """The limit is looked at when an AMQP channel is opened: what waits may be larger than what is taken."""
+    """The broker reads the limit when an AMQP channel opens, so a waiting message may be larger than the limit."""
     set_it = "application:set_env(rabbit, max_message_size, {0}), persistent_term:put(max_message_size, {0})."
     size = broker.ctl("eval", "rabbit_misc:get_env(rabbit, max_message_size, 134217728).").strip()
     broker.ctl("eval", set_it.format(limit))
@@ -252,13 +252,13 @@ def largest_message(broker, limit):
 
 
 def test_a_publication_that_the_broker_never_takes(new_host, broker, mov, client, dead_letters):
-    """Its message is rejected; those beside it, and the other plugin, go on."""
+    """Its message is rejected; the other messages and the other plugin go on."""
     client.declare(received(), published(), published("other"))
     client.publish(received(), *({"content": str(number)} for number in range(75)), {"content": "x" * 100000},
                    *({"content": str(number)} for number in range(75, 150)))
     with largest_message(broker, 50000):
         host = new_host(broker, plugins=(ECHO, plugin("other")), env={"LOG_FILE_LEVEL": "INFO"}).start()
-        done = set()  # those that were on their way beside it may come twice
+        done = set()  # messages in flight beside it may come twice
         def take():
             done.update(contents(client.drain(published())))
             return done == set(map(str, range(150)))
@@ -272,7 +272,7 @@ def test_a_publication_that_the_broker_never_takes(new_host, broker, mov, client
 
 
 def test_a_record_that_the_broker_never_takes(new_host, broker, mov, client, dead_letters):
-    """It has its message in it, quoted once more, and costs that nothing."""
+    """It contains its message, quoted again, and does not affect that message."""
     client.declare(received(), published())
     with largest_message(broker, 50000):
         client.close()
@@ -287,8 +287,8 @@ def test_a_record_that_the_broker_never_takes(new_host, broker, mov, client, dea
     assert client.depth(received()) == client.depth(dead_letters) == client.depth(published()) == 0
 
 
-def test_a_plugin_whose_publications_nobody_takes_holds_up_no_other(new_host, broker, mov, client):
-    """They fill the outbox that all share."""
+def test_a_plugin_with_refused_publications_delays_no_other(new_host, broker, mov, client):
+    """They fill the common outbox."""
     client.declare(received("verdict"), published("verdict"), received("other"), published("other"))
     broker.ctl("set_policy", "full", "^valawai/c1/verdict/data/publish_message$",
                '{"max-length":1,"overflow":"reject-publish"}', "--apply-to", "queues")
@@ -312,7 +312,7 @@ def test_a_plugin_whose_publications_nobody_takes_holds_up_no_other(new_host, br
 
 
 def test_what_is_in_hand_outlives_its_queue(new_host, broker, mov, client):
-    """An operator deletes the queue: what lies in it is gone with it, but what was handed out is handled."""
+    """An operator deletes the queue: its messages are lost with it, but delivered ones are handled."""
     client.declare(published("later"))
     host = new_host(broker, plugins=(plugin("later"),), conf='plugin later { milliseconds = "50" }\n').start()
     host.wait_healthy()
@@ -377,13 +377,13 @@ def test_a_second_signal_ends_at_once_also_while_a_plugin_starts(new_host, broke
 
 
 def test_a_stop_inside_an_alarm(new_host, broker, mov, client):
-    """Nothing that is published is confirmed, and still it ends in time; what it held is handed out again."""
+    """No publication is confirmed, but the stop ends in time, and unacknowledged messages are redelivered."""
     grace = 2
     host = new_host(broker, conf=f"host {{ grace_seconds = {grace} }}\n", env={"LOG_FILE_LEVEL": "WARNING"}).start()
     host.wait_healthy()
     client.declare(published())
     names = {str(number) for number in range(500)}
-    host.send_signal(signal.SIGSTOP)  # so that there is something to do when the alarm comes
+    host.send_signal(signal.SIGSTOP)  # so that there is work when the alarm comes
     try:
         client.publish_many(received(), ({"content": name} for name in sorted(names)))
         client.close()
@@ -420,15 +420,15 @@ def test_memory_does_not_grow_with_the_messages(new_host, broker, mov, client):
         client.publish_many(received(), ({"content": str(number)} for number in range(1000)))
         client.collect(published(), 1000, 30)
         sizes.append(host.rss())
-    assert sizes[-1] - sizes[1] < 512 * 1024, sizes  # the first thousands bring buffers to their size
+    assert sizes[-1] - sizes[1] < 512 * 1024, sizes  # buffers grow during the first thousands
 
 
-# --- the broker's ways -----------------------------------------------------------------------------------------------
+# --- refusals of the broker -----------------------------------------------------------------------------------------------
 
 
 def test_a_broker_that_takes_nothing_from_us(new_host, broker, mov, client):
-    """The user may not publish. That ends the publishing connection each time; it is not made again without end and pause,
-    and as soon as it is allowed, all goes on."""
+    """The user may not publish, which ends the publishing connection each time. The host reconnects with growing pauses, and
+    continues as soon as the permission is granted."""
     client.declare(received(), published())
     broker.ctl("add_user", "mute", "password")
     try:
@@ -452,7 +452,7 @@ def test_a_broker_that_takes_nothing_from_us(new_host, broker, mov, client):
 
 
 def one_topic_is_not_to_be_had(host, broker, client, code):
-    """Said once, and the other plugin works on."""
+    """Reported once, and the other plugin continues."""
     host.wait_record(rf"{received('other')}.*{code}")
     client.publish(received(), {"content": "meanwhile"})
     assert contents(client.collect(published(), 1, 5)) == ["meanwhile"]
@@ -532,7 +532,7 @@ def test_quorum_queues_by_the_virtual_hosts_default(new_host):
 
 @pytest.mark.parametrize("stale", [False, True])
 def test_two_replicas_that_start_together(broker, mov, client, stale):
-    """Both read one queue for the MOV's answer; each takes one, and none takes what lay there before."""
+    """Both read one queue for the MOV's answers; each takes one, and none takes an old one."""
     client.declare(registered())
     hosts = [Host(broker), Host(broker)]
     slowest = 0.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The fault suite's own parts do what the faults rely on: a checker that finds nothing would find everything in order."""
+"""Tests of the fault suite's own parts: a checker that detects nothing would pass every fault."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ def test_slope():
 
 
 class Answering:
-    """Something to connect to that answers each byte with the same."""
+    """A server that echoes each byte."""
 
     host = "127.0.0.1"
 
@@ -131,7 +131,7 @@ def test_link():
             link.drop()
             assert say(0.5) == "TimeoutError"
             link.heal()
-            assert float(say(10)) < 10  # what was lost is sent again
+            assert float(say(10)) < 10  # TCP sends lost packets again
             proxy.cut()
             assert say(5) == "ConnectionResetError"
         finally:
@@ -142,7 +142,7 @@ def test_link():
 
 
 def test_stream_counts_what_a_bad_component_does(broker, client):
-    """A stand-in for a host loses one message, doubles another, and invents a third."""
+    """A stand-in for a host loses one message, duplicates another, and invents a third."""
     client.declare(received(), published())
     generator = Generator(lambda: [broker], received()).start()
     sink = Sink(lambda: [broker], published()).start()
@@ -162,7 +162,7 @@ def test_stream_counts_what_a_bad_component_does(broker, client):
 @pytest.mark.parametrize("queue_type", ["classic", "quorum"])
 @pytest.mark.parametrize("release, version", [("bookworm", (3, 10)), ("trixie", (4, 0)), ("forky", (4, 3))])
 def test_release(release, version, queue_type):
-    """The broker is the one that was asked for, and keeps what it confirmed when it is killed and when it is stopped."""
+    """The broker has the requested release, and keeps confirmed messages over a kill and a stop."""
     try:
         node = Broker(release=release, queue_type=queue_type)
     except Unavailable as error:
@@ -187,7 +187,7 @@ def test_release(release, version, queue_type):
 
 
 def test_unavailable_release():
-    """Where a release cannot be made, broker.py says why and exits with 77."""
+    """If a release cannot be made, broker.py prints the reason and exits with 77."""
     other = next(name for name in releases.NAMES if not releases.is_of_this_machine(name))
     with tempfile.TemporaryDirectory() as directory:
         done = subprocess.run([sys.executable, "-B", broker_module.__file__, "--release", other], capture_output=True, text=True,

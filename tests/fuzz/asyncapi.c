@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * asyncapi: the input is an AsyncAPI document. Either it is good, and then says who the component is, or every finding
- * is one line; and every topic can be asked about messages. */
+ * asyncapi: the input is an AsyncAPI document. A good document names the component; otherwise every finding is one
+ * line. Every topic can check messages. */
 #include "fuzz.h"
 
 #include <json-c/json.h>

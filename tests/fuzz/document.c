@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * document: any bytes are a document or refused with a reason on one line, within the bounds; and a tree that was read
- * can be looked at from end to end, with a place for every node and a pointer that leads back to it. */
+ * document: any bytes are a document, or are refused with a reason on one line, within the bounds. Every node of the
+ * tree has a place and a pointer that leads back to it. */
 #include "fuzz.h"
 
 #include <json-c/json.h>
@@ -34,8 +34,8 @@ static size_t visit(const struct document *document, struct json_object *node, u
     return count;
 }
 
-/* Of a few nodes, one in each floor: its pointer is one line, and if nothing had to be cut or shown otherwise, it leads
- * back. A node that was merged has the place that it was first in, which may be in no tree: that is not asked. */
+/* For a few nodes, one at each level: the pointer is one line, and leads back unless it was cut or quoted. A merged
+ * node has its first place, which may be in no tree, so it is not checked. */
 static void point(const struct document *document, struct json_object *node, bool has_merges)
 {
     char pointer[4096];

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * fuzz: what the targets share. A target ends with abort() where an expectation does not hold; libFuzzer keeps the
- * input then. */
+ * fuzz: shared by the targets. A target calls abort() when an expectation fails; then libFuzzer keeps the input. */
 #ifndef FUZZ_H
 #define FUZZ_H
 
@@ -18,7 +17,7 @@ struct log;
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 
-/* EXPECT(condition, "format", …): the text says what was found instead. */
+/* EXPECT(condition, "format", …): the text describes the unexpected result. */
 #define EXPECT(condition, ...)                                                                                         \
     do {                                                                                                               \
         if (!(condition)) {                                                                                            \
@@ -32,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 /* A copy that ends with '\0', for functions that take a string. */
 char *fuzz_string(const uint8_t *bytes, size_t len);
 
-/* The processor time that this thread has used: what a load on the machine does not change. */
+/* The processor time of this thread, which does not depend on the load of the machine. */
 double fuzz_seconds(void);
 
 /* A log that formats every record and keeps none. */
@@ -43,14 +42,13 @@ const char *fuzz_directory(void);
 void fuzz_write(const char *path, const void *bytes, size_t len);
 char *fuzz_read(const char *path); /* NULL: there is none; the caller frees it */
 
-/* What text, which has to be one JSON object, holds; the caller puts it. */
+/* Parses text, which must be one JSON object; the caller frees the result. */
 struct json_object *fuzz_object(const char *text, size_t len);
 
 /* A member that is a string, or NULL. */
 const char *fuzz_member(struct json_object *object, const char *name);
 
-/* A fault that was told: not empty, with one of the prefixes before it (a list that ends with NULL), and on one line of
- * UTF-8, whatever it quotes. */
+/* Expects a fault with one of the prefixes (a list that ends with NULL), on one line of UTF-8, whatever it quotes. */
 void fuzz_expect_fault(const char *text, const char *const *prefixes);
 
 #endif

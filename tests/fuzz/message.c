@@ -91,7 +91,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return 0;
 }
 
-/* ---- what is expected ---- */
+/* ---- expectations ---- */
 
 /* What json_is_value() takes json-c takes too, strict or as the host reads it, and both mean the same. Not the other
  * way round: json-c takes more, such as a name with \u0000 in it, which it cuts. True if echo has to answer the body.
@@ -99,7 +99,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 static bool is_for_echo(const char *body, size_t len)
 {
     struct fault fault = {""};
-    char *exact = malloc(len); /* what a plugin publishes has no '\0' behind it */
+    char *exact = malloc(len); /* a plugin's body need not end with '\0' */
     memcpy(exact, body, len);
     bool value = json_is_value(exact, len, &fault), object = json_is_object(exact, len, NULL);
     free(exact);

@@ -57,7 +57,7 @@ static struct subscription answers[2], page, connections;
 static struct queries *queries;
 static struct component components[2];
 
-/* What becomes of deliveries: their tag is the place here. */
+/* The outcomes of deliveries, by their tag. */
 static struct {
     bool stale;
     unsigned settled;
@@ -146,7 +146,7 @@ void __wrap_publisher_send_urgent(struct publisher *publisher, struct publicatio
 
 /* ---- what happens ---- */
 
-/* What the consumer was asked for comes true. */
+/* Carries out the commands to the consumer. */
 static void obey(void)
 {
     for (int i = 0; i < 2; i++) {
@@ -208,7 +208,7 @@ static bool is_known(const char *id)
     return false;
 }
 
-/* Killed: the next run has to find every id that was acknowledged. */
+/* A kill: the next run must find every acknowledged id. */
 static void killed(void)
 {
     size_t found = 0;
@@ -349,9 +349,9 @@ static void happen(char what, const char *body, size_t len)
     }
 }
 
-/* ---- what holds at any time ---- */
+/* ---- invariants ---- */
 
-/* How many ids the ledger tells. */
+/* The number of ids in the ledger. */
 static size_t expect_ledger(void)
 {
     char *text = fuzz_read(ledger_path);
@@ -359,7 +359,7 @@ static size_t expect_ledger(void)
     if (text == NULL)
         return 0;
     EXPECT(json_is_value(text, strlen(text), NULL), "the ledger is %s", text);
-    /* What the health file was, or ids and components that may be answered yet. */
+    /* The former health file, or ids and components without an answer. */
     struct json_object *ids = json_tokener_parse(text);
     bool alone = json_object_is_type(ids, json_type_object);
     EXPECT(alone || json_object_is_type(ids, json_type_array), "the ledger is %s", text);
@@ -402,7 +402,7 @@ static void expect_sane(void)
 static void expect_end(void)
 {
     happen('q', "", 0);
-    for (int i = 0; i < 25; i++) { /* an answer is waited for for 20 s */
+    for (int i = 0; i < 25; i++) { /* the wait for an answer is 20 s */
         now += 1000;
         expect_sane();
         while (sent.head != NULL)

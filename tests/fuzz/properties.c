@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * properties: the input is a list of properties as it would come from the broker. What is sound passes through a draft
- * unchanged, is shown as JSON, and is read by rabbitmq-c as the same values. A trace and a header are added to it. */
+ * properties: the input is a list of properties as it would come from the broker. A sound list passes through a draft
+ * unchanged, converts to JSON, and has the same values for rabbitmq-c. A trace and a header are added to it. */
 #include "fuzz.h"
 
 #include <string.h>

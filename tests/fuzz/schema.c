@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * schema: the input is a schema, a line `----`, and up to three messages, one a line. The schema is compiled or
- * refused, in bounded time. A check ends in bounded time, says no with a reason or yes without one, and says the same
- * again. */
+ * refused, in bounded time. A check ends in bounded time, fails with a reason or succeeds without one, and a second
+ * check has the same result. */
 #include "fuzz.h"
 
 #include <json-c/json.h>
@@ -36,7 +36,7 @@ static void check_line(const struct schema *schema, const char *line, size_t len
     char again[16] = "x";
     struct json_tokener *reader = json_tokener_new_ex(1000);
     struct json_object *value = json_tokener_parse_ex(reader, line, (int)len);
-    if (json_tokener_get_error(reader) == json_tokener_continue) { /* a number has no end of its own */
+    if (json_tokener_get_error(reader) == json_tokener_continue) { /* a number needs a byte after it */
         json_object_put(value);
         value = json_tokener_parse_ex(reader, " ", 1);
     }

@@ -56,7 +56,7 @@ NUMBERS = sorted(value for value in vars(by_hand).values()
 
 
 class Mutator:
-    """Changes what a session says, by its seed alone."""
+    """Changes the output of a session, determined by its seed."""
 
     def __init__(self, seed):
         self.chance = random.Random(seed)
@@ -88,7 +88,7 @@ class Mutator:
         return frames
 
     def number(self, session, frames):
-        """A length or a number somewhere in a frame becomes one that is at a bound."""
+        """Replaces a length or a number in a frame by a boundary value."""
         at = self.place(frames)
         if at is None or len(frames[at]) < 12:
             return frames
@@ -143,7 +143,7 @@ class Mutator:
         return frames + [self.chance.randbytes(self.chance.choice((1, 7, 8, 100, 5000)))]
 
     def another(self, session, frames):
-        """Something that a broker may say at another time, or with other arguments."""
+        """A frame that a broker may send at another time, or with other arguments."""
         chance, channel = self.chance, self.chance.choice((0, 1, 1, 2, 3, 3, 4, 5))
         tag = next(iter(session.consumers.values()), (channel, "t"))[1]
         number = chance.choice((0, 1, 2, 3, 1000, 2**63, 2**64 - 1))
@@ -179,7 +179,7 @@ class Mutator:
 
 
 class Impatient(Session):
-    """Hangs up on a client that says nothing for a while, so that every session ends."""
+    """Closes the connection of a client that is silent for a while, so that every session ends."""
 
     def serve(self):
         self.stream.settimeout(IDLE)
@@ -187,7 +187,7 @@ class Impatient(Session):
 
 
 class Case:
-    """One program against one broker, all of it by the seed."""
+    """One program with one broker, determined by the seed."""
 
     def __init__(self, seed, way=None, tls=None):
         chance = random.Random(f"case {seed}")
@@ -214,7 +214,7 @@ class Case:
                 "trace": [PROGRAM, "listen", "--trace", "--count", "2", TOPIC]}[self.way]
 
     def run(self, context, certificate):
-        """Why it is a finding, or None; and what the program wrote."""
+        """The finding, or None; and the program's output."""
         with tempfile.TemporaryDirectory(prefix="valawai-session-") as directory, \
                 ByHand(self.session, context if self.tls else None) as broker:
             env = {key: value for key, value in os.environ.items() if key in ("PATH", "LD_LIBRARY_PATH")}

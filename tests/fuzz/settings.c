@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * settings: the input is plugins.conf. It is either read, and then whole, or refused with one line that says where.
- * Every file that the host opens has these bytes: nothing outside is read, whatever password_file says. */
+ * settings: the input is plugins.conf. It is either read completely, or refused with one line that has the place. Every
+ * file that the host opens has these bytes, so no other file is read. */
 #include "fuzz.h"
 
 #include <string.h>

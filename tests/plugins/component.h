@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What the test plugins have in common: a component takes messages on received_message and publishes on
- * publish_message. */
+ * Shared by the test plugins: a component receives messages on received_message and publishes on publish_message. */
 #ifndef VALAWAI_TEST_COMPONENT_H
 #define VALAWAI_TEST_COMPONENT_H
 
@@ -59,7 +58,7 @@ static inline int keep_host(const struct valawai_host *host, void **self)
     return 0;
 }
 
-/* A handler for plugins whose behaviour lies elsewhere. */
+/* A handler for plugins with other behaviour. */
 static inline int ignore(void *self, const struct valawai_message *message)
 {
     (void)self;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A library that makes a thread while it is loaded, as OpenMP, Go and others do, and takes CONSTRUCTOR_MS for it. Its
+ * A library that starts a thread while it is loaded, like OpenMP, Go and others, and takes CONSTRUCTOR_MS for it. Its
  * component passes messages on. */
 #include "component.h"
 

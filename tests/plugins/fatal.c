@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Ends the process, in the way that the content of a message names. */
+ * Ends the process in the way that a message's content names. */
 #include "component.h"
 
 #include <pthread.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Plugins with one fault each: the build says which (FAULT_…). */
+ * Plugins with one fault each, which the build selects (FAULT_…). */
 #include "component.h"
 
 #define NAME "faulty"
@@ -52,7 +52,7 @@ __attribute__((constructor)) static void at_load(void)
 #endif
 
 #if defined(FAULT_OTHER_JSON)
-/* As another JSON library does it that shares json-c's names. */
+/* Like another JSON library with json-c's names. */
 __attribute__((visibility("default"))) void *json_object_get(void *object);
 __attribute__((visibility("default"))) void *json_object_get(void *object)
 {

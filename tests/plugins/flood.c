@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Publishes without pause: as fast as the host takes it, bodies of the size that the option `size` says. */
+ * Publishes without pause, as fast as the host accepts, bodies of the size in the option `size`. */
 #include "component.h"
 
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * No plugin: a library for LD_PRELOAD. write() to a file that has the name HANGING_FILE in it, and fsync() of one that
- * has the name HANGING_SYNC in it, take until no file HANGING_WHILE is there, as on a network disk without its server.
- */
+ * Not a plugin, but a library for LD_PRELOAD. write() to a file with HANGING_FILE in its name, and fsync() of one with
+ * HANGING_SYNC in its name, block while a file HANGING_WHILE exists, as on a network disk without its server.
+ * */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>

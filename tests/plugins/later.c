@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Answers every message later, from a thread of its own, `milliseconds` after it came. What the content says is done
- * with it; most contents are echoed. */
+ * Answers every message on another thread, `milliseconds` after its arrival. The content selects the answer; most
+ * contents are echoed. */
 #include "component.h"
 
 #include <json-c/json.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Calls the host when it is too late: with how = "thread" from a thread that is not joined, else from a destructor,
- * which runs when all of the host is gone. */
+ * which runs after the end of the host. */
 #include "component.h"
 
 #include <pthread.h>
@@ -27,7 +27,7 @@ static void answer(void *self, const char *page, size_t len, void *context)
     (void)context;
 }
 
-/* How many of the calls were not refused as being too late. */
+/* The number of calls that were not refused as too late. */
 static int call_everything(void)
 {
     static const char body[] = "{\"content\":\"late\"}";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Built with a header of later days, whose descriptor has more members: it still runs. */
+ * Built with a later header, with more members in the descriptor: it still runs. */
 #include "component.h"
 
 struct later_plugin {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Changes the process that it runs in, in the way that the content of a message names, and passes the message on. */
+ * Changes its process in the way that a message's content names, and passes the message on. */
 #include "component.h"
 
 #include <locale.h>
@@ -15,7 +15,7 @@
 
 static void take_signal(int number)
 {
-    (void)number; /* and the host would never hear of it */
+    (void)number; /* and the host never receives it */
 }
 
 static void change_handlers(const struct valawai_host *host)
@@ -67,7 +67,7 @@ static void close_all(const struct valawai_host *host)
 
 static bool is_child;
 
-/* The child returns from the handler, as a program does that forgets to end it. */
+/* The child returns from the handler, as in a program that forgets to end it. */
 static void fork_and_return(const struct valawai_host *host)
 {
     pid_t child = fork();
@@ -79,7 +79,7 @@ static void fork_and_return(const struct valawai_host *host)
     VALAWAI_INFO_LOG(host, "the child ended with %d", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 }
 
-/* The child is still there when the host has ended. */
+/* The child outlives the host. */
 static void fork_and_stay(const struct valawai_host *host)
 {
     pid_t child = fork();
@@ -91,7 +91,7 @@ static void fork_and_stay(const struct valawai_host *host)
     VALAWAI_INFO_LOG(host, "child %d", (int)child);
 }
 
-/* What a program inherits that a child runs. */
+/* The signals that a child's program inherits. */
 static void fork_and_exec(const struct valawai_host *host)
 {
     int ends[2];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Calls publish as it must not be called, and then publishes what it was answered: the key is the case. */
+ * Calls publish in wrong ways, and then publishes the results: the key is the case. */
 #include "component.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Built with a header of earlier days, whose descriptor ends with the topics: it still runs. What lies behind it in
- * memory is not the descriptor's. */
+ * Built with an earlier header, in which the descriptor ends with the topics: it still runs. The memory after it does
+ * not belong to the descriptor. */
 #include "component.h"
 
 struct older_plugin {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * No plugin: a library for LD_PRELOAD. The name hangs.test is never resolved; two.test has the addresses 127.0.0.2 and
- * 127.0.0.1, in that order. */
+ * Not a plugin, but a library for LD_PRELOAD. The name hangs.test is never resolved; two.test has the addresses
+ * 127.0.0.2 and 127.0.0.1, in that order. */
 #define _GNU_SOURCE /* NOLINT(bugprone-reserved-identifier): for RTLD_NEXT */
 #include <dlfcn.h>
 #include <netdb.h>

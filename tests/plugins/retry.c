@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Asks for another try until the attempt that the option "attempt" names, and publishes at every one. */
+ * Returns RETRY until the attempt in the option "attempt", and publishes in every attempt. */
 #include "component.h"
 
 #include <stdlib.h>

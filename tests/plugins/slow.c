@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Takes as long for a message as the option "milliseconds" says, then passes it on; and as long to start as "start"
- * says. */
+ * Takes the time of the option "milliseconds" for a message, then passes it on; and the time of the option "start" to
+ * start. */
 #include "component.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A plugin that can't run today, and says why. */
+ * A plugin that cannot run, and logs the reason. */
 #include "component.h"
 
 static int start(const struct valawai_host *host, void **self)

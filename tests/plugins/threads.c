@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Is called on several threads at a time, and publishes on how many it was called at once at most. */
+ * Its handlers run on several threads at a time, and it publishes the largest number of concurrent calls. */
 #include "component.h"
 
 #include <stdatomic.h>

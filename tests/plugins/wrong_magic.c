@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Not an object of ours, by its first member. */
+ * Its first member shows that it is not a plugin of this host. */
 #include "component.h"
 
 const struct valawai_plugin valawai_plugin_entry = {
