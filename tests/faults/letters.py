@@ -39,13 +39,14 @@ def dead_retry(broker, times, long, result):
     client.declare(received(), DEAD)
     client.publish_many(DEAD, (b"%d" % number for number in range(LETTERS)))
     for _ in turns(times):
-        process = subprocess.Popen([BINARY, "dead", "retry", received()], env=environment, stdout=subprocess.DEVNULL,
+        process = subprocess.Popen([BINARY, "dead", "retry", received()], env=environment, cwd="/", stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)
         a_while(0.0, 0.2)
         process.kill()
         process.wait()
         result.faults += 1
-    done = subprocess.run([BINARY, "dead", "retry", received()], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([BINARY, "dead", "retry", received()], env=environment, cwd="/", capture_output=True, text=True,
+                          check=False)
     result.check(done.returncode == 0, f"the last retry ends with {done.returncode}: {done.stderr}")
     result.check(depth(client, DEAD) == 0, f"{depth(client, DEAD)} letters are left")
     account(result, client.drain(received()), LETTERS)
