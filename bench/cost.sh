@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# SPDX-License-Identifier: GPL-3.0-or-later # The cost of an echo in memory, without a broker: user instructions for each
-# message by callgrind, of the release build. Fails if the cost exceeds the figure in bench/cost.txt by more than a tenth. It
-# counts instructions and not seconds, so the load of the machine does not matter. The libraries do, so the figure is valid for
-# one release of Debian, and on another the script is skipped (status 77). #
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# The cost of an echo in memory, without a broker: user instructions for each message by callgrind, of the release build. Fails
+# if the cost exceeds the figure in bench/cost.txt by more than a tenth. It counts instructions and not seconds, so the load of
+# the machine does not matter. The libraries do, so the figure is valid for one release of Debian, and on another the script is
+# skipped (status 77).
+#
 #     bench/cost.sh            compares
 #     bench/cost.sh --record   writes the figure of this machine's release
 set -u

@@ -1,6 +1,6 @@
-# SPDX-License-Identifier: GPL-3.0-or-later The files of `cmake --install`, in two components: `host` runs plugins, `dev`
-# builds them. The files of `dev` refer to each other by relative paths, and those of `host` with a directory in them are
-# written at installation, so any `--prefix` works.
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The files of `cmake --install`, in two components: `host` runs plugins, `dev` builds them. The files of `dev` refer to each
+# other by relative paths, and those of `host` with a directory in them are written at installation, so any `--prefix` works.
 include(CMakePackageConfigHelpers)
 
 set(VALAWAI_INSTALL_CMAKEDIR ${CMAKE_INSTALL_LIBDIR}/cmake/ValawaiHost)

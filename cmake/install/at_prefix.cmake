@@ -1,6 +1,6 @@
-# SPDX-License-Identifier: GPL-3.0-or-later Part of `cmake --install`, which may be told another prefix than the configuration
-# was: writes the two files that have to name it. With /usr the settings belong to /etc. With any other prefix they stay below
-# it.
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Part of `cmake --install`, which may be told another prefix than the configuration was: writes the two files that have to
+# name it. With /usr the settings belong to /etc. With any other prefix they stay below it.
 cmake_policy(VERSION 3.20)
 get_filename_component(prefix "${CMAKE_INSTALL_PREFIX}" ABSOLUTE)
 foreach(directory IN ITEMS BINDIR DOCDIR PLUGINDIR SYSCONFDIR)

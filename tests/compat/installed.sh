@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# SPDX-License-Identifier: GPL-3.0-or-later # An author of a plugin has the host installed, without its source tree:
-# find_package(ValawaiHost) and valawai_add_plugin, or pkg-config. Installs the release build into a directory of its own and
-# builds the echo from there.
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# An author of a plugin has the host installed, without its source tree: find_package(ValawaiHost) and valawai_add_plugin, or
+# pkg-config. Installs the release build into a directory of its own and builds the echo from there.
 set -u
 
 # shellcheck source-path=SCRIPTDIR source=../../scripts/lib.sh
