@@ -96,17 +96,34 @@ static bool is_alive(const struct http *http)
     return atomic_load(&http->ending) || clock_ms() - atomic_load(&http->beat) < BEAT_MS;
 }
 
-/* All replies are made at once and whole: no request has a body that is read. */
+static bool has_body(struct MHD_Connection *connection)
+{
+    const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL ||
+           (length != NULL && strcmp(length, "0") != 0);
+}
+
+/* Called twice for a request. What is refused is answered at the first call, before its body is read, and the
+ * connection ends with that. A connection that is answered at the second call goes on. */
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
                                   const char *version, const char *upload, size_t *upload_size, void **request)
 {
     struct http *http = ((const struct face *)context)->http;
     struct reply reply = {0};
-    (void)version, (void)upload, (void)upload_size, (void)request;
+    (void)version, (void)upload, (void)upload_size;
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
         reply.status = MHD_HTTP_METHOD_NOT_ALLOWED;
         text_puts(&reply.body, "only GET and HEAD\n");
         return answer(connection, &reply, "GET, HEAD");
+    }
+    if (has_body(connection)) {
+        reply.status = 413;
+        text_puts(&reply.body, "no request has a body\n");
+        return answer(connection, &reply, NULL);
+    }
+    if (*request == NULL) {
+        *request = http;
+        return MHD_YES;
     }
     struct view view = {0};
     http->options.look(http->options.context, &view);

@@ -145,6 +145,8 @@ def test_other_paths_and_methods(mov, broker, client, new_host):
     for path in "/nothing", "/status/", "/../etc/passwd", "/%00", "/STATUS":
         assert web.get(path).status == 404, path
     assert web.get("/status?pretty").status == 200
+    with_body = web.get("/status", headers={"Content-Length": "5"})
+    assert with_body.status == 413
     for method in "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "NONSENSE":
         reply = web.get("/status", method)
         assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD"), method
