@@ -41,7 +41,7 @@ struct log {
     char process[16];               /* id, as text */
     struct text said, line, record; /* scratch buffers, so that a record costs no allocation */
     bool forked;                    /* in a child process, which leaves the file to its parent */
-    enum log_level heard_from;      /* … is told to */
+    enum log_level heard_from;      /* … is passed to */
     log_heard *heard;               /* NULL: nothing is */
     void *heard_context;
 };

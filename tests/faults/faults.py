@@ -79,7 +79,7 @@ def kill_broker(broker, times, long, result):
             back.append(scene.flows_again(time.monotonic()))
             scene.wait_registered([host], 20)
         result.measure(f"resumed {max(back):.2g} s after the broker at most")
-        scene.client.close()  # its connection is of before
+        scene.client.close()  # its connection is from before the fault
         scene.finish(result)
 
 
