@@ -154,6 +154,18 @@ static void take(struct exporter *exporter, struct list *more)
     list_join(&exporter->taken, more);
 }
 
+/* The end of the stop has come: what is left is dropped, without the time that another request takes to put together.
+ */
+static bool give_up(struct exporter *exporter)
+{
+    if (clock_ms() < atomic_load(&exporter->stop_until))
+        return false;
+    atomic_fetch_add(&exporter->dropped, exporter->count);
+    list_free(&exporter->taken);
+    exporter->count = 0;
+    return true;
+}
+
 static void *exporter_run(void *argument)
 {
     struct exporter *exporter = argument;
@@ -163,7 +175,7 @@ static void *exporter_run(void *argument)
         int64_t until = exporter->count == 0 ? clock_ms() + IDLE_MS : exporter->due;
         struct list more = stopping ? queue_take(&exporter->queue) : queue_wait(&exporter->queue, until);
         take(exporter, &more);
-        if (exporter->count == 0 && stopping)
+        if (stopping && (exporter->count == 0 || give_up(exporter)))
             return NULL;
         bool full = exporter->count >= BATCH_MAX && !exporter->failing;
         if (exporter->count > 0 && (stopping || full || clock_ms() >= exporter->due))
@@ -304,7 +316,8 @@ bool exporter_stop(struct exporter *exporter, int64_t until_ms)
 {
     if (exporter == NULL)
         return true;
-    atomic_store(&exporter->stop_until, until_ms - 50); /* the thread is to end before it is given up */
+    int64_t now = clock_ms();
+    atomic_store(&exporter->stop_until, now + (until_ms - now) / 2); /* the thread is to end before it is given up */
     atomic_store(&exporter->stopping, true);
     queue_wake(&exporter->queue);
     exporter->curl.multi_wakeup(exporter->multi);
