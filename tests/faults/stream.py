@@ -205,7 +205,7 @@ class Sink:
                     self.consuming.clear()
                     if connection.is_open:
                         connection.close()
-            except (pika.exceptions.AMQPError, OSError):
+            except (pika.exceptions.AMQPError, OSError, KeyError):  # pika raises KeyError for a consumer cancelled twice
                 if not self._stopping:
                     time.sleep(0.1)
 

@@ -331,7 +331,7 @@ class MovStandIn:
         while not self._stopping:
             try:
                 self._serve()
-            except (pika.exceptions.AMQPError, OSError) as error:
+            except (pika.exceptions.AMQPError, OSError, KeyError) as error:  # pika: of a consumer cancelled twice
                 self._on_event(f"no connection to the broker ({error or type(error).__name__}), trying again")
             self._channel = None
             self._consumers.clear()
