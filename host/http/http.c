@@ -29,7 +29,8 @@
 #define TICK_MS 1000           /* … */
 #define RETRY_MS 5000          /* until a port that is taken, or a socket that cannot be made, is tried again */
 #define BEAT_MS 10000          /* a control thread that has not turned for so long is not alive */
-#define DESCRIPTORS_OTHERS 48  /* that the host needs for all else */
+#define KEPT_MS 100
+#define DESCRIPTORS_OTHERS 48 /* that the host needs for all else */
 
 /* One of the two sockets, with its connections. */
 struct face {
@@ -46,6 +47,13 @@ struct client {
     int64_t since; /* the request that is awaited, or under way */
 };
 
+/* The metrics, for those that ask at nearly the same time: many scrapes cost little more than one. */
+struct kept {
+    struct MHD_Response *response; /* NULL: none */
+    char *accept;
+    int64_t at;
+};
+
 struct http {
     struct http_options options;
     atomic_int_fast64_t beat;
@@ -57,6 +65,7 @@ struct http {
     struct face unix_face, tcp_face;
     int64_t tcp_at; /* when to listen there; INT64_MAX: it does, or is not to */
     bool tcp_said;
+    struct kept kept;
 
     pthread_t keeper; /* keeps the name of the Unix socket */
     atomic_int fresh; /* a socket that it hands over; -1: none */
@@ -74,7 +83,7 @@ static const char *const types[] = {
     [REPLY_HTML] = "text/html; charset=utf-8",
 };
 
-static enum MHD_Result answer(struct MHD_Connection *connection, struct reply *reply, const char *allow)
+static struct MHD_Response *make_response(struct reply *reply, const char *allow)
 {
     struct MHD_Response *response =
         memory_got(MHD_create_response_from_buffer(reply->body.len, reply->body.at, MHD_RESPMEM_MUST_FREE));
@@ -86,9 +95,30 @@ static enum MHD_Result answer(struct MHD_Connection *connection, struct reply *r
         MHD_add_response_header(response, "Content-Security-Policy", reply->policy);
     if (allow != NULL)
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
+    return response;
+}
+
+static enum MHD_Result answer(struct MHD_Connection *connection, struct reply *reply, const char *allow)
+{
+    struct MHD_Response *response = make_response(reply, allow);
     enum MHD_Result result = MHD_queue_response(connection, reply->status, response);
     MHD_destroy_response(response);
     return result;
+}
+
+static void forget(struct kept *kept)
+{
+    if (kept->response != NULL)
+        MHD_destroy_response(kept->response); /* those that still send it have it as long as they need it */
+    free(kept->accept);
+    *kept = (struct kept){0};
+}
+
+/* True if the reply of a moment ago serves this request, too. */
+static bool suits(const struct kept *kept, const char *accept, int64_t now)
+{
+    return kept->response != NULL && now - kept->at < KEPT_MS &&
+           (accept == NULL || kept->accept == NULL ? accept == kept->accept : strcmp(accept, kept->accept) == 0);
 }
 
 static bool is_alive(const struct http *http)
@@ -125,12 +155,21 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         *request = http;
         return MHD_YES;
     }
+    const char *accept = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT);
+    bool keeps = strcmp(url, "/metrics") == 0;
+    int64_t now = clock_ms();
+    if (keeps && suits(&http->kept, accept, now))
+        return MHD_queue_response(connection, MHD_HTTP_OK, http->kept.response);
     struct view view = {0};
     http->options.look(http->options.context, &view);
     view.alive = is_alive(http);
-    reply_make(&reply, url, MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT), &view);
+    reply_make(&reply, url, accept, &view);
     view_free(&view);
-    return answer(connection, &reply, NULL);
+    if (!keeps)
+        return answer(connection, &reply, NULL);
+    forget(&http->kept);
+    http->kept = (struct kept){make_response(&reply, NULL), memory_text(accept), now};
+    return MHD_queue_response(connection, MHD_HTTP_OK, http->kept.response);
 }
 
 /* No path has anything to unescape, and %00 would cut one short. */
@@ -292,6 +331,7 @@ static void *serve(void *argument)
     }
     face_close(&http->unix_face);
     face_close(&http->tcp_face);
+    forget(&http->kept);
     return NULL;
 }
 
