@@ -11,6 +11,7 @@ import time
 import pytest
 
 from broker import scaled, wait_until
+from conftest import plain_build
 from host import BINARY, ECHO, ROOT, plugin, published, received
 
 WORKERS = {"VALAWAI_ISOLATION": "process"}
@@ -63,6 +64,7 @@ def echo(number):
     return {"id": str(number), "content": "hello", "created_at": 1}
 
 
+@plain_build  # a sanitizer takes the signal, and its words
 def test_a_plugin_that_crashes_costs_its_own_message_and_no_other(pair, client):
     client.publish(CRASH, body("first"), body("crash"), body("last"))
     client.publish(received("echo"), *(echo(i) for i in range(50)))
@@ -80,11 +82,13 @@ def test_a_plugin_that_crashes_costs_its_own_message_and_no_other(pair, client):
     assert client.depth(CRASH) == 0
 
 
+@plain_build  # a sanitizer takes the signal, and its words
 def test_the_crash_is_a_record_at_the_mov(pair, client, mov):
     client.publish(CRASH, body("crash"))
     pair.wait(lambda: [r for r in mov.logs if "crashed (SIGSEGV)" in r["message"]], 10, "the record at the MOV")
 
 
+@plain_build
 @pytest.mark.parametrize("how, said", [("abort", "aborted (SIGABRT"), ("exit", "called exit()"),
                                        ("leave", "ended the host's thread (pthread_exit)"),
                                        ("thread", "called exit() in a thread that the plugin made"),
