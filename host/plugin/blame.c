@@ -30,6 +30,8 @@ static volatile sig_atomic_t forked; /* this process is a child that a plugin fo
 
 static char *worker_words; /* in a worker: what it shares with the host, for its last words */
 static size_t worker_room;
+static void (*last_act)(void *context);
+static void *last_context;
 
 static void append(char *to, size_t room, const char *text)
 {
@@ -99,6 +101,7 @@ static void tell_backtrace(const void *ours)
 
 static void tell_crash(const char *what, const siginfo_t *signal)
 {
+    alarm(BACKTRACE_S);
     tell(what);
     if (inside != NULL) {
         tell(" in ");
@@ -108,14 +111,21 @@ static void tell_crash(const char *what, const siginfo_t *signal)
     } else {
         tell(" in a thread that the plugin made");
     }
+    if (last_act != NULL)
+        last_act(last_context);
     if (signal == NULL)
         return;
     if (signal->si_signo != SIGABRT) {
         tell(" at address ");
         tell_number((uintptr_t)signal->si_addr);
     }
-    alarm(BACKTRACE_S);
     tell_backtrace((const void *)(uintptr_t)tell_crash);
+}
+
+void blame_at_end(void (*act)(void *context), void *context)
+{
+    last_context = context;
+    last_act = act;
 }
 
 void blame_write_to(char *room, size_t size)

@@ -16,6 +16,9 @@ void blame_end(void);
  * room is `size` zero bytes. */
 void blame_write_to(char *room, size_t size);
 
+/* In a worker, called after the last words, in the signal handler or at exit(): it must not wait. */
+void blame_at_end(void (*act)(void *context), void *context);
+
 /* Call it on each thread that calls plugins: it makes a stack for the signal handler, which also runs after an overflow
  * of the thread's own stack. */
 void blame_thread(void);

@@ -37,6 +37,7 @@ static void return_all(struct worker *worker, bool blames, const char *why)
     for (struct hand *hand; (hand = hands_next(&worker->hands, &at)) != NULL;) {
         struct handling *handling = hand->handling;
         bool suspect = blames && is_suspect(worker, hand);
+        worker->handled = worker->handled || place_of(worker, hand) == PLACE_JUDGED;
         if (suspect)
             handling_explain(handling, "%s", why);
         hands_free(&worker->hands, hand);

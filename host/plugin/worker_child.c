@@ -343,6 +343,7 @@ _Noreturn void worker_child_run(int socket, int page, const char *path)
         child_end_now();
     close(page);
     blame_write_to(child->page->words, sizeof child->page->words);
+    blame_at_end(child_send_last, child);
     blame_thread();
     greet(child);
     if (!plugin_inspect_untried(path, &child->plugin, &fault))

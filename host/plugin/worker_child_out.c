@@ -44,6 +44,16 @@ static void send_all(struct child *child)
     pthread_mutex_unlock(&child->write_lock);
 }
 
+void child_send_last(void *context)
+{
+    struct child *child = context;
+    if (pthread_mutex_trylock(&child->write_lock) != 0 || pthread_mutex_trylock(&child->lock) != 0)
+        return;
+    size_t at = 0;
+    for (ssize_t sent = 1; sent > 0 && at<child->out.len; at += sent> 0 ? (size_t)sent : 0)
+        sent = send(child->socket, child->out.at + at, child->out.len - at, MSG_NOSIGNAL);
+}
+
 void child_end(struct child *child, bool waits)
 {
     bool is_full = child->out.len > BUFFER_MAX;

@@ -60,6 +60,9 @@ void child_end(struct child *child, bool waits);
 /* Sends what has waited for a millisecond. */
 void child_send_if_late(struct child *child);
 
+/* The process crashes: sends what the plugin's other messages have come to, unless a thread is just writing it. */
+void child_send_last(void *context);
+
 extern const struct executor_events child_events;
 
 /* [any thread] A record of the plugin, or about what it did. */

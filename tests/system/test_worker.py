@@ -116,6 +116,19 @@ def test_messages_that_were_not_begun_are_without_blame(broker, client, mov, new
     assert client.depth(CRASH) == 0
 
 
+@plain_build  # a sanitizer ends the process without a word
+def test_what_was_handled_before_a_crash_is_not_handled_again(tmp_path):
+    """A verdict leaves though the next message crashes, and so the process is made again at once."""
+    (tmp_path / "plugins.conf").write_text("host { crash_attempts = 1 }\n")
+    lines = [json.dumps(one) + "\n" for i in range(50) for one in (body(str(i)), body("crash"))]
+    began = time.monotonic()
+    result = subprocess.run([BINARY, "try", "--keep-going", "--isolation", "process", "--topic", CRASH, plugin("fatal")],
+                            input="".join(lines), text=True, capture_output=True, cwd=tmp_path, timeout=scaled(60), check=False)
+    assert [json.loads(line)["body"]["content"] for line in result.stdout.splitlines()] == [str(i) for i in range(50)]
+    assert "50 done, 50 rejected" in result.stderr
+    assert time.monotonic() - began < scaled(10)
+
+
 def test_a_killed_worker_loses_nothing_and_is_back_at_once(pair, client):
     for number in range(10):
         before = workers_of(pair.pid)["echo.so"]
