@@ -196,7 +196,6 @@ static _Noreturn void run(int control, pid_t parent)
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(0);
     prctl(PR_SET_NAME, "valawai-zygote");
@@ -213,6 +212,9 @@ static _Noreturn void run(int control, pid_t parent)
         if (fds[0].revents != 0)
             goes_on = take_order(&nursery);
     }
+    /* The host is gone. Workers that read their sockets know it; one whose plugin is just loading does not. */
+    for (size_t i = 0; i < nursery.count; i++)
+        kill(-nursery.children[i].pid, SIGKILL);
     _exit(0);
 }
 
@@ -249,7 +251,6 @@ void zygote_end(struct zygote *zygote)
     if (zygote == NULL)
         return;
     close(zygote->control);
-    kill(zygote->pid, SIGKILL);
     while (waitpid(zygote->pid, NULL, 0) < 0 && errno == EINTR)
         continue;
     pthread_mutex_destroy(&zygote->lock);

@@ -16,7 +16,7 @@ struct zygote;
 /* Before the first thread. NULL with the reason: there can be no workers. */
 struct zygote *zygote_start(struct fault *fault);
 
-/* No more workers. Those that run go on. [async-signal-unsafe] */
+/* No more workers. Those that are left end. */
 void zygote_end(struct zygote *zygote);
 
 struct offspring {
