@@ -38,7 +38,8 @@ def shell(image, script, *options):
 def test_its_configuration(image):
     inspected = json.loads(docker("image", "inspect", image))[0]
     config = inspected["Config"]
-    assert {name: value for name, _, value in (entry.partition("=") for entry in config["Env"]) if name != "PATH"} == DEFAULTS
+    assert {name: value for name, _, value in (entry.partition("=") for entry in config["Env"])
+            if name != "PATH"} == DEFAULTS | {"HTTP_LISTEN": "[::]:8080"}
     assert config["WorkingDir"] == "/app"
     assert config["User"] == "10001:10001"
     assert config["Entrypoint"] == ["/usr/bin/valawai-host"] and not config.get("Cmd")  # a signal reaches the host without a shell between

@@ -165,8 +165,8 @@ def test_plugins_of_the_configuration(new_host, broker, mov, client):
     host.wait_record("greeting: good morning", name="c1_other")
 
 
-        def test_plugins_of_the_directory_but_for_one(new_host, broker, mov, client): """A section that disables a plugin
-        enables none, so all others in the directory are loaded."""
+def test_plugins_of_the_directory_but_for_one(new_host, broker, mov, client):
+    """A section that disables a plugin enables none, so all others in the directory are loaded."""
     host = new_host(broker, plugins=(), conf="plugin echo { enabled = false }\n")
     os.mkdir(host.path("plugins"))
     shutil.copy(ECHO, host.path("plugins"))

@@ -320,7 +320,7 @@ def test_the_tested_plugin_is_good(tested):
     (AT_EXIT.format("abort();"), "ended with: "),
     (AT_EXIT.format("*(volatile int *)8 = 1;"), "ended with: "),
     (AT_EXIT.format("_exit(3);"), "ended with: 3"),
-    (HANGS, "did not come back"),
+    (HANGS, "did not return"),
 ], ids=["abort", "segv", "exit", "hang"])
 def test_a_plugin_that_ends_badly_passes_no_test(tested, source, thing, lines, rejected):
     """Although its output is as expected."""

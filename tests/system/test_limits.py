@@ -97,11 +97,13 @@ def test_few_descriptors(new_host, broker, mov, client, limit):
 
 
 def test_few_threads(new_host, broker, mov, client):
-    """Runs as a user without other processes, in a directory of that user."""
+    """Each run is that of a user without other processes, in a directory of that user. What an earlier run left to init counts
+    for its user until init waits for it."""
     if os.geteuid() != 0 or not shutil.which("setpriv") or not shutil.which("prlimit"):
         pytest.skip("needs root, setpriv and prlimit to become a user with a limit")
-    user, ends = 54321, []
-    for limit in range(1, 16):
+    ends = []
+    for limit in range(1, 31):
+        user = 54321 + limit
         host = new_host(broker, prefix=("prlimit", f"--nproc={limit}", "setpriv", f"--reuid={user}", "--clear-groups",
                                         "--bounding-set=-all", "--inh-caps=-all"))
         os.chown(host.directory, user, -1)

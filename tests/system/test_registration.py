@@ -200,7 +200,7 @@ def test_what_the_mov_finishes_after_it_listens_is_registered_again(new_host, br
         host = new_host(broker).start()
         first = host.wait_healthy()["id"]
         mov.wait_for(lambda mov: not mov.active(), 10)
-        host.wait_record("does not know", 15)
+        host.wait_record("has forgotten", 15)
         wait_until(lambda: host.health() and host.health()["id"] != first, 15, "another registration")
         assert [component["id"] for component in mov.active()] == [host.health()["id"]]
         assert host.stop() == 0
