@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/thread.h"
 
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,21 +20,23 @@
 struct beginning {
     void *(*run)(void *argument);
     void *argument;
+    sem_t begun;
 };
 
 static void *begin(void *argument)
 {
-    struct beginning beginning = *(struct beginning *)argument;
-    free(argument);
+    struct beginning *ours = argument;
+    struct beginning beginning = {.run = ours->run, .argument = ours->argument};
+    sem_post(&ours->begun);
     locale_hold();
     return beginning.run(beginning.argument);
 }
 
 pthread_t thread_start(void *(*run)(void *argument), void *argument)
 {
-    struct beginning *beginning = memory_take(sizeof *beginning);
-    *beginning = (struct beginning){run, argument};
+    struct beginning beginning = {.run = run, .argument = argument};
     pthread_t thread;
+    sem_init(&beginning.begun, 0, 0);
     pthread_attr_t attributes;
     size_t size = 0;
     int error = pthread_attr_init(&attributes);
@@ -42,11 +45,15 @@ pthread_t thread_start(void *(*run)(void *argument), void *argument)
     if (error == 0 && size < STACK_SIZE)
         error = pthread_attr_setstacksize(&attributes, STACK_SIZE);
     if (error == 0)
-        error = pthread_create(&thread, &attributes, begin, beginning);
+        error = pthread_create(&thread, &attributes, begin, &beginning);
     if (error != 0)
         log_fatal("cannot start a thread: %s; see ulimit -u, ulimit -v and the pids limit of the container",
                   strerror(error));
     pthread_attr_destroy(&attributes);
+    /* Until then the thread holds locks of the allocator of a sanitizer, and a child that is forked now would find them
+     * locked. */
+    while (sem_wait(&beginning.begun) != 0)
+        continue;
     return thread;
 }
 
