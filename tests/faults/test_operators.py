@@ -76,7 +76,7 @@ def survives(client, returns):
 
 @pytest.mark.parametrize("release", ["trixie", "forky"])
 def test_no_delivery_limit(release):
-    with operated(release, "lifts the delivery limit", queue_type="quorum") as (node, client):
+    with operated(release, "remove the delivery limit", queue_type="quorum") as (node, client):
         assert survives(client, 40)
         node.ctl("clear_policy", "valawai-limit")
         client.delete("valawai/x")

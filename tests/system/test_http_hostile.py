@@ -11,11 +11,11 @@ import pytest
 
 from broker import free_port, scaled, wait_until
 from conftest import plain_build
-from host import published, received
+from host import SANITIZER, WRAPPER, published, received
 from web import Web, connect
 
 CLIENTS = 500
-MORE_BYTES = 6 << 20  # that all these clients together may cost
+MORE_BYTES = (32 if SANITIZER or WRAPPER else 6) << 20  # that all these clients together may cost
 
 
 @pytest.fixture
