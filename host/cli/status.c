@@ -248,7 +248,7 @@ static int show_once(const char *directory, bool json, bool clear)
     return result;
 }
 
-/* Until a signal, or until nobody reads any more. */
+/* Until a signal, or until standard output is closed. */
 static int watch(const char *directory, bool json)
 {
     sigset_t ending;

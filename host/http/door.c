@@ -89,7 +89,7 @@ static bool connect_to(const struct place *place, int fd)
     return connect(fd, (const struct sockaddr *)&place->address, sizeof place->address) == 0;
 }
 
-/* True if nothing has the name, or a socket that nobody listens on. */
+/* True if the name is free, or is that of a socket without a listener. */
 static bool is_free(struct place *place, const char *directory, struct fault *fault)
 {
     struct stat status;

@@ -145,7 +145,7 @@ static void put_escaped(struct text *out, const char *text)
             text_put(out, at, 1);
 }
 
-/* OpenMetrics wants a bound to be seen as a real number: 1.0. */
+/* OpenMetrics expects a bound as a real number: 1.0. */
 static void put_bound(struct text *out, uint64_t us)
 {
     char digits[32];

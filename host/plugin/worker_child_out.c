@@ -12,7 +12,7 @@
 #include "base/memory.h"
 #include "plugin/worker_child_parts.h"
 
-#define BUFFER_MAX (1 << 18) /* bytes that are sent at once, whoever wrote them */
+#define BUFFER_MAX (1 << 18) /* bytes that are sent at once */
 #define FREE_MAX 64          /* publications outside of a handler that the host has not taken yet */
 #define PAYLOAD_MAX (2 << 20)
 

@@ -126,7 +126,7 @@ static void give_birth(struct nursery *nursery, const char *order, const int *de
     }
     int answer = pid < 0 ? -errno : (int)pid;
     if (pid > 0)
-        setpgid(pid, pid); /* whoever of the two comes first */
+        setpgid(pid, pid); /* both processes do this: either may come first */
     bool told = write(end, &answer, sizeof answer) == sizeof answer;
     if (pid < 0 || !told) {
         close(end);

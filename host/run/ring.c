@@ -51,7 +51,7 @@ static void tell_not_kept(const struct ring *ring, const struct delivery *delive
               delivery->from->topic, why);
 }
 
-/* Makes the dead letter. NULL: none is wanted or possible; the message is rejected then. */
+/* Makes the dead letter. NULL: dead letters are off, or this one is impossible; the message is rejected then. */
 static struct publication *bury(const struct ring *ring, const struct delivery *delivery, const char *detail)
 {
     struct fault fault;

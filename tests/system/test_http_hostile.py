@@ -85,7 +85,7 @@ def test_silent_clients_of_the_unix_socket_are_dropped(served, client):
 
 @pytest.mark.parametrize("piece", [b"X", b"GET /status HTTP/1.1\r\nHost: x\r\nA: ", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"])
 def test_a_slow_client_is_dropped(served, client, piece):
-    """One byte a second is not silence. Whoever asks again and again may stay."""
+    """One byte a second is not silence. A client that asks again and again may stay."""
     may_stay = piece.endswith(b"\r\n\r\n")
     began = time.monotonic()
     with tcp(served) as other:
