@@ -14,7 +14,7 @@
 #include "message/message.h"
 
 enum channel_state {
-    CHANNEL_CLOSED, /* opens at retry_at if the topic is wanted */
+    CHANNEL_CLOSED, /* opens at retry_at while the subscription lasts */
     CHANNEL_PAUSED, /* closed by a consumer timeout: becomes CHANNEL_CLOSED when the plugin has returned its messages */
     CHANNEL_CLOSING,   /* channel.close is sent; CHANNEL_CLOSED follows */
     CHANNEL_PAUSING,   /* channel.close is sent; CHANNEL_PAUSED follows */

@@ -108,7 +108,7 @@ static bool is_free(struct place *place, const char *directory, struct fault *fa
                      directory, CONTROL_SOCKET);
 }
 
-/* Made under another name and renamed: nobody sees a socket that does not listen yet. */
+/* Binds under another name and renames: the socket already listens when it appears. */
 int door_open(const char *directory, struct stat *made, struct fault *fault)
 {
     struct place place;

@@ -355,8 +355,8 @@ static bool keeper_sleep(struct http *http)
     return !atomic_load(&http->stopping);
 }
 
-/* The directory may be full, read-only or on a disk that hangs, and somebody may remove the socket: then it is made
- * again. */
+/* Keeps the socket in the directory: makes it again after a removal, and after the directory was full or read-only. It
+ * has a thread of its own because a disk may hang. */
 static void *keep(void *argument)
 {
     struct http *http = argument;

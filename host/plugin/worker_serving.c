@@ -153,7 +153,7 @@ static void on_verdict(struct worker *worker, struct hand *hand, int verdict, co
         verdict = VALAWAI_FAILED;
         handling_explain(handling, "the host refuses what its worker publishes for it");
     }
-    /* A handler begins when the message is there and the one before is done. */
+    /* A handler begins when its message has arrived and the one before it has ended. */
     int64_t now = clock_us();
     handling->took_us = now - (hand->sent_us > worker->judged_us ? hand->sent_us : worker->judged_us);
     worker->judged_us = now;

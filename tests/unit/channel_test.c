@@ -458,6 +458,16 @@ static void an_answer_to_cancel_only_where_one_is_asked_for(void **state)
     subscribes_again_soon();
 }
 
+/* RabbitMQ 4.3 cancels the consumer. A declare shows that the queue still exists, and the host closes the channel. */
+static void consumer_times_out(const struct delivery *held)
+{
+    broker_cancels("c1_a 1 t");
+    expect("down\ndeclare\n");
+    declared(1, 1);
+    expect("return <=0\nclose\n");
+    assert_true(delivery_is_stale(held));
+}
+
 /* RabbitMQ 4.3: the consumer is cancelled, and its queue still exists. */
 static void a_consumer_timeout_pauses_the_topic(void **state)
 {
@@ -466,11 +476,7 @@ static void a_consumer_timeout_pauses_the_topic(void **state)
     struct delivery *held = deliver(1, true);
     atomic_store(&topic.in_plugin, 1);
     now += 60000;
-    broker_cancels("c1_a 1 t");
-    expect("down\ndeclare\n");
-    declared(1, 1);
-    expect("return <=0\nclose\n");
-    assert_true(delivery_is_stale(held));
+    consumer_times_out(held);
     tend();
     expect(""); /* not before the close is answered */
     method(AMQP_CHANNEL_CLOSE_OK_METHOD, NULL);
@@ -494,11 +500,7 @@ static void a_consumer_timeout_during_an_alarm(void **state)
     until_consuming();
     struct delivery *held = deliver(1, true);
     now += 60000;
-    broker_cancels("c1_a 1 t");
-    expect("down\ndeclare\n");
-    declared(1, 1);
-    expect("return <=0\nclose\n");
-    assert_true(delivery_is_stale(held));
+    consumer_times_out(held);
     method(AMQP_CHANNEL_CLOSE_OK_METHOD, NULL);
     tend();
     expect("open\ndeclare\nprefetch 1\nconsume c1_a 2 t\n");
