@@ -375,11 +375,11 @@ static struct list await(struct executor *executor, int64_t until_ms)
     const struct executor_link *link = executor->options.link;
     if (link == NULL)
         return queue_wait(&executor->inbox, until_ms);
-    struct pollfd fds[2] = {{.fd = executor->inbox.fd, .events = POLLIN}};
-    int64_t due = link->prepare(link->context, &fds[1]);
+    struct pollfd fds[1 + EXECUTOR_LINK_POLLS] = {{.fd = executor->inbox.fd, .events = POLLIN}};
+    int64_t due = link->prepare(link->context, fds + 1);
     int64_t left = (due < until_ms ? due : until_ms) - clock_ms();
     bool sleeps = queue_sleep(&executor->inbox);
-    poll(fds, 2, !sleeps || left < 0 ? 0 : left < INT32_MAX ? (int)left : -1);
+    poll(fds, 1 + EXECUTOR_LINK_POLLS, !sleeps || left < 0 ? 0 : left < INT32_MAX ? (int)left : -1);
     if ((fds[0].revents & POLLNVAL) != 0)
         log_fatal(DESCRIPTORS_CLOSED);
     if (sleeps)
@@ -400,6 +400,8 @@ static void finish(struct executor *executor)
         list_free(&dropped);
         take_notices(executor);
     }
+    if (executor->under_way == NULL && executor->options.events->drained != NULL)
+        executor->options.events->drained(executor->options.context);
     services_end_running(services);
     services_end_queries(services, executor->self);
     blame_enter(plugin_of(executor)->file, "stop", "");

@@ -9,9 +9,9 @@
 #ifndef PLUGIN_EXECUTOR_H
 #define PLUGIN_EXECUTOR_H
 
-#include "plugin/services.h"
+#include <poll.h>
 
-struct pollfd;
+#include "plugin/services.h"
 
 /* The record when the process has more threads after a plugin's end than before. */
 #define PLUGIN_LEFT_THREADS "a plugin has left threads running after its stop; join them in stop"
@@ -26,6 +26,9 @@ struct executor_events {
     /* [executor's thread] The plugin's start has returned; see executor_started(). May be NULL. */
     void (*started)(void *context);
 
+    /* [executor's thread] It closes, has begun no message without a verdict, and begins none. May be NULL. */
+    void (*drained)(void *context);
+
     /* For an executor whose verdicts another one acts on; all of them or none. */
     /* [executor's thread] There is a verdict, instead of rejected() and handled(). The delivery stays the executor's.
      */
@@ -36,10 +39,12 @@ struct executor_events {
     void (*calling)(void *context, const struct delivery *delivery, bool begins);
 };
 
+#define EXECUTOR_LINK_POLLS 3
+
 /* What the executor's thread waits for besides its queue: the process that a plugin lives in. */
 struct executor_link {
-    /* [executor's thread] Before it sleeps: sets what to poll. Returns when attend() is due anyway. */
-    int64_t (*prepare)(void *context, struct pollfd *poll);
+    /* [executor's thread] Before it sleeps: sets all of what to poll. Returns when attend() is due anyway. */
+    int64_t (*prepare)(void *context, struct pollfd polls[EXECUTOR_LINK_POLLS]);
     /* [executor's thread] After that. */
     void (*attend)(void *context);
     /* [any thread] executor_close() was called. */

@@ -17,50 +17,92 @@
 
 #define LATE_MS 200 /* that its stop may take when the time for answers is over */
 
-/* ---- its end, and the next beginning ---- */
+/* The processes that there are. */
+struct processes {
+    struct process *at[EXECUTOR_LINK_POLLS];
+    size_t count;
+};
 
-static unsigned place_of(const struct worker *worker, const struct hand *hand)
+static struct processes processes_of(const struct worker *worker)
 {
-    return worker->page == NULL ? PLACE_CALLED : atomic_load(&worker->page->places[hand->number % WORKER_PLACES]);
+    struct processes all = {0};
+    if (worker->now != NULL)
+        all.at[all.count++] = worker->now;
+    if (worker->next != NULL)
+        all.at[all.count++] = worker->next;
+    if (worker->last != NULL)
+        all.at[all.count++] = worker->last;
+    return all;
 }
 
-static bool is_suspect(const struct worker *worker, const struct hand *hand)
+/* Frees those whose publications have all left. */
+static void free_ended(struct worker *worker, bool all)
 {
-    unsigned place = place_of(worker, hand);
+    for (struct process **place = &worker->ended; *place != NULL;) {
+        struct process *process = *place;
+        if (!all && atomic_load(&process->loose_sent) != process->loose) {
+            place = &process->next_ended;
+            continue;
+        }
+        *place = process->next_ended;
+        free(process);
+    }
+}
+
+void worker_set_current(struct worker *worker, struct process *process)
+{
+    worker->now = process;
+    atomic_store(&worker->pid, process == NULL ? 0 : (int)process->offspring.pid);
+    if (process == NULL)
+        atomic_store(&worker->busy_since, 0);
+}
+
+/* ---- the messages of a process that ends ---- */
+
+static unsigned place_of(const struct process *process, const struct hand *hand)
+{
+    return process->page == NULL ? PLACE_CALLED : atomic_load(&process->page->places[hand->number % WORKER_PLACES]);
+}
+
+static bool is_suspect(const struct process *process, const struct hand *hand)
+{
+    unsigned place = place_of(process, hand);
     return place == PLACE_CALLED || place == PLACE_OPEN;
 }
 
-/* What the worker had, and what it was to get, is the executor's again. */
-static void return_all(struct worker *worker, bool blames, const char *why)
+/* Returns the messages of the process to the executor, and those that wait for it, so that they keep their order. */
+void process_return_all(struct process *process, bool blames, const char *why)
 {
     size_t at = 0;
-    for (struct hand *hand; (hand = hands_next(&worker->hands, &at)) != NULL;) {
+    for (struct hand *hand; (hand = hands_next(&process->hands, &at)) != NULL;) {
         struct handling *handling = hand->handling;
-        bool suspect = blames && is_suspect(worker, hand);
-        worker->handled = worker->handled || place_of(worker, hand) == PLACE_JUDGED;
+        bool suspect = blames && is_suspect(process, hand);
+        process->handled = process->handled || place_of(process, hand) == PLACE_JUDGED;
         if (suspect)
             handling_explain(handling, "%s", why);
-        hands_free(&worker->hands, hand);
+        hands_free(&process->hands, hand);
         worker_return(handling, suspect ? RETURNED_CRASHED : RETURNED_UNTRIED);
     }
-    worker_return_pending(worker, NULL);
-    worker->alone = false;
+    worker_return_pending(process->worker, NULL);
+    process->alone = false;
 }
 
-/* At once after a message was handled; later and later if it does not come to that. */
-static uint32_t delay_of(struct worker *worker)
+/* ---- a crash, and the next process ---- */
+
+/* At once after a message was handled; later and later if no process comes to that. */
+static uint32_t delay_of(struct worker *worker, const struct process *process)
 {
-    if (!worker->handled && worker->life > 1)
+    if (process == NULL || (!process->handled && worker->lives > 1))
         return backoff_next(&worker->backoff);
     backoff_reset(&worker->backoff);
     return 0;
 }
 
-static void go_down(struct worker *worker, const struct fault *why)
+/* process: the one that has ended; NULL: none could be made. */
+static void go_down(struct worker *worker, const struct process *process, const struct fault *why)
 {
-    uint32_t delay = delay_of(worker);
+    uint32_t delay = delay_of(worker, process);
     struct text text = {0};
-    worker->state = DOWN;
     worker->due = clock_ms() + delay;
     if (atomic_exchange(&worker->up, false) && worker->use.changed != NULL)
         worker->use.changed(worker->use.context);
@@ -73,142 +115,206 @@ static void go_down(struct worker *worker, const struct fault *why)
     text_free(&text);
 }
 
-/* The socket has come to its end, and all that it held is read. */
-static void on_end(struct worker *worker)
+void worker_went_up(struct worker *worker)
 {
-    struct fault why;
-    worker_explain_end(worker, &why);
-    bool closing = atomic_load(&worker->close_until) != 0;
-    bool as_asked = worker->state == OVER || (closing && worker->hands.count == 0 && worker->why.text[0] == '\0');
-    return_all(worker, !closing, why.text);
-    worker_cancel_timers(worker, 0);
-    worker_drop_process(worker);
-    if (closing) {
-        worker->state = OVER;
+    worker->was_up = true;
+    atomic_store(&worker->up, true);
+    if (worker->use.changed != NULL)
+        worker->use.changed(worker->use.context);
+}
+
+static void on_end_of_current(struct process *process, const struct fault *why)
+{
+    struct worker *worker = process->worker;
+    bool as_asked = process->why.text[0] == '\0' && (process->state == STOPPED || process->hands.count == 0);
+    bool hands_over = process->state >= CLOSING && !worker_is_closing(worker);
+    bool is_replaced = worker->next != NULL && worker->next->state == UP;
+    process_return_all(process, !worker_is_closing(worker) && !hands_over, why->text);
+    worker_set_current(worker, NULL);
+    if (worker_is_closing(worker)) {
         if (!as_asked)
-            log_warning(worker->use.log, worker->plugin->name, "%s, while the host stops", why.text);
-        return;
+            log_warning(worker->use.log, worker->plugin->name, "%s, while the host stops", why->text);
+    } else if (!is_replaced) {
+        go_down(worker, process, why);
+    } else if (!as_asked) {
+        log_warning(worker->use.log, worker->plugin->name, "%s, while another file takes over", why->text);
     }
-    go_down(worker, &why);
+}
+
+/* The socket has come to its end, and all that it held is read. */
+static void on_end(struct process *process)
+{
+    struct worker *worker = process->worker;
+    struct fault why;
+    process_explain_end(process, &why);
+    if (process == worker->now) {
+        on_end_of_current(process, &why);
+    } else if (process == worker->next) {
+        worker->next = NULL;
+        worker_end_renewal(worker, worker_is_closing(worker) ? NULL : why.text);
+    } else {
+        worker->last = NULL;
+        if (process->why.text[0] != '\0' || process->state != STOPPED)
+            log_warning(worker->use.log, worker->plugin->name, "%s, after another file has taken over", why.text);
+    }
+    process_end(process);
+}
+
+void process_close(struct process *process, int64_t until, int64_t now)
+{
+    process_send_number(process, FRAME_CLOSE, until > now ? (uint64_t)(until - now) : 0);
+    process->state = CLOSING;
+    process->due = until + LATE_MS;
 }
 
 /* ---- what is due ---- */
 
 /* A handler that runs for long is named, and in the end its process is ended. */
-static void watch_call(struct worker *worker, struct hand *hand, int64_t busy)
+static void watch_call(struct process *process, struct hand *hand, int64_t busy)
 {
+    const struct worker_use *use = &process->worker->use;
     const char *topic = hand->handling->delivery->from->topic;
-    if (!hand->warned && busy >= worker->use.slow_ms) {
+    if (!hand->warned && busy >= use->slow_ms) {
         hand->warned = true;
-        log_warning(worker->use.log, worker->plugin->name, "%s: a handler has been busy with one message for %lld s",
+        log_warning(use->log, process->worker->plugin->name, "%s: a handler has been busy with one message for %lld s",
                     topic, (long long)busy / 1000);
     }
-    if (worker->use.handler_ms > 0 && busy >= worker->use.handler_ms)
-        worker_condemn(worker, SIGTERM, "the handler of %s took longer than host.handler_seconds", topic);
+    if (use->handler_ms > 0 && busy >= use->handler_ms)
+        process_condemn(process, SIGTERM, "the handler of %s took longer than host.handler_seconds", topic);
 }
 
-static void watch_open(struct worker *worker, const struct hand *oldest, size_t open, int64_t now)
+static void watch_open(struct process *process, const struct hand *oldest, size_t open, int64_t now)
 {
-    if (oldest == NULL || oldest->number == worker->open_warned_of || now - oldest->called_since < worker->use.slow_ms)
+    const struct worker_use *use = &process->worker->use;
+    if (oldest == NULL || oldest->number == process->open_warned_of || now - oldest->called_since < use->slow_ms)
         return;
-    worker->open_warned_of = oldest->number;
-    log_warning(worker->use.log, worker->plugin->name,
+    process->open_warned_of = oldest->number;
+    log_warning(use->log, process->worker->plugin->name,
                 "%s: a message has waited %lld s for the answer to its ticket; %zu tickets are open",
                 oldest->handling->delivery->from->topic, (long long)(now - oldest->called_since) / 1000, open);
 }
 
-static void tick(struct worker *worker, int64_t now)
+static void tick(struct process *process, int64_t now)
 {
     const struct hand *oldest = NULL;
     int64_t since = 0;
     size_t at = 0, open = 0;
-    worker->tick_at = now + WORKER_TICK_MS;
-    for (struct hand *hand; worker->hands.count > 0 && (hand = hands_next(&worker->hands, &at)) != NULL;) {
-        unsigned place = place_of(worker, hand);
+    process->tick_at = now + WORKER_TICK_MS;
+    for (struct hand *hand; process->hands.count > 0 && (hand = hands_next(&process->hands, &at)) != NULL;) {
+        unsigned place = place_of(process, hand);
         if (place != PLACE_CALLED && place != PLACE_OPEN)
             continue;
         if (hand->called_since == 0)
             hand->called_since = now;
         if (place == PLACE_CALLED) {
             since = since == 0 || hand->called_since < since ? hand->called_since : since;
-            watch_call(worker, hand, now - hand->called_since);
+            watch_call(process, hand, now - hand->called_since);
             continue;
         }
         open++;
         if (oldest == NULL || hand->called_since < oldest->called_since)
             oldest = hand;
     }
-    atomic_store(&worker->busy_since, since);
-    watch_open(worker, oldest, open, now);
+    atomic_store(&process->worker->busy_since, since);
+    watch_open(process, oldest, open, now);
 }
 
-static void close_now(struct worker *worker, int64_t until, int64_t now)
+static void tend_process(struct process *process, int64_t now)
 {
-    if (worker->state == UP) {
-        worker_send_number(worker, FRAME_CLOSE, until > now ? (uint64_t)(until - now) : 0);
-        worker->state = CLOSING;
-        worker_return_pending(worker, NULL);
-    } else if (worker->state == DOWN) {
-        return_all(worker, false, "");
-        worker->state = OVER;
-    } else if (worker->state < UP) {
-        worker_condemn(worker, SIGKILL, "%s", "the host stops");
+    const struct worker *worker = process->worker;
+    if (process->state == READY && worker->services != NULL && !worker_is_closing(worker))
+        process_send_start(process);
+    if (process->state == GREETING && now >= process->due)
+        process_condemn(process, SIGKILL, "%s", "it does not finish loading within 10 s");
+    if (process == worker->now && process->state == UP && now >= process->tick_at)
+        tick(process, now);
+    if (process->state >= CLOSING && now >= process->due)
+        process_condemn(process, SIGKILL, "%s", "it does not stop in time");
+    if (process->kill_at != 0 && now >= process->kill_at) {
+        offspring_signal(&process->offspring, SIGKILL);
+        process->kill_at = now + WORKER_TERM_MS;
     }
+}
+
+static void close_all(struct worker *worker, int64_t now)
+{
+    struct processes all = processes_of(worker);
+    int64_t until = atomic_load(&worker->close_until);
+    successor_discard(atomic_exchange(&worker->offered, NULL));
+    worker_return_pending(worker, NULL);
+    for (size_t i = 0; i < all.count; i++) {
+        struct process *process = all.at[i];
+        if (process->state == UP)
+            process_close(process, until, now);
+        else if (process->state < UP)
+            process_condemn(process, SIGKILL, "%s", "the host stops");
+        else if (process->due > until + LATE_MS)
+            process->due = until + LATE_MS;
+    }
+    worker->over = all.count == 0;
 }
 
 static void tend(struct worker *worker, int64_t now)
 {
     struct fault fault;
-    int64_t until = atomic_load(&worker->close_until);
-    if (until != 0)
-        close_now(worker, until, now);
-    else if (worker->state == DOWN && now >= worker->due && !worker_spawn(worker, &fault))
-        go_down(worker, &fault);
-    if (worker->state == READY && worker->services != NULL)
-        worker_send_start(worker);
-    if (worker->state == GREETING && now >= worker->due)
-        worker_condemn(worker, SIGKILL, "%s", "it does not finish loading within 10 s");
-    if (worker->state == UP && now >= worker->tick_at)
-        tick(worker, now);
-    if (until != 0 && worker->socket >= 0 && now >= until + LATE_MS)
-        worker_condemn(worker, SIGKILL, "%s", "it does not stop in time");
-    if (worker->kill_at != 0 && now >= worker->kill_at) {
-        offspring_signal(&worker->offspring, SIGKILL);
-        worker->kill_at = now + WORKER_TERM_MS;
+    free_ended(worker, false);
+    if (worker_is_closing(worker))
+        close_all(worker, now);
+    else
+        worker_tend_successor(worker, now);
+    if (worker->now == NULL && worker->next == NULL && !worker_is_closing(worker) && now >= worker->due) {
+        worker_set_current(worker, process_new(worker, &fault));
+        if (worker->now == NULL)
+            go_down(worker, NULL, &fault);
     }
+    struct processes all = processes_of(worker);
+    for (size_t i = 0; i < all.count; i++)
+        tend_process(all.at[i], now);
 }
 
-static int64_t due_of(struct worker *worker)
+static int64_t sooner(int64_t one, int64_t other)
 {
-    int64_t due = INT64_MAX, until = atomic_load(&worker->close_until);
-    if (worker->state == DOWN || worker->state == GREETING)
-        due = worker->due;
-    if (worker->state == UP && worker->hands.count > 0 && worker->tick_at < due)
-        due = worker->tick_at;
-    if (until != 0 && worker->socket >= 0 && worker->kill_at == 0 && until + LATE_MS < due)
-        due = until + LATE_MS;
-    if (worker->kill_at != 0 && worker->kill_at < due)
-        due = worker->kill_at;
+    return one < other ? one : other;
+}
+
+static int64_t due_of_process(const struct process *process)
+{
+    int64_t due = INT64_MAX;
+    if (process->kill_at != 0)
+        return process->kill_at;
+    if (process->state == GREETING || process->state >= CLOSING)
+        due = process->due;
+    if (process == process->worker->now && process->state == UP && process->hands.count > 0)
+        due = sooner(due, process->tick_at);
     return due;
 }
 
-static int64_t prepare(void *context, struct pollfd *fd)
+static int64_t prepare(void *context, struct pollfd fds[EXECUTOR_LINK_POLLS])
 {
     struct worker *worker = context;
     tend(worker, clock_ms());
-    worker_send_room(worker);
     worker_pump(worker);
-    worker_transmit(worker);
-    fd->fd = worker->socket;
-    fd->events = (short)(POLLIN | (worker->out_at < worker->out.len ? POLLOUT : 0));
-    return due_of(worker);
+    struct processes all = processes_of(worker);
+    int64_t due = worker->now == NULL && worker->next == NULL ? worker->due : INT64_MAX;
+    for (size_t i = 0; i < EXECUTOR_LINK_POLLS; i++)
+        fds[i] = (struct pollfd){.fd = -1};
+    for (size_t i = 0; i < all.count; i++) {
+        struct process *process = all.at[i];
+        process_send_room(process);
+        process_transmit(process);
+        bool has_more = process->out_at < process->out.len;
+        fds[i] = (struct pollfd){.fd = process->socket, .events = (short)(POLLIN | (has_more ? POLLOUT : 0))};
+        due = sooner(due, due_of_process(process));
+    }
+    return due;
 }
 
 static void attend(void *context)
 {
-    struct worker *worker = context;
-    if (worker->socket >= 0 && !worker_receive(worker))
-        on_end(worker);
+    struct processes all = processes_of(context);
+    for (size_t i = 0; i < all.count; i++)
+        if (!process_receive(all.at[i]))
+            on_end(all.at[i]);
 }
 
 /* [any thread] */
@@ -228,11 +334,11 @@ static int64_t busy_since(void *context)
 /* Where the executor's thread does not wait itself: in the plugin's start and stop. */
 static void turn(struct worker *worker)
 {
-    struct pollfd fds[2] = {{.fd = worker->wake, .events = POLLIN}};
-    int64_t due = prepare(worker, &fds[1]), left = due - clock_ms();
-    if (worker->state == OVER && worker->socket < 0)
+    struct pollfd fds[1 + EXECUTOR_LINK_POLLS] = {{.fd = worker->wake, .events = POLLIN}};
+    int64_t due = prepare(worker, fds + 1), left = due - clock_ms();
+    if (worker->over)
         return;
-    poll(fds, 2, left < 0 ? 0 : left < INT32_MAX ? (int)left : -1);
+    poll(fds, 1 + EXECUTOR_LINK_POLLS, left < 0 ? 0 : left < INT32_MAX ? (int)left : -1);
     eventfd_t count;
     if (fds[0].revents != 0)
         eventfd_read(worker->wake, &count);
@@ -247,12 +353,12 @@ static int start(const struct valawai_host *host, void **self)
     struct worker *worker = services->options.plugin->worker;
     *self = worker;
     worker->services = services;
-    while (worker->state != UP && worker->state != OVER) {
+    while (!atomic_load(&worker->up) && !worker->over) {
         turn(worker);
-        if (worker->required && worker->state == DOWN)
+        if (worker->required && worker->now == NULL)
             break;
     }
-    if (worker->state == UP)
+    if (atomic_load(&worker->up))
         return 0;
     return worker->start_answer != 0 ? worker->start_answer : -1;
 }
@@ -260,41 +366,58 @@ static int start(const struct valawai_host *host, void **self)
 static void stop(void *self)
 {
     struct worker *worker = self;
-    while (worker->state != OVER || worker->socket >= 0)
+    while (!worker->over)
         turn(worker);
     worker_end_sender(worker);
+}
+
+static void send_id(struct worker *worker)
+{
+    struct processes all = processes_of(worker);
+    for (size_t i = 0; i < all.count; i++)
+        process_send_id(all.at[i]);
 }
 
 static void registered(void *self, const char *id)
 {
     struct worker *worker = self;
     snprintf(worker->id, sizeof worker->id, "%s", id);
-    worker_send_id(worker);
+    send_id(worker);
 }
 
 static void unregistered(void *self)
 {
     struct worker *worker = self;
     worker->id[0] = '\0';
-    worker_send_id(worker);
+    send_id(worker);
 }
 
 /* ---- */
 
-/* False: the process has ended. */
+/* Waits for the descriptor. False: the process has ended. */
 static bool greet(struct worker *worker, struct fault *fault)
 {
     struct fault why;
-    if (worker_receive(worker))
-        return true;
-    worker_explain_end(worker, &why);
-    worker_drop_process(worker);
-    return fault_set(fault, "%s", why.text);
+    while (worker->now->state == GREETING) {
+        struct pollfd fds[EXECUTOR_LINK_POLLS];
+        int64_t left = prepare(worker, fds) - clock_ms();
+        poll(fds, EXECUTOR_LINK_POLLS, left < 0 ? 0 : (int)left);
+        if (process_receive(worker->now))
+            continue;
+        process_explain_end(worker->now, &why);
+        process_end(worker->now);
+        worker_set_current(worker, NULL);
+        return fault_set(fault, "%s", why.text);
+    }
+    return true;
 }
 
+/* The plugin's descriptor is that of the first process. */
 static struct plugin *describe(struct worker *worker)
 {
     const struct about *about = &worker->about;
+    worker->about = worker->now->about;
+    worker->now->about = (struct about){.window = about->window, .wants_json = about->wants_json};
     struct plugin *plugin = memory_new(sizeof *plugin);
     plugin->path = memory_text(worker->path);
     const char *slash = strrchr(plugin->path, '/');
@@ -322,7 +445,6 @@ bool worker_open(struct zygote *zygote, const char *path, bool is_command, struc
     worker->zygote = zygote;
     worker->path = is_command ? memory_text(path) : realpath(path, NULL);
     worker->is_command = is_command;
-    worker->socket = worker->offspring.end = -1;
     worker->backoff = (struct backoff){.first_ms = 100, .last_ms = 30000};
     worker->link = (struct executor_link){
         .prepare = prepare, .attend = attend, .close = close_worker, .busy_since = busy_since, .context = worker};
@@ -333,14 +455,9 @@ bool worker_open(struct zygote *zygote, const char *path, bool is_command, struc
         opened = fault_set(fault, "%s", strerror(errno));
     else if (worker->wake < 0)
         opened = fault_set(fault, "cannot open a descriptor: %s", strerror(errno));
-    else
-        opened = worker_spawn(worker, fault);
-    while (opened && worker->state == GREETING && worker->socket >= 0) {
-        struct pollfd fd = {0};
-        int64_t left = prepare(worker, &fd) - clock_ms();
-        poll(&fd, 1, left < 0 ? 0 : (int)left);
-        opened = greet(worker, fault);
-    }
+    if (opened)
+        worker_set_current(worker, process_new(worker, fault));
+    opened = worker->now != NULL && greet(worker, fault);
     if (opened)
         *plugin = describe(worker);
     else
@@ -352,10 +469,14 @@ void worker_free(struct worker *worker)
 {
     if (worker == NULL)
         return;
-    offspring_signal(&worker->offspring, SIGKILL);
-    worker_drop_process(worker);
+    struct processes all = processes_of(worker);
+    for (size_t i = 0; i < all.count; i++)
+        process_end(all.at[i]);
+    successor_discard(atomic_exchange(&worker->offered, NULL));
+    free_ended(worker, true);
+    successor_free(worker->successor);
+    options_free(worker->options);
     about_clear(&worker->about);
-    list_free(&worker->timers);
     queue_destroy(&worker->loose);
     if (worker->wake >= 0)
         close(worker->wake);

@@ -30,14 +30,26 @@ struct worker_use {
     size_t message_max_bytes;
     int64_t slow_ms;    /* a handler that takes longer is named */
     int64_t handler_ms; /* one that takes longer is ended; 0: never */
+    int64_t grace_ms;   /* for the messages that the plugin has begun when another file takes over */
     /* [executor's thread] It went down, or is up again. */
     void (*changed)(void *context);
+    /* [executor's thread] The file of worker_renew() of this version has taken over; or it has not, and why. */
+    void (*renewed)(void *context, const struct plugin *plugin, const char *version, const char *why);
     void *context;
 };
 
 /* Before its executor is made, with the link. */
 void worker_use(struct worker *worker, const struct worker_use *use);
 const struct executor_link *worker_link(const struct worker *worker);
+
+/* True if the other file of the plugin can take over without another registration and other topics. */
+bool worker_can_renew(const struct worker *worker, const struct worker *other) __attribute__((warn_unused_result));
+
+/* Another file of the plugin takes over, with its options: the plugin that worker_open() has made of it, which
+ * worker_can_renew(). Its start runs while the current process goes on. When it has succeeded, the current process
+ * finishes the messages that it has begun, and the others wait for the new one. Takes ownership of the plugin. After
+ * the start of the executor. */
+void worker_renew(struct worker *worker, struct plugin *plugin);
 
 /* [any thread] True while the plugin can handle messages. */
 bool worker_is_up(const struct worker *worker);

@@ -215,8 +215,19 @@ static void on_started(void *context)
     child_end(child, false);
 }
 
-const struct executor_events child_events = {
-    .started = on_started, .judged = on_judged, .postponed = on_postponed, .calling = on_calling};
+static void on_drained(void *context)
+{
+    struct text *out = child_begin(context);
+    frame_begin(out, FRAME_DRAINED);
+    frame_end(out);
+    child_end(context, false);
+}
+
+const struct executor_events child_events = {.started = on_started,
+                                             .drained = on_drained,
+                                             .judged = on_judged,
+                                             .postponed = on_postponed,
+                                             .calling = on_calling};
 
 bool child_on_send(void *context, struct list *publications)
 {

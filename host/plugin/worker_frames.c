@@ -41,6 +41,7 @@ static const struct form forms[FRAME_KINDS] = {
     [FRAME_QUERY] = {"QUERY", "nwl", FRAMES_FROM_WORKER},
     [FRAME_TIMER] = {"TIMER", "nnn", FRAMES_FROM_WORKER},
     [FRAME_CANCEL] = {"CANCEL", "n", FRAMES_FROM_WORKER},
+    [FRAME_DRAINED] = {"DRAINED", "", FRAMES_FROM_WORKER},
     [FRAME_STOPPED] = {"STOPPED", "", FRAMES_FROM_WORKER},
 };
 

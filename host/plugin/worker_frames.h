@@ -46,6 +46,7 @@ enum frame_kind {
     FRAME_QUERY,
     FRAME_TIMER,
     FRAME_CANCEL,
+    FRAME_DRAINED,
     FRAME_STOPPED,
     FRAME_KINDS
 };

@@ -18,18 +18,19 @@ void about_clear(struct about *about)
     *about = (struct about){0};
 }
 
-static bool is_same(const struct about *one, const struct about *other)
+/* The version may differ: it does not change what the host has made of the plugin. */
+bool about_is_same(const struct about *one, const struct about *other)
 {
-    bool same = strcmp(one->version, other->version) == 0 && strcmp(one->document, other->document) == 0 &&
-                one->topic_count == other->topic_count && one->thread_safe == other->thread_safe;
+    bool same = strcmp(one->document, other->document) == 0 && one->topic_count == other->topic_count &&
+                one->thread_safe == other->thread_safe;
     for (size_t i = 0; same && i < one->topic_count; i++)
         same = strcmp(one->topics[i].name, other->topics[i].name) == 0;
     return same;
 }
 
-static bool on_plugin(struct worker *worker, const struct frame *frame, struct fault *fault)
+static bool on_plugin(struct process *process, const struct frame *frame, struct fault *fault)
 {
-    struct about *now = &worker->now;
+    struct about *now = &process->about;
     if (now->document != NULL)
         return fault_set(fault, "a second PLUGIN");
     if (strlen(frame->parts[0].at) != frame->parts[0].len)
@@ -42,9 +43,9 @@ static bool on_plugin(struct worker *worker, const struct frame *frame, struct f
     return true;
 }
 
-static bool on_topic(struct worker *worker, const struct frame *frame, struct fault *fault)
+static bool on_topic(struct process *process, const struct frame *frame, struct fault *fault)
 {
-    struct about *now = &worker->now;
+    struct about *now = &process->about;
     if (now->document == NULL || now->topic_count == TOPICS_MAX)
         return fault_set(fault, now->document == NULL ? "TOPIC before PLUGIN" : "too many topics");
     now->topics = memory_resize(now->topics, (now->topic_count + 2) * sizeof *now->topics);
@@ -54,37 +55,34 @@ static bool on_topic(struct worker *worker, const struct frame *frame, struct fa
     return true;
 }
 
-static bool on_ready(struct worker *worker, struct fault *fault)
+static bool on_ready(struct process *process, struct fault *fault)
 {
-    struct about *now = &worker->now;
+    struct about *now = &process->about;
     if (now->document == NULL)
         return fault_set(fault, "READY before PLUGIN");
-    if (worker->about.document == NULL) {
-        worker->about = *now;
-        *now = (struct about){0};
-    } else if (!is_same(&worker->about, now)) {
-        return fault_set(fault, "the plugin has another document, version or topic than when the host started: "
-                                "restart the host");
-    }
-    worker->state = READY;
+    const struct about *first = &process->worker->about;
+    if (first->document != NULL && !about_is_same(first, now))
+        return fault_set(fault, "the file has another AsyncAPI document or other topics than the plugin that runs; "
+                                "apply it with valawai-host reload");
+    process->state = READY;
     return true;
 }
 
-bool worker_take_greeting(struct worker *worker, const struct frame *frame, struct fault *fault)
+bool process_take_greeting(struct process *process, const struct frame *frame, struct fault *fault)
 {
     switch (frame->kind) {
     case FRAME_HELLO:
         if (frame->numbers[0] != WORKER_PROTOCOL)
             return fault_set(fault, "it speaks the worker protocol %llu, this host %d",
                              (unsigned long long)frame->numbers[0], WORKER_PROTOCOL);
-        worker->now.wants_json = strcmp(frame->words[0], "amqp") != 0;
+        process->about.wants_json = strcmp(frame->words[0], "amqp") != 0;
         return true;
     case FRAME_PLUGIN:
-        return on_plugin(worker, frame, fault);
+        return on_plugin(process, frame, fault);
     case FRAME_TOPIC:
-        return on_topic(worker, frame, fault);
+        return on_topic(process, frame, fault);
     case FRAME_READY:
-        return on_ready(worker, fault);
+        return on_ready(process, fault);
     case FRAME_CANNOT:
         return fault_set(fault, "%s", frame->rest);
     default:

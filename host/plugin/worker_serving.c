@@ -14,28 +14,28 @@
 
 /* ---- what is sent ---- */
 
-void worker_send_number(struct worker *worker, enum frame_kind kind, uint64_t number)
+void process_send_number(struct process *process, enum frame_kind kind, uint64_t number)
 {
-    frame_begin(&worker->out, kind);
-    frame_number(&worker->out, number);
-    frame_end(&worker->out);
+    frame_begin(&process->out, kind);
+    frame_number(&process->out, number);
+    frame_end(&process->out);
 }
 
-void worker_send_id(struct worker *worker)
+void process_send_id(struct process *process)
 {
-    if (worker->state != UP)
+    if (process->state != UP)
         return;
-    frame_begin(&worker->out, FRAME_ID);
-    frame_word(&worker->out, worker->id);
-    frame_end(&worker->out);
+    frame_begin(&process->out, FRAME_ID);
+    frame_word(&process->out, process->worker->id);
+    frame_end(&process->out);
 }
 
-static void send_message(struct worker *worker, const struct hand *hand)
+static void send_message(struct process *process, const struct hand *hand)
 {
     const struct delivery *delivery = hand->handling->delivery;
-    struct text *out = &worker->out, json = {0};
+    struct text *out = &process->out, json = {0};
     struct properties properties = delivery->properties;
-    if (properties.len > 0 && worker->about.wants_json) {
+    if (properties.len > 0 && process->about.wants_json) {
         properties_put_json(properties, &json);
         properties = (struct properties){json.at, json.len};
     }
@@ -56,26 +56,32 @@ static void send_message(struct worker *worker, const struct hand *hand)
     text_free(&json);
 }
 
-/* A suspect goes alone: what happens then is its doing. */
+static bool takes_more(const struct process *process)
+{
+    return process->state == UP && !process->alone && process->hands.count < process->about.window &&
+           process->out.len - process->out_at < WORKER_OUT_MAX;
+}
+
+/* A suspect is sent alone, so that an end of the process is its doing. */
 void worker_pump(struct worker *worker)
 {
+    struct process *process = worker->now;
     struct node *node;
-    while (worker->state == UP && !worker->alone && worker->hands.count < worker->about.window &&
-           worker->out.len - worker->out_at < WORKER_OUT_MAX && (node = worker->pending.head) != NULL) {
+    while (process != NULL && takes_more(process) && (node = worker->pending.head) != NULL) {
         struct handling *handling = (struct handling *)node;
         bool suspect = handling->delivery->crashes > 0;
-        if (suspect && worker->hands.count > 0)
+        if (suspect && process->hands.count > 0)
             return;
-        struct hand *hand = hands_take(&worker->hands, handling);
+        struct hand *hand = hands_take(&process->hands, handling);
         if (hand == NULL)
             return;
         hand->sent_us = clock_us();
         list_take(&worker->pending);
-        worker->alone = suspect;
-        if (worker->page != NULL)
-            atomic_store_explicit(&worker->page->places[hand->number % WORKER_PLACES], PLACE_WAITS,
+        process->alone = suspect;
+        if (process->page != NULL)
+            atomic_store_explicit(&process->page->places[hand->number % WORKER_PLACES], PLACE_WAITS,
                                   memory_order_relaxed);
-        send_message(worker, hand);
+        send_message(process, hand);
     }
 }
 
@@ -88,27 +94,31 @@ static const char *lowest_level(struct services *services)
     return levels[level];
 }
 
-void worker_send_start(struct worker *worker)
+void process_send_start(struct process *process)
 {
     static const char *const validate[] = {
         [VALIDATE_STRICT] = "strict", [VALIDATE_WARN] = "warn", [VALIDATE_OFF] = "off"};
+    const struct worker *worker = process->worker;
+    const struct worker_use *use = &worker->use;
+    const struct successor *successor = process == worker->next ? worker->successor : NULL;
+    const struct options *own = worker->options != NULL ? worker->options : worker->plugin->options;
     struct json_object *start = memory_got(json_object_new_object());
-    struct json_object *options = options_json(worker->plugin->options);
+    struct json_object *options = options_json(successor != NULL ? successor->options : own);
     json_object_object_add(start, "options", options == NULL ? NULL : json_object_get(options));
     json_object_object_add(start, "validate",
                            memory_got(json_object_new_string(validate[services_validate(worker->services)])));
-    json_object_object_add(start, "attempts", memory_got(json_object_new_int64(worker->use.attempts)));
-    json_object_object_add(start, "threads", memory_got(json_object_new_int64(worker->use.threads)));
+    json_object_object_add(start, "attempts", memory_got(json_object_new_int64(use->attempts)));
+    json_object_object_add(start, "threads", memory_got(json_object_new_int64(use->threads)));
     json_object_object_add(start, "message_max_bytes",
-                           memory_got(json_object_new_int64((int64_t)worker->use.message_max_bytes)));
+                           memory_got(json_object_new_int64((int64_t)use->message_max_bytes)));
     json_object_object_add(start, "level", memory_got(json_object_new_string(lowest_level(worker->services))));
     size_t len;
     const char *text = json_object_to_json_string_length(start, JSON_C_TO_STRING_PLAIN, &len);
-    worker_send_number(worker, FRAME_START, len);
-    frame_part(&worker->out, text, len);
+    process_send_number(process, FRAME_START, len);
+    frame_part(&process->out, text, len);
     json_object_put(start);
-    worker->reader.part_max = worker->use.message_max_bytes + PART_MORE;
-    worker->state = BEGINNING;
+    process->reader.part_max = use->message_max_bytes + PART_MORE;
+    process->state = BEGINNING;
 }
 
 /* ---- messages ---- */
@@ -144,7 +154,7 @@ void worker_return_pending(struct worker *worker, const struct lane *lane)
     worker->pending = others;
 }
 
-static void on_verdict(struct worker *worker, struct hand *hand, int verdict, const char *reason)
+static void on_verdict(struct process *process, struct hand *hand, int verdict, const char *reason)
 {
     struct handling *handling = hand->handling;
     if (reason[0] != '\0')
@@ -155,29 +165,36 @@ static void on_verdict(struct worker *worker, struct hand *hand, int verdict, co
     }
     /* A handler begins when its message has arrived and the one before it has ended. */
     int64_t now = clock_us();
-    handling->took_us = now - (hand->sent_us > worker->judged_us ? hand->sent_us : worker->judged_us);
-    worker->judged_us = now;
-    if (atomic_load_explicit(&worker->busy_since, memory_order_relaxed) != 0)
-        worker->tick_at = 0; /* it may have been this one */
+    handling->took_us = now - (hand->sent_us > process->judged_us ? hand->sent_us : process->judged_us);
+    process->judged_us = now;
+    if (atomic_load_explicit(&process->worker->busy_since, memory_order_relaxed) != 0)
+        process->tick_at = 0; /* it may have been this one */
     const struct lane *lane = handling->lane;
-    hands_free(&worker->hands, hand);
-    worker->alone = false;
-    worker->handled = true;
+    hands_free(&process->hands, hand);
+    process->alone = false;
+    process->handled = true;
     worker_return(handling, verdict);
     if (verdict == VALAWAI_RETRY)
-        worker_return_pending(worker, lane);
+        worker_return_pending(process->worker, lane);
 }
 
 /* ---- publications outside of a handler: they wait for room, and nothing else waits for them ---- */
+
+struct loose {
+    struct node node;
+    struct publication *publication;
+    struct process *process;
+};
 
 static void *run_sender(void *argument)
 {
     struct worker *worker = argument;
     while (!atomic_load(&worker->ends_sender)) {
-        struct list publications = queue_wait(&worker->loose, INT64_MAX);
-        for (struct node *node; (node = list_take(&publications)) != NULL;) {
-            (void)!publish_made(worker->services, (struct publication *)node);
-            atomic_fetch_add(&worker->loose_sent, 1);
+        struct list waiting = queue_wait(&worker->loose, INT64_MAX);
+        for (struct node *node; (node = list_take(&waiting)) != NULL; free(node)) {
+            struct loose *loose = (struct loose *)node;
+            (void)!publish_made(worker->services, loose->publication);
+            atomic_fetch_add(&loose->process->loose_sent, 1);
             queue_wake(worker->services->waking);
             eventfd_write(worker->wake, 1);
         }
@@ -185,13 +202,17 @@ static void *run_sender(void *argument)
     return NULL;
 }
 
-static void send_loose(struct worker *worker, struct publication *publication)
+static void send_loose(struct process *process, struct publication *publication)
 {
+    struct worker *worker = process->worker;
+    struct loose *loose = memory_new(sizeof *loose);
+    *loose = (struct loose){.publication = publication, .process = process};
     if (!worker->has_sender) {
         worker->has_sender = true;
         worker->sender = thread_start(run_sender, worker);
     }
-    queue_put(&worker->loose, &publication->node);
+    process->loose++;
+    queue_put(&worker->loose, &loose->node);
 }
 
 void worker_end_sender(struct worker *worker)
@@ -202,33 +223,39 @@ void worker_end_sender(struct worker *worker)
     queue_wake(&worker->loose);
     pthread_join(worker->sender, NULL);
     worker->has_sender = false;
+    struct list left = queue_take(&worker->loose);
+    for (struct node *node; (node = list_take(&left)) != NULL; free(node))
+        free(((struct loose *)node)->publication);
 }
 
-void worker_send_room(struct worker *worker)
+void process_send_room(struct process *process)
 {
-    unsigned sent = atomic_exchange(&worker->loose_sent, 0);
-    if (sent > 0 && worker->socket >= 0)
-        worker_send_number(worker, FRAME_ROOM, sent);
+    size_t sent = atomic_load(&process->loose_sent);
+    if (sent == process->loose_told)
+        return;
+    process_send_number(process, FRAME_ROOM, sent - process->loose_told);
+    process->loose_told = sent;
 }
 
 /* ---- frames of a plugin that runs ---- */
 
-static void on_pub(struct worker *worker, struct hand *hand, const struct frame *frame)
+static void on_pub(struct process *process, struct hand *hand, const struct frame *frame)
 {
     const struct frame_part *part = &frame->parts[0];
     struct handling *handling = hand == NULL ? NULL : hand->handling;
+    struct services *services = process->worker->services;
     const char *body = part->same ? handling->delivery->body : part->at;
     size_t len = part->same ? handling->delivery->len : part->len;
     int error;
     services_begin(handling); /* what is known of the message's body is used again */
     struct publication *publication =
-        publication_make_with(worker->services, frame->words[0], body, len, frame->parts[1].at, true, &error);
+        publication_make_with(services, frame->words[0], body, len, frame->parts[1].at, true, &error);
     services_end();
     if (handling == NULL) {
         if (publication != NULL)
-            send_loose(worker, publication);
+            send_loose(process, publication);
         else
-            worker_send_number(worker, FRAME_ROOM, 1);
+            process_send_number(process, FRAME_ROOM, 1);
     } else if (publication != NULL) {
         list_put(&handling->publications, &publication->node);
     } else {
@@ -236,7 +263,7 @@ static void on_pub(struct worker *worker, struct hand *hand, const struct frame 
     }
 }
 
-static bool on_log(struct worker *worker, const struct hand *hand, const struct frame *frame, struct fault *fault)
+static bool on_log(struct process *process, const struct hand *hand, const struct frame *frame, struct fault *fault)
 {
     static const char *const levels[] = {"DEBUG", "INFO", "WARN", "ERROR"};
     const struct frame_part *payload = &frame->parts[1];
@@ -247,39 +274,50 @@ static bool on_log(struct worker *worker, const struct hand *hand, const struct 
     if (level == 4)
         return fault_set(fault, "%s is not a level of LOG", frame->words[0]);
     services_begin(handling);
-    services_record(worker->services, level, frame->words[1], (int)(frame->numbers[1] & INT32_MAX),
+    services_record(process->worker->services, level, frame->words[1], (int)(frame->numbers[1] & INT32_MAX),
                     payload->same ? handling->delivery->body : payload->at, frame->parts[0].at);
     services_end();
     return true;
 }
 
-static bool on_note(struct worker *worker, const struct frame *frame, struct fault *fault)
+static bool on_note(struct process *process, const struct frame *frame, struct fault *fault)
 {
     long level;
     if (!log_level_read(frame->words[0], &level))
         return fault_set(fault, "%s is not a level of NOTE", frame->words[0]);
+    const struct worker *worker = process->worker;
     log_put(worker->use.log, (enum log_level)level, worker->plugin->name, worker->plugin->file, 0, frame->rest, NULL,
             0);
     return true;
 }
 
+/* The process that asked. NULL: it has ended. */
+static struct process *process_of(const struct worker *worker, unsigned life)
+{
+    struct process *const all[] = {worker->now, worker->next, worker->last};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i] != NULL && all[i]->life == life)
+            return all[i];
+    return NULL;
+}
+
 static void on_page(void *self, const char *page, size_t len, void *context)
 {
     struct question *question = context;
-    struct worker *worker = self;
-    if (question->life == worker->life && worker->socket >= 0) {
-        frame_begin(&worker->out, page == NULL ? FRAME_NOPAGE : FRAME_PAGE);
-        frame_number(&worker->out, question->number);
+    struct process *process = process_of(self, question->life);
+    if (process != NULL) {
+        frame_begin(&process->out, page == NULL ? FRAME_NOPAGE : FRAME_PAGE);
+        frame_number(&process->out, question->number);
         if (page != NULL)
-            frame_number(&worker->out, len);
-        frame_end(&worker->out);
+            frame_number(&process->out, len);
+        frame_end(&process->out);
         if (page != NULL)
-            frame_part(&worker->out, page, len);
+            frame_part(&process->out, page, len);
     }
     free(question);
 }
 
-static bool on_query(struct worker *worker, const struct frame *frame, struct fault *fault)
+static bool on_query(struct process *process, const struct frame *frame, struct fault *fault)
 {
     int what = VALAWAI_COMPONENTS;
     if (strcmp(frame->words[0], "connections") == 0)
@@ -287,97 +325,103 @@ static bool on_query(struct worker *worker, const struct frame *frame, struct fa
     else if (strcmp(frame->words[0], "components") != 0)
         return fault_set(fault, "%s is not what QUERY asks for", frame->words[0]);
     struct question *question = memory_new(sizeof *question);
-    *question = (struct question){.life = worker->life, .number = frame->numbers[0]};
-    if (serve_query(&worker->services->table, what, frame->parts[0].at, on_page, question) != VALAWAI_OK)
-        on_page(worker, NULL, 0, question);
+    *question = (struct question){.life = process->life, .number = frame->numbers[0]};
+    if (serve_query(&process->worker->services->table, what, frame->parts[0].at, on_page, question) != VALAWAI_OK)
+        on_page(process->worker, NULL, 0, question);
     return true;
 }
 
 static void on_due(void *self, void *context)
 {
-    struct worker *worker = self;
-    struct ticking *ticking = context;
-    worker_send_number(worker, FRAME_DUE, ticking->number);
+    const struct ticking *ticking = context;
+    (void)self;
+    process_send_number(ticking->process, FRAME_DUE, ticking->number);
 }
 
-static void on_timer(struct worker *worker, const struct frame *frame)
+static uint32_t as_milliseconds(uint64_t number)
 {
+    return number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
+}
+
+static void on_timer(struct process *process, const struct frame *frame)
+{
+    const struct valawai_host *table = &process->worker->services->table;
     struct ticking *ticking = memory_new(sizeof *ticking);
-    uint64_t first = frame->numbers[1], every = frame->numbers[2];
+    ticking->process = process;
     ticking->number = frame->numbers[0];
     ticking->timer =
-        worker->services->table.timer(&worker->services->table, first < UINT32_MAX ? (uint32_t)first : UINT32_MAX,
-                                      every < UINT32_MAX ? (uint32_t)every : UINT32_MAX, on_due, ticking);
-    list_put(&worker->timers, &ticking->node);
+        table->timer(table, as_milliseconds(frame->numbers[1]), as_milliseconds(frame->numbers[2]), on_due, ticking);
+    list_put(&process->timers, &ticking->node);
 }
 
 /* number 0: all of them. */
-void worker_cancel_timers(struct worker *worker, uint64_t number)
+void process_cancel_timers(struct process *process, uint64_t number)
 {
     struct list others = {0};
-    for (struct node *node; (node = list_take(&worker->timers)) != NULL;) {
+    for (struct node *node; (node = list_take(&process->timers)) != NULL;) {
         struct ticking *ticking = (struct ticking *)node;
         if (number != 0 && ticking->number != number) {
             list_put(&others, node);
             continue;
         }
-        (void)timers_cancel(services_timers(worker->services), ticking->timer);
+        (void)timers_cancel(services_timers(process->worker->services), ticking->timer);
         free(ticking);
     }
-    worker->timers = others;
+    process->timers = others;
 }
 
-static void on_started(struct worker *worker, const char *answer)
+static void on_started(struct process *process, const char *answer)
 {
-    worker->start_answer = atoi(answer);
-    if (worker->start_answer != 0 || answer[0] != '0') {
-        worker_condemn(worker, SIGKILL, "the plugin's start failed: it returned %s", answer);
+    struct worker *worker = process->worker;
+    int number = atoi(answer);
+    if (process == worker->now)
+        worker->start_answer = number;
+    if (number != 0 || answer[0] != '0') {
+        process_condemn(process, SIGKILL, "the plugin's start failed: it returned %s", answer);
         return;
     }
-    worker->state = UP;
-    worker->was_up = true;
-    worker->tick_at = clock_ms() + WORKER_TICK_MS;
-    atomic_store(&worker->up, true);
+    process->state = UP;
+    process->tick_at = clock_ms() + WORKER_TICK_MS;
     if (worker->id[0] != '\0')
-        worker_send_id(worker);
-    if (worker->use.changed != NULL)
-        worker->use.changed(worker->use.context);
+        process_send_id(process);
+    if (process == worker->now)
+        worker_went_up(worker);
 }
 
 /* Frames that are about a message, which has to be the worker's; LOG and PUB may be about none, by the number 0. */
-static bool take_message_frame(struct worker *worker, const struct frame *frame, struct fault *fault)
+static bool take_message_frame(struct process *process, const struct frame *frame, struct fault *fault)
 {
-    struct hand *hand = hands_find(&worker->hands, frame->numbers[0]);
+    struct hand *hand = hands_find(&process->hands, frame->numbers[0]);
     bool may_have_none = frame->numbers[0] == 0 && (frame->kind == FRAME_PUB || frame->kind == FRAME_LOG) &&
                          !frame->parts[0].same && !frame->parts[1].same;
     if (hand == NULL && !may_have_none)
         return fault_set(fault, "it does not have the message %llu", (unsigned long long)frame->numbers[0]);
     switch (frame->kind) {
     case FRAME_PUB:
-        on_pub(worker, hand, frame);
+        on_pub(process, hand, frame);
         return true;
     case FRAME_LOG:
-        return on_log(worker, hand, frame, fault);
+        return on_log(process, hand, frame, fault);
     case FRAME_AGAIN:
         hand->handling->delivery->attempt = frame->numbers[1] < UINT32_MAX ? (uint32_t)frame->numbers[1] : UINT32_MAX;
         hand->called_since = 0;
         return true;
     case FRAME_DONE:
-        on_verdict(worker, hand, VALAWAI_DONE, "");
+        on_verdict(process, hand, VALAWAI_DONE, "");
         return true;
     case FRAME_RETRY:
-        on_verdict(worker, hand, VALAWAI_RETRY, frame->rest);
+        on_verdict(process, hand, VALAWAI_RETRY, frame->rest);
         return true;
     case FRAME_WRONG:
-        on_verdict(worker, hand, VALAWAI_WRONG, frame->rest);
+        on_verdict(process, hand, VALAWAI_WRONG, frame->rest);
         return true;
     default:
-        on_verdict(worker, hand, VALAWAI_FAILED, frame->rest);
+        on_verdict(process, hand, VALAWAI_FAILED, frame->rest);
         return true;
     }
 }
 
-bool worker_take_running(struct worker *worker, const struct frame *frame, struct fault *fault)
+bool process_take_running(struct process *process, const struct frame *frame, struct fault *fault)
 {
     switch (frame->kind) {
     case FRAME_PUB:
@@ -387,26 +431,31 @@ bool worker_take_running(struct worker *worker, const struct frame *frame, struc
     case FRAME_WRONG:
     case FRAME_FAILED:
     case FRAME_AGAIN:
-        return take_message_frame(worker, frame, fault);
+        return take_message_frame(process, frame, fault);
     case FRAME_NOTE:
-        return on_note(worker, frame, fault);
+        return on_note(process, frame, fault);
     case FRAME_QUERY:
-        return on_query(worker, frame, fault);
+        return on_query(process, frame, fault);
     case FRAME_TIMER:
-        on_timer(worker, frame);
+        on_timer(process, frame);
         return true;
     case FRAME_CANCEL:
-        worker_cancel_timers(worker, frame->numbers[0]);
+        process_cancel_timers(process, frame->numbers[0]);
         return true;
     case FRAME_STARTED:
-        if (worker->state != BEGINNING)
+        if (process->state != BEGINNING)
             break;
-        on_started(worker, frame->words[0]);
+        on_started(process, frame->words[0]);
+        return true;
+    case FRAME_DRAINED:
+        if (process->state != CLOSING)
+            break;
+        worker_drained(process);
         return true;
     case FRAME_STOPPED:
-        if (worker->state != CLOSING)
+        if (process->state != CLOSING)
             break;
-        worker->state = OVER;
+        process->state = STOPPED;
         return true;
     default:
         break;

@@ -213,6 +213,7 @@ static void use_worker(struct ring *ring, struct worker *worker, struct executor
         .message_max_bytes = (size_t)settings->host.message_max_bytes,
         .slow_ms = options->slow_ms,
         .handler_ms = settings->host.handler_seconds * 1000,
+        .grace_ms = settings->host.grace_seconds * 1000,
         .changed = on_started,
         .context = ring,
     };
