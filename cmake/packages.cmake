@@ -23,6 +23,7 @@ health file. With the echo component and a systemd unit template.")
 set(CPACK_DEBIAN_HOST_PACKAGE_NAME valawai-host)
 set(CPACK_DEBIAN_HOST_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_HOST_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_HOST_PACKAGE_DEPENDS "${MICROHTTPD_PACKAGE}") # it is not linked, so SHLIBDEPS cannot see it
 set(CPACK_DEBIAN_HOST_PACKAGE_RECOMMENDS "ca-certificates, libcurl4") # the latter for traces
 set(CPACK_DEBIAN_HOST_PACKAGE_CONTROL_EXTRA
     ${CMAKE_CURRENT_LIST_DIR}/install/conffiles ${CMAKE_CURRENT_LIST_DIR}/install/postinst

@@ -4,7 +4,6 @@
  * one thread serves both sockets, and drops a client that takes too long for one request, however busy it seems. */
 #include "http/http.h"
 
-#include <microhttpd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -19,6 +18,7 @@
 #include "base/memory.h"
 #include "base/thread.h"
 #include "http/door.h"
+#include "http/microhttpd.h"
 #include "http/replies.h"
 
 #define CONNECTIONS_MAX 32     /* of one socket; further clients wait in the kernel */
@@ -30,13 +30,18 @@
 #define RETRY_MS 5000          /* until a port that is taken, or a socket that cannot be made, is tried again */
 #define BEAT_MS 10000          /* a control thread that has not turned for so long is not alive */
 #define KEPT_MS 100
+#define REFUSED_MAX 64        /* connections in a second, while there is no libmicrohttpd */
 #define DESCRIPTORS_OTHERS 48 /* that the host needs for all else */
 
-/* One of the two sockets, with its connections. */
+/* One of the two sockets, with its connections. It listens by itself until the first client connects, and from then on
+ * libmicrohttpd serves it. */
 struct face {
     struct http *http;
-    struct MHD_Daemon *daemon; /* NULL: it does not listen */
-    int epoll;
+    int listener;              /* -1: it does not listen, or the daemon does */
+    struct MHD_Daemon *daemon; /* NULL: no client yet */
+    int epoll;                 /* the daemon's */
+    bool pauses;               /* until the next tick: libmicrohttpd is not there */
+    bool of_one_user;
     struct client *clients;
 };
 
@@ -62,6 +67,8 @@ struct http {
     unsigned connections; /* of each socket */
 
     pthread_t thread; /* of which is: */
+    struct microhttpd mhd;
+    bool mhd_open, mhd_said;
     struct face unix_face, tcp_face;
     int64_t tcp_at; /* when to listen there; INT64_MAX: it does, or is not to */
     bool tcp_said;
@@ -83,33 +90,34 @@ static const char *const types[] = {
     [REPLY_HTML] = "text/html; charset=utf-8",
 };
 
-static struct MHD_Response *make_response(struct reply *reply, const char *allow)
+static struct MHD_Response *make_response(const struct microhttpd *mhd, struct reply *reply, const char *allow)
 {
     struct MHD_Response *response =
-        memory_got(MHD_create_response_from_buffer(reply->body.len, reply->body.at, MHD_RESPMEM_MUST_FREE));
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, types[reply->type]);
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
+        memory_got(mhd->create_response_from_buffer(reply->body.len, reply->body.at, MHD_RESPMEM_MUST_FREE));
+    mhd->add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, types[reply->type]);
+    mhd->add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    mhd->add_response_header(response, "X-Content-Type-Options", "nosniff");
+    mhd->add_response_header(response, "Referrer-Policy", "no-referrer");
     if (reply->policy != NULL)
-        MHD_add_response_header(response, "Content-Security-Policy", reply->policy);
+        mhd->add_response_header(response, "Content-Security-Policy", reply->policy);
     if (allow != NULL)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
+        mhd->add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
     return response;
 }
 
-static enum MHD_Result answer(struct MHD_Connection *connection, struct reply *reply, const char *allow)
+static enum MHD_Result answer(const struct microhttpd *mhd, struct MHD_Connection *connection, struct reply *reply,
+                              const char *allow)
 {
-    struct MHD_Response *response = make_response(reply, allow);
-    enum MHD_Result result = MHD_queue_response(connection, reply->status, response);
-    MHD_destroy_response(response);
+    struct MHD_Response *response = make_response(mhd, reply, allow);
+    enum MHD_Result result = mhd->queue_response(connection, reply->status, response);
+    mhd->destroy_response(response);
     return result;
 }
 
-static void forget(struct kept *kept)
+static void forget(const struct microhttpd *mhd, struct kept *kept)
 {
     if (kept->response != NULL)
-        MHD_destroy_response(kept->response); /* those that still send it have it as long as they need it */
+        mhd->destroy_response(kept->response); /* those that still send it have it as long as they need it */
     free(kept->accept);
     *kept = (struct kept){0};
 }
@@ -126,10 +134,10 @@ static bool is_alive(const struct http *http)
     return atomic_load(&http->ending) || clock_ms() - atomic_load(&http->beat) < BEAT_MS;
 }
 
-static bool has_body(struct MHD_Connection *connection)
+static bool has_body(const struct microhttpd *mhd, struct MHD_Connection *connection)
 {
-    const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL ||
+    const char *length = mhd->lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    return mhd->lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL ||
            (length != NULL && strcmp(length, "0") != 0);
 }
 
@@ -139,37 +147,38 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
                                   const char *version, const char *upload, size_t *upload_size, void **request)
 {
     struct http *http = ((const struct face *)context)->http;
+    const struct microhttpd *mhd = &http->mhd;
     struct reply reply = {0};
     (void)version, (void)upload, (void)upload_size;
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
         reply.status = MHD_HTTP_METHOD_NOT_ALLOWED;
         text_puts(&reply.body, "only GET and HEAD\n");
-        return answer(connection, &reply, "GET, HEAD");
+        return answer(mhd, connection, &reply, "GET, HEAD");
     }
-    if (has_body(connection)) {
+    if (has_body(mhd, connection)) {
         reply.status = 413;
         text_puts(&reply.body, "no request has a body\n");
-        return answer(connection, &reply, NULL);
+        return answer(mhd, connection, &reply, NULL);
     }
     if (*request == NULL) {
         *request = http;
         return MHD_YES;
     }
-    const char *accept = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT);
+    const char *accept = mhd->lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT);
     bool keeps = strcmp(url, "/metrics") == 0;
     int64_t now = clock_ms();
     if (keeps && suits(&http->kept, accept, now))
-        return MHD_queue_response(connection, MHD_HTTP_OK, http->kept.response);
+        return mhd->queue_response(connection, MHD_HTTP_OK, http->kept.response);
     struct view view = {0};
     http->options.look(http->options.context, &view);
     view.alive = is_alive(http);
     reply_make(&reply, url, accept, &view);
     view_free(&view);
     if (!keeps)
-        return answer(connection, &reply, NULL);
-    forget(&http->kept);
-    http->kept = (struct kept){make_response(&reply, NULL), memory_text(accept), now};
-    return MHD_queue_response(connection, MHD_HTTP_OK, http->kept.response);
+        return answer(mhd, connection, &reply, NULL);
+    forget(mhd, &http->kept);
+    http->kept = (struct kept){make_response(mhd, &reply, NULL), memory_text(accept), now};
+    return mhd->queue_response(connection, MHD_HTTP_OK, http->kept.response);
 }
 
 /* No path has anything to unescape, and %00 would cut one short. */
@@ -185,7 +194,7 @@ static void client_come(struct face *face, struct MHD_Connection *connection, vo
 {
     struct client *client = memory_new(sizeof *client);
     client->face = face;
-    client->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    client->fd = face->http->mhd.get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     client->since = clock_ms();
     client->next = face->clients;
     if (face->clients != NULL)
@@ -217,8 +226,9 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 static void on_completed(void *context, struct MHD_Connection *connection, void **request,
                          enum MHD_RequestTerminationCode how)
 {
-    struct client *client = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-    (void)context, (void)request, (void)how;
+    const struct microhttpd *mhd = &((const struct face *)context)->http->mhd;
+    struct client *client = mhd->get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    (void)request, (void)how;
     if (client != NULL)
         client->since = clock_ms();
 }
@@ -233,37 +243,91 @@ static void drop_late(const struct face *face, int64_t now)
 
 /* ---- the two sockets ---- */
 
-/* Takes the listening socket over. */
-static void face_open(struct face *face, int fd, bool of_one_user)
+static bool face_serve(struct face *face, struct fault *fault)
 {
-    unsigned most = face->http->connections;
-    face->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL, 0, NULL, NULL, on_request, face, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, most,
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, of_one_user ? 0 : (most < CONNECTIONS_OF_ONE ? most : CONNECTIONS_OF_ONE),
+    struct http *http = face->http;
+    const struct microhttpd *mhd = &http->mhd;
+    unsigned most = http->connections;
+    http->mhd_open = http->mhd_open || microhttpd_open(&http->mhd, fault);
+    if (!http->mhd_open)
+        return false;
+    face->daemon = mhd->start_daemon(
+        MHD_USE_EPOLL, 0, NULL, NULL, on_request, face, MHD_OPTION_LISTEN_SOCKET, face->listener,
+        MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        face->of_one_user ? 0 : (most < CONNECTIONS_OF_ONE ? most : CONNECTIONS_OF_ONE),
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)CONNECTION_SECONDS, MHD_OPTION_NOTIFY_CONNECTION, on_connection, face, MHD_OPTION_NOTIFY_COMPLETED,
-        on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK, as_it_came, NULL, MHD_OPTION_END);
-    if (face->daemon == NULL) {
+        on_completed, face, MHD_OPTION_UNESCAPE_CALLBACK, as_it_came, NULL, MHD_OPTION_END);
+    if (face->daemon == NULL)
+        return fault_set(fault, "libmicrohttpd cannot start");
+    face->listener = -1; /* the daemon has it */
+    face->epoll = mhd->get_daemon_info(face->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    return true;
+}
+
+/* Closes the connections that wait, so that no client waits for a reply. */
+static void face_refuse(struct face *face)
+{
+    int fd = -1;
+    for (int i = 0; i < REFUSED_MAX && (fd = accept4(face->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0; i++)
         close(fd);
+    face->pauses = true;
+}
+
+/* The first client has connected. */
+static void face_first(struct face *face)
+{
+    struct http *http = face->http;
+    struct fault fault;
+    if (face_serve(face, &fault))
         return;
-    }
-    face->epoll = MHD_get_daemon_info(face->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    face_refuse(face);
+    if (!http->mhd_said)
+        log_error(http->options.log, "host", "no HTTP: %s. It is tried again when a client connects", fault.text);
+    http->mhd_said = true;
 }
 
 static void face_close(struct face *face)
 {
     if (face->daemon != NULL)
-        MHD_stop_daemon(face->daemon); /* closes its listening socket, and every connection */
+        face->http->mhd.stop_daemon(face->daemon); /* closes its listening socket, and every connection */
+    else if (face->listener >= 0)
+        close(face->listener);
     face->daemon = NULL;
+    face->listener = -1;
+}
+
+/* What to poll for input; -1: nothing. */
+static int face_fd(const struct face *face)
+{
+    if (face->daemon != NULL)
+        return face->epoll;
+    return face->pauses ? -1 : face->listener;
+}
+
+/* Once a second. */
+static void face_tick(struct face *face, int64_t now)
+{
+    drop_late(face, now);
+    face->pauses = false;
 }
 
 /* Milliseconds until the daemon has something to do though nothing comes. */
 static int face_patience(const struct face *face, int most)
 {
     MHD_UNSIGNED_LONG_LONG ms = 0;
-    if (face->daemon == NULL || MHD_get_timeout(face->daemon, &ms) != MHD_YES)
+    if (face->daemon == NULL || face->http->mhd.get_timeout(face->daemon, &ms) != MHD_YES)
         return most;
     return ms < (MHD_UNSIGNED_LONG_LONG)most ? (int)ms : most;
+}
+
+/* After each poll(), also if nothing came: connections end by time. */
+static void face_run(struct face *face, bool came)
+{
+    if (face->daemon == NULL && came)
+        face_first(face);
+    if (face->daemon != NULL)
+        face->http->mhd.run(face->daemon);
 }
 
 static void tend_tcp(struct http *http, int64_t now)
@@ -274,7 +338,7 @@ static void tend_tcp(struct http *http, int64_t now)
     int fd = door_listen(http->options.listen, &fault);
     http->tcp_at = fd < 0 ? now + RETRY_MS : INT64_MAX;
     if (fd >= 0) {
-        face_open(&http->tcp_face, fd, false);
+        http->tcp_face.listener = fd;
         log_info(http->options.log, "host", "HTTP on %s", http->options.listen_text);
     } else if (!http->tcp_said) {
         http->tcp_said = true;
@@ -291,7 +355,7 @@ static void take_fresh(struct http *http)
     if (fd < 0)
         return;
     face_close(&http->unix_face);
-    face_open(&http->unix_face, fd, true);
+    http->unix_face.listener = fd;
 }
 
 static void drain(int fd)
@@ -313,25 +377,24 @@ static void *serve(void *argument)
         if (now >= tick_at) {
             tick_at = now + TICK_MS;
             http->options.tick(http->options.context, now);
-            drop_late(&http->unix_face, now);
-            drop_late(&http->tcp_face, now);
+            face_tick(&http->unix_face, now);
+            face_tick(&http->tcp_face, now);
         }
         struct pollfd fds[3] = {{.fd = http->wake, .events = POLLIN}};
         int patience = (int)(tick_at - now);
         for (int i = 0; i < 2; i++) {
-            fds[i + 1] = (struct pollfd){.fd = faces[i]->daemon == NULL ? -1 : faces[i]->epoll, .events = POLLIN};
+            fds[i + 1] = (struct pollfd){.fd = face_fd(faces[i]), .events = POLLIN};
             patience = face_patience(faces[i], patience);
         }
         poll(fds, 3, patience);
         if (fds[0].revents != 0)
             drain(http->wake);
         for (int i = 0; i < 2; i++)
-            if (faces[i]->daemon != NULL)
-                MHD_run(faces[i]->daemon);
+            face_run(faces[i], fds[i + 1].revents != 0);
     }
     face_close(&http->unix_face);
     face_close(&http->tcp_face);
-    forget(&http->kept);
+    forget(&http->mhd, &http->kept);
     return NULL;
 }
 
@@ -404,7 +467,8 @@ struct http *http_start(const struct http_options *options)
     struct http *http = memory_new(sizeof *http);
     pthread_condattr_t attributes;
     http->options = *options;
-    http->unix_face.http = http->tcp_face.http = http;
+    http->unix_face = (struct face){.http = http, .listener = -1, .of_one_user = true};
+    http->tcp_face = (struct face){.http = http, .listener = -1};
     http->connections = connections_max();
     http->tcp_at = options->listen == NULL ? INT64_MAX : 0;
     atomic_store(&http->beat, clock_ms());

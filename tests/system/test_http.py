@@ -403,6 +403,43 @@ def test_a_port_that_is_taken(mov, broker, client, new_host):
     assert len([record for record in host.records() if "no HTTP on" in record.message]) == 1
 
 
+def test_the_library_is_opened_for_the_first_client(mov, broker, new_host):
+    """With the libraries that it needs it takes 2.4 MB."""
+    host = new_host(broker).start()
+    host.wait_healthy()
+    web = Web.of(host)
+
+    def opened():
+        with open(f"/proc/{host.pid}/maps") as file:
+            return "libmicrohttpd" in file.read()
+
+    host.wait(lambda: os.path.exists(web.address), what="the control socket")
+    assert not opened()
+    assert web.answers()
+    assert opened()
+
+
+def test_a_library_that_is_missing(mov, broker, client, new_host):
+    """An empty file stands for it. Once it is replaced, the next client is served."""
+    host = new_host(broker)
+    host.env["LD_LIBRARY_PATH"] = host.path("libraries")
+    host.write("libraries/libmicrohttpd.so.12", "")
+    host.start()
+    host.wait_healthy()
+    web = Web.of(host)
+    host.wait(lambda: os.path.exists(web.address), what="the control socket")
+    for _ in range(3):
+        with pytest.raises(OSError):
+            web.get("/livez")
+    record = host.wait_record("no HTTP: ", level="ERROR")
+    assert "libmicrohttpd.so.12" in record.message and "install libmicrohttpd12" in record.message
+    client.publish(received(), {"content": "goes on"})
+    assert client.collect(published(), 1) == [b'{"content": "goes on"}']
+    os.unlink(host.path("libraries", "libmicrohttpd.so.12"))
+    host.wait(web.answers, what="an answer, once the library is there")
+    assert len([record for record in host.records() if "no HTTP: " in record.message]) == 1
+
+
 @pytest.mark.parametrize("value", ["9090", "localhost:9090", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536",
                                    "::1:9090", "[127.0.0.1]:9090", "[]:9090", "1.2.3:80", "[::1]9090", "x" * 300])
 def test_an_address_that_is_none(new_host, value):
