@@ -160,34 +160,6 @@ static int check_words(int count, char **words)
     return STATUS_OK;
 }
 
-static void make_absolute(char **path)
-{
-    if (*path == NULL)
-        return;
-    char *absolute = path_absolute(*path);
-    free(*path);
-    *path = absolute;
-}
-
-/* Makes the paths absolute: a plugin may change the working directory, and the host reads these files before each
- * connection. */
-static void keep_broker_files(struct settings *settings)
-{
-    make_absolute(&settings->broker.password_file);
-    make_absolute(&settings->broker.tls_ca);
-    make_absolute(&settings->broker.tls_certificate);
-    make_absolute(&settings->broker.tls_key);
-}
-
-/* Does the same for this directory, and makes it, because it must exist before the host takes the lock in it. The log
- * reports a failure. */
-static void keep_log_directory(struct settings *settings)
-{
-    make_absolute(&settings->log_directory);
-    settings->log.directory = settings->log_directory;
-    (void)!directory_make(settings->log_directory);
-}
-
 static void end_unused_zygote(struct plugins *plugins)
 {
     for (size_t i = 0; i < plugins->count; i++)
@@ -235,8 +207,8 @@ int verb_run(int argc, char **argv)
         goto out;
     if (!descriptors_suffice(&fault))
         goto out;
-    keep_broker_files(settings);
-    keep_log_directory(settings);
+    settings_anchor(settings);
+    (void)!directory_make(settings->log_directory); /* for the lock; the log reports a failure */
     settings->log.threads = true;
     log = log_open(&settings->log);
     signals = signals_new(log, &fault);

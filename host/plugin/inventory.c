@@ -9,16 +9,6 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-static bool is_loaded(const struct plugins *plugins, const char *path)
-{
-    char *real = realpath(path, NULL);
-    bool loaded = false;
-    for (size_t i = 0; real != NULL && i < plugins->count; i++)
-        loaded = loaded || strcmp(plugins->at[i]->path, real) == 0;
-    free(real);
-    return loaded;
-}
-
 static int is_shared_object(const struct dirent *entry)
 {
     size_t len = strlen(entry->d_name);
@@ -32,7 +22,7 @@ static void log_excluded(const struct settings *settings, const struct plugins *
     for (int i = 0; i < count; i++) {
         char *path = memory_format("%s/%s", settings->plugin_directory, entries[i]->d_name);
         const struct plugin_section *section = settings_section(settings, path);
-        if (!is_loaded(plugins, path)) {
+        if (!plugins_have(plugins, path)) {
             if (section != NULL)
                 log_info(log, "host", "did not load %s: the section `plugin %s` of plugins.conf disables it", path,
                          section->name);
@@ -91,7 +81,7 @@ void inventory_log(const struct settings *settings, const struct plugins *plugin
     for (size_t i = 0; i < plugins->count; i++)
         log_loaded(plugins->at[i], log);
     for (size_t i = 0; i < plugins->refused_count; i++)
-        log_error(log, "host", "cannot run a plugin, and is not healthy without it: %s", plugins->refused[i].text);
+        log_error(log, "host", "cannot run a plugin, and is not healthy without it: %s", plugins->refused[i].why.text);
     if (!named && log_wants(log, LOG_INFO))
         log_excluded(settings, plugins, log);
 }

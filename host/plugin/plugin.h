@@ -22,7 +22,7 @@ struct plugin {
     struct contract *contract;
     const char *name, *type, *registered; /* of the contract: c1_echo, C1, the topic of the MOV's answer */
     const char *for_mov;                  /* of the contract: the document that the MOV receives */
-    const struct plugin_section *section; /* NULL: plugins.conf does not mention it */
+    struct plugin_section *section;       /* NULL: plugins.conf does not mention it */
     struct options *options;              /* read with the section */
     struct worker *worker;                /* NULL: it lives in this process */
 };
@@ -48,17 +48,33 @@ bool plugin_configure(struct plugin *plugin, const struct settings *settings, st
 
 struct zygote;
 
+/* A plugin that cannot run, and why. */
+struct refused {
+    char *path;
+    struct fault why;
+};
+
 struct plugins {
     struct plugin **at;
     size_t count;
-    struct zygote *zygote;  /* where workers come from; NULL: there are none */
-    const bool *in_workers; /* what the command line says of all plugins; NULL: nothing */
-    size_t refused_count;   /* in workers, that cannot run: the others go on without them, … */
-    struct fault *refused;  /* … and this is why */
+    struct zygote *zygote;   /* where workers come from; NULL: there are none */
+    const bool *in_workers;  /* what the command line says of all plugins; NULL: nothing */
+    struct refused *refused; /* in workers: the others go on without them */
+    size_t refused_count;
 };
 
-/* Opens the plugins of paths; if there are none, those that plugins.conf enables; if it enables none, every .so of the
- * plugin directory that it does not disable. Two plugins may not have the same component or handle the same topic.
+/* The files of the plugins: those of paths; if there are none, those that plugins.conf enables; if it enables none,
+ * every .so of the plugin directory that it does not disable. */
+struct found {
+    char **paths;
+    size_t count;
+    bool in_directory;
+};
+bool plugins_find(const struct settings *settings, char *const *paths, size_t path_count, struct found *found,
+                  struct fault *fault) __attribute__((warn_unused_result));
+void found_free(struct found *found);
+
+/* Opens the plugins that plugins_find() finds. Two plugins may not have the same component or handle the same topic.
  * plugins has its zygote, and what the command line says. */
 bool plugins_open(const struct settings *settings, char *const *paths, size_t path_count, struct plugins *plugins,
                   struct fault *fault) __attribute__((warn_unused_result));
@@ -66,5 +82,19 @@ bool plugins_open(const struct settings *settings, char *const *paths, size_t pa
 bool plugins_open_command(const struct settings *settings, const char *command, struct plugins *plugins,
                           struct fault *fault) __attribute__((warn_unused_result));
 void plugins_free(struct plugins *plugins);
+
+/* True if the file is one of the plugins. */
+bool plugins_have(const struct plugins *plugins, const char *path);
+
+/* --- the parts of plugins_open() --- */
+
+/* True if the plugin at the path gets a process of its own. */
+bool plugins_isolate(const struct settings *settings, const struct plugins *plugins, const char *path);
+/* Opens one plugin with its options, whatever the others are. */
+bool plugins_open_one(const struct settings *settings, const struct plugins *plugins, const char *path,
+                      struct plugin **plugin, struct fault *fault) __attribute__((warn_unused_result));
+/* False: the two cannot run in one host. */
+bool plugins_agree(const struct plugin *plugin, const struct plugin *other, struct fault *fault)
+    __attribute__((warn_unused_result));
 
 #endif

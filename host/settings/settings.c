@@ -196,6 +196,37 @@ refused:
     return false;
 }
 
+static void make_absolute(char **path)
+{
+    if (*path == NULL)
+        return;
+    char *absolute = path_absolute(*path);
+    free(*path);
+    *path = absolute;
+}
+
+void settings_anchor(struct settings *settings)
+{
+    make_absolute(&settings->plugin_directory);
+    make_absolute(&settings->broker.password_file);
+    make_absolute(&settings->broker.tls_ca);
+    make_absolute(&settings->broker.tls_certificate);
+    make_absolute(&settings->broker.tls_key);
+    make_absolute(&settings->log_directory);
+    settings->log.directory = settings->log_directory;
+}
+
+static void clear_section(struct plugin_section *section)
+{
+    for (size_t i = 0; i < section->option_count; i++) {
+        free(section->options[i].key);
+        free(section->options[i].value);
+    }
+    free(section->options);
+    free(section->name);
+    settings_free_texts(plugin_table, plugin_table_size, section);
+}
+
 void settings_free(struct settings *settings)
 {
     if (settings == NULL)
@@ -205,18 +236,61 @@ void settings_free(struct settings *settings)
         free(settings->broker.endpoints[i].host);
     free(settings->broker.endpoints);
     free(settings->http.address.host);
-    for (size_t i = 0; i < settings->section_count; i++) {
-        struct plugin_section *section = &settings->sections[i];
-        for (size_t o = 0; o < section->option_count; o++) {
-            free(section->options[o].key);
-            free(section->options[o].value);
-        }
-        free(section->options);
-        free(section->name);
-        settings_free_texts(plugin_table, plugin_table_size, section);
-    }
+    for (size_t i = 0; i < settings->section_count; i++)
+        clear_section(&settings->sections[i]);
     free(settings->sections);
     free(settings);
+}
+
+struct plugin_section *plugin_section_copy(const struct plugin_section *section)
+{
+    if (section == NULL)
+        return NULL;
+    struct plugin_section *copy = memory_new(sizeof *copy);
+    *copy = *section;
+    copy->name = memory_text(section->name);
+    settings_copy_texts(plugin_table, plugin_table_size, copy);
+    copy->options = memory_new((section->option_count + 1) * sizeof *copy->options);
+    for (size_t i = 0; i < section->option_count; i++)
+        copy->options[i] = (struct plugin_option){.key = memory_text(section->options[i].key),
+                                                  .value = memory_text(section->options[i].value)};
+    return copy;
+}
+
+void plugin_section_free(struct plugin_section *section)
+{
+    if (section != NULL)
+        clear_section(section);
+    free(section);
+}
+
+bool plugin_sections_are_equal(const struct plugin_section *one, const struct plugin_section *other)
+{
+    if (one == NULL || other == NULL)
+        return one == other;
+    if (one->option_count != other->option_count)
+        return false;
+    for (size_t i = 0; i < plugin_table_size; i++)
+        if (!setting_is_equal(&plugin_table[i], one, other))
+            return false;
+    for (size_t i = 0; i < one->option_count; i++)
+        if (strcmp(one->options[i].key, other->options[i].key) != 0 ||
+            strcmp(one->options[i].value, other->options[i].value) != 0)
+            return false;
+    return true;
+}
+
+void settings_compare(const struct settings *one, const struct settings *other,
+                      void (*differs)(void *context, const char *name), void *context)
+{
+    for (size_t i = 0; i < settings_table_size; i++) {
+        const struct setting *setting = &settings_table[i];
+        char name[64];
+        snprintf(name, sizeof name, "%s%s%s", setting->section == NULL ? "" : setting->section,
+                 setting->section == NULL ? "" : ".", setting->key);
+        if (!setting_is_equal(setting, one, other))
+            differs(context, name);
+    }
 }
 
 const struct plugin_section *settings_section(const struct settings *settings, const char *plugin_path)

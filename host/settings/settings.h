@@ -105,12 +105,23 @@ struct settings {
 /* config: the file that the command line names; NULL: ./plugins.conf, if it exists. */
 bool settings_read(const char *config, struct settings **settings, struct fault *fault)
     __attribute__((warn_unused_result));
+/* Makes the paths absolute that the host uses later, when a plugin may have changed the working directory. */
+void settings_anchor(struct settings *settings);
 /* The first line of a password file, which the caller frees; NULL: see fault. */
 char *settings_password(const char *path, struct fault *fault) __attribute__((warn_unused_result));
 void settings_free(struct settings *settings);
 
 /* The section of this plugin: its path is the same file, or its name is the file name without ".so". */
 const struct plugin_section *settings_section(const struct settings *settings, const char *plugin_path);
+
+/* NULL: of NULL. */
+struct plugin_section *plugin_section_copy(const struct plugin_section *section);
+void plugin_section_free(struct plugin_section *section); /* one of plugin_section_copy() */
+bool plugin_sections_are_equal(const struct plugin_section *one, const struct plugin_section *other);
+
+/* Calls back for each setting outside of the sections that differs, by its name in plugins.conf. */
+void settings_compare(const struct settings *one, const struct settings *other,
+                      void (*differs)(void *context, const char *name), void *context);
 
 /* True if a plugin's section has a host's setting of this name, which no option of the plugin may have. */
 bool settings_has_plugin_key(const char *key);

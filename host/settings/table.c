@@ -254,6 +254,35 @@ void settings_free_texts(const struct setting *table, size_t size, void *structu
     }
 }
 
+void settings_copy_texts(const struct setting *table, size_t size, void *structure)
+{
+    for (size_t i = 0; i < size; i++) {
+        char **text = (char **)((char *)structure + table[i].at);
+        if ((table[i].kind == TEXT || table[i].kind == PATH) && *text != NULL)
+            *text = memory_text(*text);
+    }
+}
+
+bool setting_is_equal(const struct setting *setting, const void *one, const void *other)
+{
+    const void *a = (const char *)one + setting->at, *b = (const char *)other + setting->at;
+    const char *text, *other_text;
+    switch (setting->kind) {
+    case TEXT:
+    case PATH:
+        text = *(char *const *)a, other_text = *(char *const *)b;
+        return text == NULL || other_text == NULL ? text == other_text : strcmp(text, other_text) == 0;
+    case NUMBER:
+    case LEVEL:
+        return *(const long *)a == *(const long *)b;
+    case BOOLEAN:
+        return *(const bool *)a == *(const bool *)b;
+    case CHOICE:
+        return *(const unsigned *)a == *(const unsigned *)b;
+    }
+    return false;
+}
+
 const char *setting_variable(const struct setting *setting)
 {
     const char *value = setting->variable == NULL ? NULL : getenv(setting->variable);

@@ -53,8 +53,12 @@ bool setting_read(const struct setting *setting, void *structure, const char *va
 bool settings_read_defaults(const struct setting *table, size_t size, void *structure, struct fault *fault)
     __attribute__((warn_unused_result));
 
-/* The texts and paths of the structure. */
+/* The texts and paths of the structure: frees them, or replaces each by a copy. */
 void settings_free_texts(const struct setting *table, size_t size, void *structure);
+void settings_copy_texts(const struct setting *table, size_t size, void *structure);
+
+/* True if both structures have the same value. */
+bool setting_is_equal(const struct setting *setting, const void *one, const void *other);
 
 bool number_read(const char *value, long min, long max, long *number) __attribute__((warn_unused_result));
 

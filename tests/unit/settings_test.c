@@ -862,6 +862,72 @@ static void help_names_everything(void **state)
     free(help);
 }
 
+/* ---- two readings, for a reload ---- */
+
+static void list_name(void *context, const char *name)
+{
+    char *list = context;
+    strcat(strcat(list, name), " ");
+}
+
+static void names_of_settings_that_differ(void **state)
+{
+    UNUSED(state);
+    char list[256] = "";
+    struct settings *one = read_text("broker { prefetch = 7 }\nlog { directory = \"there\" }\n");
+    struct settings *same = read_text("log { directory = \"there\" }\nbroker { prefetch = 7 }\nplugin a { }\n");
+    struct settings *other = read_text("host { isolation = process }\nhttp { listen = \"127.0.0.1:1\" }\n"
+                                       "log { directory = \"here\" console_level = ERROR }\nbroker { tls = true }\n");
+    settings_compare(one, same, list_name, list);
+    assert_string_equal(list, "");
+    settings_compare(one, other, list_name, list);
+    const char *const names[] = {"broker.prefetch ",   "broker.tls ",  "broker.port ",   "log.directory ",
+                                 "log.console_level ", "http.listen ", "host.isolation "};
+    size_t len = 0;
+    for (size_t i = 0; i < COUNT(names); i++) {
+        if (strstr(list, names[i]) == NULL)
+            fail_msg("%s is missing in: %s", names[i], list);
+        len += strlen(names[i]);
+    }
+    assert_int_equal(strlen(list), len);
+    settings_free(one);
+    settings_free(same);
+    settings_free(other);
+}
+
+static void a_copy_of_a_section_outlives_the_settings(void **state)
+{
+    UNUSED(state);
+    static const char *const others[] = {
+        "plugin a { threads = 2 word = \"x\" }",
+        "plugin a { threads = 3 word = \"y\" }",
+        "plugin a { threads = 3 word = \"x\" more = \"x\" }",
+        "plugin a { threads = 3 wort = \"x\" }",
+        "plugin a { threads = 3 word = \"x\" path = \"b.so\" }",
+        "plugin a { threads = 3 word = \"x\" enabled = false }",
+        "plugin a { threads = 3 word = \"x\" validate = off }",
+    };
+    const char *text = "plugin a { threads = 3 word = \"x\" }";
+    struct settings *settings = read_text(text);
+    struct plugin_section *copy = plugin_section_copy(settings_section(settings, "a.so"));
+    settings_free(settings);
+    assert_string_equal(copy->name, "a");
+    assert_string_equal(copy->options[0].value, "x");
+    settings = read_text(text);
+    assert_true(plugin_sections_are_equal(copy, settings_section(settings, "a.so")));
+    assert_false(plugin_sections_are_equal(copy, NULL));
+    settings_free(settings);
+    for (size_t i = 0; i < COUNT(others); i++) {
+        settings = read_text(others[i]);
+        if (plugin_sections_are_equal(copy, settings_section(settings, "a.so")))
+            fail_msg("equal to %s", others[i]);
+        settings_free(settings);
+    }
+    plugin_section_free(copy);
+    assert_null(plugin_section_copy(NULL));
+    assert_true(plugin_sections_are_equal(NULL, NULL));
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, enter, leave)
 
 int main(void)
@@ -894,6 +960,8 @@ int main(void)
         TEST(which_password),
         TEST(a_fault_never_shows_the_password),
         TEST(the_section_of_a_plugin),
+        TEST(names_of_settings_that_differ),
+        TEST(a_copy_of_a_section_outlives_the_settings),
         TEST(help_names_everything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
