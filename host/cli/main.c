@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "cli/verbs.h"
 #include "plugin/inventory.h"
+#include "plugin/load.h"
 #include "plugin/plugin.h"
 #include "plugin/zygote.h"
 #include "run/host.h"
@@ -201,6 +202,7 @@ int verb_run(int argc, char **argv)
     if (isolation != NULL && !isolation_read(isolation, &in_workers))
         return usage("--isolation expects thread or process, not", isolation);
     plugins.in_workers = isolation == NULL ? NULL : &in_workers;
+    load_make_copies();
     /* Before anything that a worker is not to have: a secret, a thread, a descriptor. */
     plugins.zygote = zygote_start(&fault);
     if (!settings_read(config, &settings, &fault))

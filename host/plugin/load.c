@@ -15,6 +15,7 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -95,22 +96,8 @@ static bool check_file(int fd, const char *path, struct fault *fault)
         return fault_set(fault, "others can write it; chmod o-w it");
     if (status.st_mode & S_IWGRP)
         return fault_set(fault, "its group can write it; chmod g-w it");
-    return check_directories(path, fault) && check_elf(fd, status.st_size, fault);
+    return check_directories(path, fault);
 }
-
-bool load_check(const char *path, int *fd, struct fault *fault)
-{
-    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (*fd < 0)
-        return fault_set(fault, "%s", strerror(errno));
-    if (check_file(*fd, path, fault))
-        return true;
-    close(*fd);
-    *fd = -1;
-    return false;
-}
-
-/* ---- dlopen ---- */
 
 /* True if the dynamic linker searches the file's directory for libraries. */
 static bool looks_beside(int fd)
@@ -126,6 +113,62 @@ static bool looks_beside(int fd)
     munmap(bytes, size);
     return found;
 }
+
+static bool makes_copies;
+
+void load_make_copies(void)
+{
+    makes_copies = true;
+}
+
+static bool copy_bytes(int to, int from)
+{
+    off_t at = 0;
+    ssize_t copied;
+    while ((copied = sendfile(to, from, &at, 1 << 30)) > 0)
+        ;
+    return copied == 0;
+}
+
+/* A copy in memory that cannot change. -1: this system allows none. */
+static int copy_of(int fd)
+{
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x10u /* since Linux 6.3 */
+#endif
+    int copy = memfd_create("plugin", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+    if (copy < 0 && errno == EINVAL)
+        copy = memfd_create("plugin", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (copy < 0)
+        return -1;
+    if (copy_bytes(copy, fd) && fcntl(copy, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0)
+        return copy;
+    close(copy);
+    return -1;
+}
+
+bool load_check(const char *path, int *fd, struct fault *fault)
+{
+    struct stat status;
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0)
+        return fault_set(fault, "%s", strerror(errno));
+    bool good = check_file(*fd, path, fault);
+    int copy = good && makes_copies && !looks_beside(*fd) ? copy_of(*fd) : -1;
+    if (copy >= 0) {
+        close(*fd);
+        *fd = copy;
+    }
+    if (good && fstat(*fd, &status) != 0)
+        good = fault_set(fault, "%s", strerror(errno));
+    if (good && check_elf(*fd, status.st_size, fault))
+        return true;
+    close(*fd);
+    *fd = -1;
+    return false;
+}
+
+/* ---- dlopen ---- */
 
 static bool is_same_file(int fd, const char *path)
 {

@@ -12,6 +12,11 @@
 
 #define LOAD_WAIT_MS 10000 /* for the constructors of a plugin; slower work belongs in its start */
 
+/* From here on load_check() returns a copy of the file, so that a program which overwrites the file changes nothing of
+ * a plugin that is loaded. Not for a verb under which an author debugs a plugin, because tools such as valgrind look
+ * for the file. A plugin with libraries in its directory is not copied. */
+void load_make_copies(void);
+
 /* Opens the file at an absolute path without links. Refuses a file that another user could change or replace, and one
  * that is not a complete shared object for this machine. */
 bool load_check(const char *path, int *fd, struct fault *fault) __attribute__((warn_unused_result));
