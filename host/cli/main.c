@@ -241,6 +241,8 @@ int main(int argc, char **argv)
     signals_hold();
     locale_hold();
     hold_descriptors();
+    if (argc == 2 && strcmp(argv[1], ZYGOTE_ARGUMENT) == 0)
+        zygote_main();
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             help();

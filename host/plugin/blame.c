@@ -2,7 +2,9 @@
 #include "plugin/blame.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <execinfo.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -10,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/locale.h"
@@ -17,6 +20,7 @@
 
 #define STACK_SIZE 32768
 #define FRAMES_MAX 24 /* calls that a backtrace shows */
+#define MEMORY_ENOUGH (64UL << 20)
 #define BACKTRACE_S 2 /* that it may take: it is not safe in every signal handler */
 
 /* Per thread; read by the thread's own signal handler. */
@@ -99,6 +103,15 @@ static void tell_backtrace(const void *ours)
     }
 }
 
+/* The usual cause of a crash at a limit is that a plugin does not check what it was given. */
+static void tell_shortage(void)
+{
+    if (fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) < 0 && errno == EMFILE)
+        tell("; no descriptor was left (files_max)");
+    if (mmap(NULL, MEMORY_ENOUGH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+        tell("; less than 64 MiB of memory were left (memory_max)");
+}
+
 static void tell_crash(const char *what, const siginfo_t *signal)
 {
     alarm(BACKTRACE_S);
@@ -119,6 +132,7 @@ static void tell_crash(const char *what, const siginfo_t *signal)
         tell(" at address ");
         tell_number((uintptr_t)signal->si_addr);
     }
+    tell_shortage();
     tell_backtrace((const void *)(uintptr_t)tell_crash);
 }
 

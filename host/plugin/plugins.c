@@ -41,11 +41,17 @@ static bool agree_all(const struct plugins *plugins, const struct plugin *plugin
     return true;
 }
 
-bool plugins_isolate(const struct settings *settings, const struct plugins *plugins, const char *path)
+static const struct plugin_section *section_of(const struct settings *settings, const char *path)
 {
     char *real = realpath(path, NULL);
     const struct plugin_section *section = real == NULL ? NULL : settings_section(settings, real);
     free(real);
+    return section;
+}
+
+bool plugins_isolate(const struct settings *settings, const struct plugins *plugins, const char *path)
+{
+    const struct plugin_section *section = section_of(settings, path);
     if (plugins->in_workers != NULL)
         return *plugins->in_workers;
     if (section != NULL && section->isolation != ISOLATION_HOST)
@@ -53,11 +59,13 @@ bool plugins_isolate(const struct settings *settings, const struct plugins *plug
     return settings->host.isolation == ISOLATION_PROCESS;
 }
 
-static bool open_in_worker(const struct plugins *plugins, const char *path, struct plugin **plugin, struct fault *fault)
+static bool open_in_worker(const struct settings *settings, const struct plugins *plugins, const char *path,
+                           struct plugin **plugin, struct fault *fault)
 {
+    struct limits limits = limits_of(settings, section_of(settings, path));
     if (plugins->zygote == NULL)
         return fault_set(fault, "%s: there is no zygote to make a process for it", path);
-    if (!worker_open(plugins->zygote, path, false, plugin, fault))
+    if (!worker_open(plugins->zygote, path, false, &limits, plugin, fault))
         return false;
     if (plugin_judge(*plugin, fault))
         return true;
@@ -75,7 +83,7 @@ static void refuse(struct plugins *plugins, const char *path, const struct fault
 bool plugins_open_one(const struct settings *settings, const struct plugins *plugins, const char *path,
                       struct plugin **plugin, struct fault *fault)
 {
-    bool good = plugins_isolate(settings, plugins, path) ? open_in_worker(plugins, path, plugin, fault)
+    bool good = plugins_isolate(settings, plugins, path) ? open_in_worker(settings, plugins, path, plugin, fault)
                                                          : plugin_open(path, plugin, fault);
     if (!good || plugin_configure(*plugin, settings, fault))
         return good;
@@ -113,7 +121,8 @@ bool plugins_open_command(const struct settings *settings, const char *command, 
                           struct fault *fault)
 {
     struct plugin *plugin = NULL;
-    if (!worker_open(plugins->zygote, command, true, &plugin, fault))
+    struct limits limits = limits_of(settings, NULL);
+    if (!worker_open(plugins->zygote, command, true, &limits, &plugin, fault))
         return false;
     if (!plugin_judge(plugin, fault) || !plugin_configure(plugin, settings, fault)) {
         plugin_free(plugin);

@@ -439,12 +439,14 @@ static struct plugin *describe(struct worker *worker)
     return plugin;
 }
 
-bool worker_open(struct zygote *zygote, const char *path, bool is_command, struct plugin **plugin, struct fault *fault)
+bool worker_open(struct zygote *zygote, const char *path, bool is_command, const struct limits *limits,
+                 struct plugin **plugin, struct fault *fault)
 {
     struct worker *worker = memory_new(sizeof *worker);
     worker->zygote = zygote;
     worker->path = is_command ? memory_text(path) : realpath(path, NULL);
     worker->is_command = is_command;
+    worker->limits = *limits;
     worker->backoff = (struct backoff){.first_ms = 100, .last_ms = 30000};
     worker->link = (struct executor_link){
         .prepare = prepare, .attend = attend, .close = close_worker, .busy_since = busy_since, .context = worker};

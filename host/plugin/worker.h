@@ -15,9 +15,10 @@
 struct worker;
 
 /* Makes the process, which loads the plugin and tells its descriptor. The plugin has it, and its document is not judged
- * yet. is_command: path is a command of the shell, which talks over its standard input and output. */
-bool worker_open(struct zygote *zygote, const char *path, bool is_command, struct plugin **plugin, struct fault *fault)
-    __attribute__((warn_unused_result));
+ * yet. is_command: path is a command of the shell, which talks over its standard input and output.
+ * limits: of each process that it has. */
+bool worker_open(struct zygote *zygote, const char *path, bool is_command, const struct limits *limits,
+                 struct plugin **plugin, struct fault *fault) __attribute__((warn_unused_result));
 void worker_free(struct worker *worker);
 
 /* A plugin that fails to start ends the host, because the command line names it. */

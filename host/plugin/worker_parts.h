@@ -83,12 +83,14 @@ struct process {
 struct successor {
     struct process *process;
     struct options *options;
+    struct limits limits;
     char *version;
 };
 
 struct worker {
     struct zygote *zygote;
     char *path;
+    struct limits limits;
     struct plugin *plugin;
     struct worker_use use;
     struct executor_link link;

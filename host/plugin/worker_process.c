@@ -21,8 +21,10 @@
 static bool fork_process(struct process *process, int end, struct fault *fault)
 {
     const struct worker *worker = process->worker;
+    struct seed seed = {
+        .path = worker->path, .is_command = worker->is_command, .socket = end, .page = -1, .limits = worker->limits};
     if (worker->is_command)
-        return zygote_fork_command(worker->zygote, worker->path, end, &process->offspring, fault);
+        return zygote_fork(worker->zygote, &seed, &process->offspring, fault);
     int page = memfd_create("worker", MFD_CLOEXEC);
     if (page < 0)
         return fault_set(fault, "cannot make memory for a worker: %s", strerror(errno));
@@ -32,7 +34,8 @@ static bool fork_process(struct process *process, int end, struct fault *fault)
     bool forked = memory != MAP_FAILED || fault_set(fault, "cannot map memory for a worker: %s", strerror(errno));
     if (forked) {
         process->page = memory;
-        forked = zygote_fork(worker->zygote, worker->path, end, page, &process->offspring, fault);
+        seed.page = page;
+        forked = zygote_fork(worker->zygote, &seed, &process->offspring, fault);
     }
     close(page);
     return forked;
@@ -59,6 +62,8 @@ struct process *process_new(struct worker *worker, struct fault *fault)
         process_end(process);
         return NULL;
     }
+    if (process->offspring.by_another && worker->use.log != NULL)
+        log_warning(worker->use.log, "host", "the zygote, which makes processes, had ended; another one is there");
     frame_begin(&process->out, FRAME_HELLO);
     frame_number(&process->out, WORKER_PROTOCOL);
     frame_word(&process->out, "valawai-host-" HOST_VERSION);
@@ -121,14 +126,19 @@ static const char *topic_in_call(struct process *process)
 
 void process_explain_end(struct process *process, struct fault *why)
 {
-    int status = 0;
-    bool known = offspring_ended(&process->offspring, END_MS, &status);
+    struct offspring_end end = {0};
+    bool known = offspring_ended(&process->offspring, END_MS, &end);
+    int status = end.status;
     if (!known)
         offspring_signal(&process->offspring, SIGKILL);
     if (process->page != NULL)
         process->page->words[sizeof process->page->words - 1] = '\0';
     if (process->why.text[0] != '\0') {
         *why = process->why;
+        return;
+    }
+    if (end.limit.text[0] != '\0') {
+        *why = end.limit;
         return;
     }
     if (process->page != NULL && process->page->words[0] != '\0') {

@@ -57,6 +57,7 @@ static void take_over(struct worker *worker)
     worker->next = NULL;
     options_free(worker->options);
     worker->options = successor->options;
+    worker->limits = successor->limits;
     successor->options = NULL;
     backoff_reset(&worker->backoff);
     worker_went_up(worker);
@@ -98,6 +99,7 @@ void worker_renew(struct worker *worker, struct plugin *plugin)
     successor->process = other->now;
     successor->process->worker = worker;
     successor->options = plugin->options;
+    successor->limits = other->limits;
     successor->version = memory_text(other->about.version);
     worker_set_current(other, NULL);
     plugin->options = NULL;

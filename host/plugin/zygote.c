@@ -7,6 +7,8 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -15,20 +17,28 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/backoff.h"
 #include "base/memory.h"
 #include "plugin/worker_child.h"
 
 #define PID_MS 10000 /* for the zygote to fork */
+#define END_MS 1000  /* for its workers to end after the host */
 #define TEXT_MAX 65536
+#define OOM_MORE 500 /* on the kernel's scale, whose … */
+#define OOM_MOST 1000L
 
 struct zygote {
+    pthread_mutex_t lock; /* of what follows */
     pid_t pid;
-    int control; /* a socket, a message for each order */
-    pthread_mutex_t lock;
+    int control;     /* a socket, a message for each order */
+    unsigned number; /* how many there were before it */
 };
 
-/* An order: one byte that says what, then the path or the command. Its descriptors come with it. */
-enum order { ORDER_PLUGIN = 'p', ORDER_COMMAND = 'c' };
+/* An order: this, then the path or the command. Its descriptors come with it. */
+struct order {
+    bool is_command;
+    struct limits limits;
+};
 enum { ORDER_SOCKET, ORDER_END, ORDER_PAGE, ORDER_DESCRIPTORS };
 
 /* ---- the zygote's own process ---- */
@@ -36,12 +46,16 @@ enum { ORDER_SOCKET, ORDER_END, ORDER_PAGE, ORDER_DESCRIPTORS };
 struct child {
     pid_t pid;
     int end;
+    struct allowance allowance;
+    struct fault limit; /* the zygote ends it because of this one; "": it does not */
 };
 
 struct nursery {
+    pid_t host;
     int control, signals;
     struct child *children;
     size_t count;
+    struct usage_look look;
 };
 
 /* What a worker is not to know: how to reach the broker, and options of other plugins. The host passes each plugin its
@@ -113,16 +127,32 @@ static _Noreturn void run_plugin(const int *descriptors, const char *path)
     worker_child_run(SOCKET, PAGE, path);
 }
 
-static void give_birth(struct nursery *nursery, const char *order, const int *descriptors)
+/* When memory is short, the kernel ends a worker before the host. */
+static void offer_to_kernel(void)
+{
+    char text[24] = "";
+    int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+    if (fd >= 0 && read(fd, text, sizeof text - 1) > 0) {
+        long score = strtol(text, NULL, 10) + OOM_MORE;
+        snprintf(text, sizeof text, "%ld", score < OOM_MOST ? score : OOM_MOST);
+        (void)!write(fd, text, strlen(text));
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+static void give_birth(struct nursery *nursery, const struct order *order, const char *path, const int *descriptors)
 {
     int end = descriptors[ORDER_END];
     pid_t pid = fork();
     if (pid == 0) {
         setpgid(0, 0);
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-        if (order[0] == ORDER_COMMAND)
-            run_command(descriptors[ORDER_SOCKET], order + 1);
-        run_plugin(descriptors, order + 1);
+        offer_to_kernel();
+        limits_hold(&order->limits);
+        if (order->is_command)
+            run_command(descriptors[ORDER_SOCKET], path);
+        run_plugin(descriptors, path);
     }
     int answer = pid < 0 ? -errno : (int)pid;
     if (pid > 0)
@@ -133,33 +163,35 @@ static void give_birth(struct nursery *nursery, const char *order, const int *de
         return;
     }
     nursery->children = memory_resize(nursery->children, (nursery->count + 1) * sizeof *nursery->children);
-    nursery->children[nursery->count++] = (struct child){pid, end};
+    nursery->children[nursery->count++] =
+        (struct child){.pid = pid, .end = end, .allowance = {.limits = order->limits, .since_ms = clock_ms()}};
 }
 
 /* False: the host is gone. */
 static bool take_order(struct nursery *nursery)
 {
-    static char order[TEXT_MAX];
+    struct order order;
+    static char text[TEXT_MAX];
     int descriptors[ORDER_DESCRIPTORS] = {-1, -1, -1};
     union {
         struct cmsghdr header;
         char room[CMSG_SPACE(sizeof descriptors)];
     } control;
-    struct iovec bytes = {order, sizeof order - 1};
+    struct iovec bytes[] = {{&order, sizeof order}, {text, sizeof text - 1}};
     struct msghdr message = {
-        .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
+        .msg_iov = bytes, .msg_iovlen = 2, .msg_control = control.room, .msg_controllen = sizeof control.room};
     ssize_t len = recvmsg(nursery->control, &message, MSG_CMSG_CLOEXEC);
     if (len < 0)
         return errno == EINTR || errno == EAGAIN;
-    if (len == 0)
+    if (len < (ssize_t)sizeof order)
         return false;
-    order[len] = '\0';
+    text[(size_t)len - sizeof order] = '\0';
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     size_t size = header == NULL ? 0 : header->cmsg_len - CMSG_LEN(0);
     memcpy(descriptors, header == NULL ? (const void *)descriptors : (const void *)CMSG_DATA(header),
            size < sizeof descriptors ? size : sizeof descriptors);
     if (descriptors[ORDER_END] >= 0)
-        give_birth(nursery, order, descriptors);
+        give_birth(nursery, &order, text, descriptors);
     if (descriptors[ORDER_SOCKET] >= 0)
         close(descriptors[ORDER_SOCKET]);
     if (descriptors[ORDER_PAGE] >= 0)
@@ -167,55 +199,149 @@ static bool take_order(struct nursery *nursery)
     return true;
 }
 
-/* What a worker left running ends with it. Its id is its own until it is waited for. */
+static struct child *child_of(struct nursery *nursery, pid_t pid)
+{
+    for (size_t i = 0; i < nursery->count; i++)
+        if (nursery->children[i].pid == pid)
+            return &nursery->children[i];
+    return NULL;
+}
+
+/* What a worker left running in its group ends with it. Its id is its own until it is waited for. Other processes are
+ * those that workers have left: they come to the zygote. */
 static void bury(struct nursery *nursery)
 {
-    struct signalfd_siginfo signal;
     siginfo_t info = {0};
-    (void)!read(nursery->signals, &signal, sizeof signal);
     while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
-        int status = 0;
-        pid_t pid = info.si_pid;
-        kill(-pid, SIGKILL);
-        waitpid(pid, &status, 0);
-        for (size_t i = 0; i < nursery->count; i++) {
-            if (nursery->children[i].pid != pid)
-                continue;
-            (void)!write(nursery->children[i].end, &status, sizeof status);
-            close(nursery->children[i].end);
-            nursery->children[i] = nursery->children[--nursery->count];
-            break;
+        struct offspring_end end = {0};
+        struct child *child = child_of(nursery, info.si_pid);
+        if (child != NULL)
+            kill(-info.si_pid, SIGKILL);
+        waitpid(info.si_pid, &end.status, 0);
+        if (child != NULL) {
+            end.limit = child->limit;
+            (void)!write(child->end, &end, sizeof end);
+            close(child->end);
+            *child = nursery->children[--nursery->count];
         }
         info.si_pid = 0;
     }
 }
 
-static _Noreturn void run(int control, pid_t parent)
+/* Milliseconds to the next look at what the workers use; -1: none of them has a limit. */
+static int pause_of(const struct nursery *nursery)
+{
+    int shortest = -1;
+    for (size_t i = 0; i < nursery->count; i++) {
+        int pause = limits_pause(&nursery->children[i].allowance.limits);
+        if (pause > 0 && (shortest < 0 || pause < shortest))
+            shortest = pause;
+    }
+    return shortest;
+}
+
+static void watch(struct nursery *nursery)
+{
+    struct usage *usages = memory_new((nursery->count + 1) * sizeof *usages);
+    size_t count = 0;
+    for (size_t i = 0; i < nursery->count; i++) {
+        const struct limits *limits = &nursery->children[i].allowance.limits;
+        if (limits_pause(limits) > 0)
+            usages[count++] = (struct usage){.group = nursery->children[i].pid, .counts_files = limits->files_max > 0};
+    }
+    usage_measure(&nursery->look, usages, count);
+    for (size_t i = 0; i < count; i++) {
+        struct child *child = child_of(nursery, usages[i].group);
+        if (limits_exceeded(&child->allowance, &usages[i], clock_ms(), &child->limit))
+            kill(-child->pid, SIGKILL);
+    }
+    free(usages);
+}
+
+/* Workers that read their sockets know that the host is gone; one whose plugin is just loading does not, nor do
+ * processes that plugins have made. Those that left the group of their worker come to the zygote when the worker ends.
+ */
+static void end_all(struct nursery *nursery)
+{
+    char path[64], text[4096];
+    int64_t until = clock_ms() + END_MS;
+    for (size_t i = 0; i < nursery->count; i++)
+        kill(-nursery->children[i].pid, SIGKILL);
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    for (ssize_t len = 1; len > 0 && clock_ms() < until; poll(NULL, 0, 1)) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        len = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+        text[len > 0 ? len : 0] = '\0';
+        if (fd >= 0)
+            close(fd);
+        char *at = text, *end;
+        for (long pid; (pid = strtol(at, &end, 10)) > 0 && end != at; at = end)
+            kill((pid_t)pid, SIGKILL);
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+            continue;
+    }
+}
+
+static void read_signals(const struct nursery *nursery, bool *goes_on)
+{
+    struct signalfd_siginfo signal;
+    while (read(nursery->signals, &signal, sizeof signal) == sizeof signal)
+        if (signal.ssi_signo == SIGUSR1 && getppid() != nursery->host)
+            *goes_on = false;
+}
+
+/* The end of the socket says that the host is gone. So does a signal, for the case that a process which a plugin has
+ * forked in the host holds the socket open. */
+static _Noreturn void run(int control, pid_t host)
 {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &set, NULL);
     setpgid(0, 0);
-    if (getppid() != parent)
+    prctl(PR_SET_PDEATHSIG, SIGUSR1);
+    if (getppid() != host)
         _exit(0);
     prctl(PR_SET_NAME, "valawai-zygote");
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     forget_environment();
     signal(SIGPIPE, SIG_IGN);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    struct nursery nursery = {.control = control, .signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)};
+    struct nursery nursery = {
+        .host = host, .control = control, .signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)};
     struct pollfd fds[] = {{.fd = control, .events = POLLIN}, {.fd = nursery.signals, .events = POLLIN}};
     bool goes_on = nursery.signals >= 0;
+    int64_t look_at = clock_ms();
     while (goes_on) {
-        poll(fds, 2, -1);
-        if (fds[1].revents != 0)
+        int pause = pause_of(&nursery);
+        int64_t left = look_at - clock_ms();
+        poll(fds, 2, pause < 0 ? -1 : left < 0 ? 0 : left < pause ? (int)left : pause);
+        if (fds[1].revents != 0) {
+            read_signals(&nursery, &goes_on);
             bury(&nursery);
+        }
         if (fds[0].revents != 0)
-            goes_on = take_order(&nursery);
+            goes_on = take_order(&nursery) && goes_on;
+        if (pause > 0 && clock_ms() >= look_at) {
+            watch(&nursery);
+            look_at = clock_ms() + pause;
+        }
     }
-    /* The host is gone. Workers that read their sockets know it; one whose plugin is just loading does not. */
-    for (size_t i = 0; i < nursery.count; i++)
-        kill(-nursery.children[i].pid, SIGKILL);
+    end_all(&nursery);
     _exit(0);
+}
+
+_Noreturn void zygote_main(void)
+{
+    enum { CONTROL = 3 };
+    if (dup2(STDIN_FILENO, CONTROL) < 0)
+        _exit(1);
+    close_range(CONTROL + 1, UINT_MAX, 0);
+    int nothing = open("/dev/null", O_RDONLY);
+    if (nothing >= 0)
+        use_as(nothing, STDIN_FILENO);
+    fcntl(CONTROL, F_SETFD, FD_CLOEXEC);
+    run(CONTROL, getppid());
 }
 
 /* ---- the host's side ---- */
@@ -246,82 +372,138 @@ struct zygote *zygote_start(struct fault *fault)
     return zygote;
 }
 
+static void await_end(const struct zygote *zygote)
+{
+    while (waitpid(zygote->pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+}
+
+/* The host has threads and secrets by now, so the new one is this program from its beginning. number: of the one that
+ * has ended; another thread may have been faster. */
+static bool replace(struct zygote *zygote, unsigned number, struct fault *fault)
+{
+    char program[] = "/proc/self/exe", name[] = "valawai-host", argument[] = ZYGOTE_ARGUMENT;
+    char *const arguments[] = {name, argument, NULL};
+    posix_spawn_file_actions_t actions;
+    int ends[2], error = 0;
+    pid_t pid;
+    pthread_mutex_lock(&zygote->lock);
+    if (zygote->number != number)
+        goto out;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+        error = errno;
+        goto out;
+    }
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDIN_FILENO);
+    error = posix_spawn(&pid, program, &actions, NULL, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[1]);
+    if (error != 0) {
+        close(ends[0]);
+        goto out;
+    }
+    close(zygote->control);
+    await_end(zygote);
+    zygote->pid = pid;
+    zygote->control = ends[0];
+    zygote->number++;
+out:
+    pthread_mutex_unlock(&zygote->lock);
+    return error == 0 || fault_set(fault, "the zygote has ended, and there can be no other: %s", strerror(error));
+}
+
 void zygote_end(struct zygote *zygote)
 {
     if (zygote == NULL)
         return;
     close(zygote->control);
-    while (waitpid(zygote->pid, NULL, 0) < 0 && errno == EINTR)
-        continue;
+    await_end(zygote);
     pthread_mutex_destroy(&zygote->lock);
     free(zygote);
 }
 
-static bool send_order(struct zygote *zygote, char what, const char *text, const int *descriptors, size_t count,
-                       struct fault *fault)
+enum answer { FORKED, REFUSED, GONE /* the zygote has ended */ };
+
+/* number: of the zygote that gets it. */
+static enum answer send_order(struct zygote *zygote, const struct seed *seed, int end, unsigned *number,
+                              struct fault *fault)
 {
     union {
         struct cmsghdr header;
         char room[CMSG_SPACE(ORDER_DESCRIPTORS * sizeof(int))];
     } control = {0};
-    struct iovec bytes[] = {{&what, 1}, {(void *)(uintptr_t)text, strlen(text)}};
+    int descriptors[ORDER_DESCRIPTORS] = {[ORDER_SOCKET] = seed->socket, [ORDER_END] = end, [ORDER_PAGE] = seed->page};
+    size_t count = seed->page < 0 ? ORDER_PAGE : ORDER_DESCRIPTORS, len = strlen(seed->path);
+    struct order order = {.is_command = seed->is_command, .limits = seed->limits};
+    struct iovec bytes[] = {{&order, sizeof order}, {(void *)(uintptr_t)seed->path, len}};
     struct msghdr message = {.msg_iov = bytes,
                              .msg_iovlen = 2,
                              .msg_control = control.room,
                              .msg_controllen = CMSG_SPACE(count * sizeof(int))};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (strlen(text) > TEXT_MAX - 2)
-        return fault_set(fault, "the command is too long");
+    if (len > TEXT_MAX - 2) {
+        fault_set(fault, "the command is too long");
+        return REFUSED;
+    }
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(count * sizeof(int));
     memcpy(CMSG_DATA(header), descriptors, count * sizeof(int));
     pthread_mutex_lock(&zygote->lock);
+    *number = zygote->number;
     bool sent = sendmsg(zygote->control, &message, MSG_NOSIGNAL) >= 0;
     int error = errno;
     pthread_mutex_unlock(&zygote->lock);
-    return sent || fault_set(fault, "the zygote is gone: %s", strerror(error));
+    if (sent)
+        return FORKED;
+    fault_set(fault, "cannot reach the zygote: %s", strerror(error));
+    return error == EPIPE || error == ECONNRESET || error == ENOTCONN ? GONE : REFUSED;
 }
 
-static bool order(struct zygote *zygote, char what, const char *text, int socket, int page, struct offspring *offspring,
-                  struct fault *fault)
+static enum answer fork_once(struct zygote *zygote, const struct seed *seed, struct offspring *offspring,
+                             unsigned *number, struct fault *fault)
 {
-    int ends[2], answer = 0;
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return fault_set(fault, "cannot open a pipe: %s", strerror(errno));
-    int descriptors[ORDER_DESCRIPTORS] = {[ORDER_SOCKET] = socket, [ORDER_END] = ends[1], [ORDER_PAGE] = page};
-    bool sent = send_order(zygote, what, text, descriptors, page < 0 ? ORDER_PAGE : ORDER_DESCRIPTORS, fault);
+    int ends[2], pid = 0;
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        fault_set(fault, "cannot open a pipe: %s", strerror(errno));
+        return REFUSED;
+    }
+    enum answer answer = send_order(zygote, seed, ends[1], number, fault);
     close(ends[1]);
     struct pollfd forked = {.fd = ends[0], .events = POLLIN};
-    if (sent && (poll(&forked, 1, PID_MS) != 1 || read(ends[0], &answer, sizeof answer) != sizeof answer))
-        sent = fault_set(fault, "the zygote does not answer");
-    if (sent && answer < 0)
-        sent = fault_set(fault, "cannot fork: %s", strerror(-answer));
-    if (sent)
-        *offspring = (struct offspring){.pid = answer, .end = ends[0]};
+    if (answer == FORKED && (poll(&forked, 1, PID_MS) != 1 || read(ends[0], &pid, sizeof pid) != sizeof pid)) {
+        fault_set(fault, "the zygote does not answer");
+        answer = (forked.revents & POLLHUP) != 0 ? GONE : REFUSED;
+    } else if (answer == FORKED && pid < 0) {
+        fault_set(fault, "cannot fork: %s", strerror(-pid));
+        answer = REFUSED;
+    }
+    if (answer == FORKED)
+        *offspring = (struct offspring){.pid = pid, .end = ends[0]};
     else
         close(ends[0]);
-    return sent;
+    return answer;
 }
 
-bool zygote_fork(struct zygote *zygote, const char *path, int socket, int page, struct offspring *offspring,
-                 struct fault *fault)
+bool zygote_fork(struct zygote *zygote, const struct seed *seed, struct offspring *offspring, struct fault *fault)
 {
-    return order(zygote, ORDER_PLUGIN, path, socket, page, offspring, fault);
-}
-
-bool zygote_fork_command(struct zygote *zygote, const char *command, int socket, struct offspring *offspring,
-                         struct fault *fault)
-{
-    return order(zygote, ORDER_COMMAND, command, socket, -1, offspring, fault);
-}
-
-bool offspring_ended(struct offspring *offspring, int wait_ms, int *status)
-{
-    struct pollfd end = {.fd = offspring->end, .events = POLLIN};
-    if (offspring->end < 0 || poll(&end, 1, wait_ms) != 1)
+    unsigned number;
+    enum answer answer = fork_once(zygote, seed, offspring, &number, fault);
+    if (answer != GONE)
+        return answer == FORKED;
+    if (!replace(zygote, number, fault) || fork_once(zygote, seed, offspring, &number, fault) != FORKED)
         return false;
-    bool known = read(offspring->end, status, sizeof *status) == sizeof *status;
+    offspring->by_another = true;
+    return true;
+}
+
+bool offspring_ended(struct offspring *offspring, int wait_ms, struct offspring_end *end)
+{
+    struct pollfd fd = {.fd = offspring->end, .events = POLLIN};
+    if (offspring->end < 0 || poll(&fd, 1, wait_ms) != 1)
+        return false;
+    bool known = read(offspring->end, end, sizeof *end) == sizeof *end;
     offspring_forget(offspring);
     return known;
 }

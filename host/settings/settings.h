@@ -36,6 +36,14 @@ enum payloads { PAYLOADS_FULL, PAYLOADS_NONE };
 /* Where a plugin lives: with the others in the host's process, or in one of its own. */
 enum isolation { ISOLATION_THREAD, ISOLATION_PROCESS, ISOLATION_HOST /* of a section: as host.isolation says */ };
 
+/* What a plugin in a process of its own may use. 0: in a section, as host { } says; there, no limit. */
+struct limits {
+    long memory_max;    /* bytes that a process has in memory */
+    long cpu_max;       /* percent of one core */
+    long files_max;     /* open descriptors */
+    long processes_max; /* the plugin's own, and those that it makes */
+};
+
 /* A `plugin NAME { … }` section. */
 struct plugin_section {
     char *name;
@@ -46,6 +54,7 @@ struct plugin_section {
     long threads;  /* that call its handlers */
     long prefetch; /* 0: broker.prefetch */
     long attempts; /* 0: host.attempts */
+    struct limits limits;
     struct plugin_option *options;
     size_t option_count;
 };
@@ -99,6 +108,7 @@ struct settings {
         enum isolation isolation;
         long crash_attempts;  /* calls for one message that end the plugin's process */
         long handler_seconds; /* a handler of a plugin in a process of its own that takes longer is ended; 0: never */
+        struct limits limits;
     } host;
 };
 

@@ -25,6 +25,14 @@ static const char *const plugin_isolation_words[] = {
     [ISOLATION_THREAD] = "thread", [ISOLATION_PROCESS] = "process", [ISOLATION_HOST] = "host", NULL};
 static const char *const payloads_words[] = {[PAYLOADS_FULL] = "full", [PAYLOADS_NONE] = "none", NULL};
 
+/* With less, no worker starts. */
+#define MEMORY_MIN (16L << 20)
+#define FILES_MIN 16
+/* More than any machine has. */
+#define CPU_MAX 100000
+#define FILES_MAX 1048576
+#define PROCESSES_MAX 1000000
+
 #define AT(member) offsetof(struct settings, member)
 const struct setting settings_table[] = {
     {NULL, "plugin_directory", NULL, PATH, AT(plugin_directory), 0, 0, "plugins", .help = "directory of the plugins"},
@@ -104,6 +112,14 @@ const struct setting settings_table[] = {
      .help = "calls for a message that end its plugin's process, before it is rejected"},
     {"host", "handler_seconds", NULL, NUMBER, AT(host.handler_seconds), 0, 604800, "1500",
      .help = "a handler in a process of its own that takes longer is ended with it; 0: never"},
+    {"host", "memory_max", NULL, SIZE, AT(host.limits.memory_max), MEMORY_MIN, LONG_MAX, NULL,
+     .help = "memory of a plugin's process, such as 256M; one that has more is ended"},
+    {"host", "cpu_max", NULL, NUMBER, AT(host.limits.cpu_max), 1, CPU_MAX, NULL,
+     .help = "percent of one core for a plugin's process; one that uses more in 10 s is ended"},
+    {"host", "files_max", NULL, NUMBER, AT(host.limits.files_max), FILES_MIN, FILES_MAX, NULL,
+     .help = "open descriptors of a plugin's process; one that has so many is ended"},
+    {"host", "processes_max", NULL, NUMBER, AT(host.limits.processes_max), 1, PROCESSES_MAX, NULL,
+     .help = "processes of a plugin, its own included; if it makes more, all of them are ended"},
 };
 const size_t settings_table_size = COUNT(settings_table);
 #undef AT
@@ -122,6 +138,14 @@ const struct setting plugin_table[] = {
      .help = "messages of each of its topics that the broker delivers ahead [broker.prefetch]"},
     {"plugin", "attempts", NULL, NUMBER, AT(attempts), 1, 1000000, NULL,
      .help = "calls for a message that the plugin asks to retry; default: host.attempts"},
+    {"plugin", "memory_max", NULL, SIZE, AT(limits.memory_max), MEMORY_MIN, LONG_MAX, NULL,
+     .help = "memory of its process; default: host.memory_max"},
+    {"plugin", "cpu_max", NULL, NUMBER, AT(limits.cpu_max), 1, CPU_MAX, NULL,
+     .help = "percent of one core for its process; default: host.cpu_max"},
+    {"plugin", "files_max", NULL, NUMBER, AT(limits.files_max), FILES_MIN, FILES_MAX, NULL,
+     .help = "open descriptors of its process; default: host.files_max"},
+    {"plugin", "processes_max", NULL, NUMBER, AT(limits.processes_max), 1, PROCESSES_MAX, NULL,
+     .help = "its processes; default: host.processes_max"},
 };
 const size_t plugin_table_size = COUNT(plugin_table);
 #undef AT
@@ -164,6 +188,27 @@ bool number_read(const char *value, long min, long max, long *number)
     if (!begins || errno != 0 || end == value || *end != '\0' || read < min || read > max)
         return false;
     *number = read;
+    return true;
+}
+
+/* A number of bytes; with K, M or G at its end, of KiB, MiB or GiB. */
+static bool size_read(const char *value, long min, long max, long *size)
+{
+    static const char units[] = "KMG";
+    size_t len = strlen(value);
+    const char *unit = len < 2 ? NULL : strchr(units, value[len - 1]);
+    char digits[24];
+    if (unit == NULL)
+        return number_read(value, min, max, size);
+    if (len >= sizeof digits)
+        return false;
+    memcpy(digits, value, len - 1);
+    digits[len - 1] = '\0';
+    int shift = 10 * (int)(unit - units + 1);
+    long number;
+    if (!number_read(digits, 0, LONG_MAX >> shift, &number) || number << shift < min || number << shift > max)
+        return false;
+    *size = number << shift;
     return true;
 }
 
@@ -222,6 +267,10 @@ bool setting_read(const struct setting *setting, void *structure, const char *va
             return fault_set(fault, "%s: \"%.40s\" is not a whole number of at least %ld", where, value, setting->min);
         return fault_set(fault, "%s: \"%.40s\" is not a whole number from %ld to %ld", where, value, setting->min,
                          setting->max);
+    case SIZE:
+        return size_read(value, setting->min, setting->max, at) ||
+               fault_set(fault, "%s: \"%.40s\" is not a size of at least %ldM, such as 256M or 268435456", where, value,
+                         setting->min >> 20);
     case LEVEL:
         return log_level_read(value, at) ||
                fault_set(fault, "%s: \"%.40s\" is not a level; use DEBUG, INFO, WARNING, ERROR, FATAL or CRITICAL",
@@ -273,6 +322,7 @@ bool setting_is_equal(const struct setting *setting, const void *one, const void
         text = *(char *const *)a, other_text = *(char *const *)b;
         return text == NULL || other_text == NULL ? text == other_text : strcmp(text, other_text) == 0;
     case NUMBER:
+    case SIZE:
     case LEVEL:
         return *(const long *)a == *(const long *)b;
     case BOOLEAN:

@@ -16,6 +16,7 @@ enum kind {
     TEXT,    /* char *, not empty */
     PATH,    /* the same; a relative path in plugins.conf starts at the directory of that file */
     NUMBER,  /* long, from min to max */
+    SIZE,    /* the same, of bytes: 1048576, 1024K, 1M */
     LEVEL,   /* long, a log level */
     BOOLEAN, /* bool */
     CHOICE,  /* an enum: the index of one of the words */

@@ -1,121 +1,145 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The limits of the project; plain builds only."""
-
+"""What a plugin in a process of its own may use: at a limit its process ends, the log names the limit, and nothing else
+notices. And the zygote, which makes the processes and watches them."""
+import json
 import os
-import shutil
-import time
+import signal
 
 import pytest
 
-from broker import scaled, wait_until
+from broker import wait_until
 from conftest import plain_build
-from host import WRAPPER, published, received
+from host import ECHO, plugin, published, received
+from processes import gone, group_of, processes, workers_of, zygote_of
+
+TAKE = received("greedy")
 
 
-def epoch(record):
-    return time.mktime(time.strptime(record.time[:19], "%Y-%m-%d %H:%M:%S")) + int(record.time[20:]) / 1000
+def body(content):
+    return {"content": content}
 
 
-@plain_build
-def test_start_to_consuming(new_host, broker, mov, client):
-    """Under 100 ms on an idle machine; the best of several runs."""
-    taken = []
-    for _ in range(5):
-        host = new_host(broker).start()
-        record = host.wait_consuming()
-        taken.append(epoch(record) - host.started)
-        assert client.consumers(received()) == 1
-        assert host.stop() == 0
-    print(f"start to consuming: {', '.join(f'{seconds * 1000:.0f}' for seconds in taken)} ms")
-    assert min(taken) < scaled(0.1)
+def echo(number):
+    return {"id": str(number), "content": "hello", "created_at": 1}
 
 
-@plain_build
-def test_memory_under_load(new_host, broker, mov, client):
-    host = new_host(broker).start()
+def greedy(new_host, broker, limits, **more):
+    """A host with greedy, which has these limits, and echo, which has none."""
+    conf = (f"host {{ isolation = process\n crash_attempts = 1 }}\nplugin greedy {{ path = \"{plugin('greedy')}\"\n {limits} }}\n"
+            f"plugin echo {{ path = \"{ECHO}\" }}\n")
+    host = new_host(broker, plugins=[], conf=conf, **more).start()
     host.wait_healthy()
-    client.declare(published())
-    for _ in range(3):
-        client.publish_many(received(), [{"content": "x" * 1000}] * 3000)
-        client.collect(published(), 3000, 30)
-    print(f"resident memory: {host.rss() / 1e6:.1f} MB, at most {host.peak_rss() / 1e6:.1f} MB")
-    assert host.peak_rss() < 15_000_000
+    return host
 
 
-def test_file_descriptors_stay(new_host, broker, mov, client):
-    host = new_host(broker, env={"LOG_FILE_MAX_BYTES": "5000"}).start()
-    host.wait_healthy()
-    client.declare(published())
-
-    def work():
-        client.publish(received(), *({"content": str(number)} for number in range(100)), b"bad")
-        client.collect(published(), 100)
-        return host.fds()
-
-    assert work() == work()
-    assert not any(os.readlink(f"/proc/{host.pid}/fd/{fd}").endswith("(deleted)") for fd in os.listdir(f"/proc/{host.pid}/fd"))
+@pytest.fixture
+def queues(client, mov):
+    client.declare(TAKE, TAKE + "/dead", published("greedy"), received("echo"), published("echo"))
+    return client
 
 
-def test_an_idle_host_sleeps(new_host, broker, mov, client):
-    """Waiting for messages costs no processor time. A loop that polls would show as switches between threads; heartbeats, the
-    look at the MOV (twice a second) and at the log file (every two seconds) are some tens in three seconds."""
-    host = new_host(broker).start()
+@plain_build  # a sanitizer needs many times the memory
+@pytest.mark.parametrize("word, limits, said", [
+    ("leak", "memory_max = 16M", r"it has 1[6-9]\.\d MiB in memory, and memory_max is 16\.0 MiB; .*raise memory_max"),
+    ("grab", "memory_max = 1G", r"crashed \(SIGSEGV\).*less than 64 MiB of memory were left \(memory_max\)"),
+    ("files", "files_max = 50", r"it has 50 open descriptors, and files_max is 50; .*raise files_max"),
+    ("spin", "cpu_max = 10", r"it has used 1\.\d s of CPU time within 10 s, and cpu_max is 10 % of one core; .*raise cpu_max"),
+    ("bomb", "processes_max = 20", r"it consists of \d+ processes, and processes_max is 20; .*raise processes_max")])
+def test_at_a_limit_the_process_ends_and_the_log_names_the_limit(queues, broker, new_host, word, limits, said):
+    host = greedy(new_host, broker, limits)
+    worker, other = workers_of(host.pid)["greedy.so"], workers_of(host.pid)["echo.so"]
+    queues.publish(TAKE, body("before"), body(word), body("after"))
+    queues.publish(received("echo"), echo(1))
+    assert len(queues.collect(published("echo"), 1)) == 1
+    record = host.wait_record("Cannot run greedy, because its process ended: " + said, 20, level="ERROR", name="c1_greedy")
+    assert "it starts again in" in record.message
+    (properties, letter), = queues.collect_messages(TAKE + "/dead", 1)
+    assert json.loads(letter)["content"] == word and properties.headers["valawai-dead-reason"] == "crashed"
+    assert [json.loads(one)["content"] for one in queues.collect(published("greedy"), 2)] == ["before", "after"]
+    assert workers_of(host.pid)["greedy.so"] != worker and workers_of(host.pid)["echo.so"] == other
+    wait_until(lambda: group_of(worker) == [], 10, "the end of all processes of the group")
     host.wait_healthy()
 
-    def switches():
-        count = 0
-        for thread in os.listdir(f"/proc/{host.pid}/task"):
-            with open(f"/proc/{host.pid}/task/{thread}/status") as file:
-                count += sum(int(line.split()[1]) for line in file if "ctxt_switches" in line)
-        return count
 
-    before, began = switches(), time.monotonic()
-    time.sleep(3)
-    rate = (switches() - before) / (time.monotonic() - began)
-    print(f"{rate:.0f} switches a second")
-    assert rate < 60 * (5 if WRAPPER else 1)
+def test_a_plugin_within_its_limits_is_left_alone(queues, broker, new_host):
+    host = greedy(new_host, broker, "memory_max = 1G\n cpu_max = 400\n files_max = 64\n processes_max = 4")
+    worker = workers_of(host.pid)["greedy.so"]
+    for number in range(200):
+        queues.publish(TAKE, body(str(number)))
+    assert len(queues.collect(published("greedy"), 200)) == 200
+    assert workers_of(host.pid)["greedy.so"] == worker
+    assert "loaded" in host.wait_record(r"isolation process, .*memory_max 1073741824, cpu_max 400, files_max 64, processes_max 4").message
 
 
-# --- too few descriptors or threads -------------------------------------------------------------------------------------
+def test_the_limits_of_the_host_hold_for_plugins_without_their_own(queues, broker, new_host):
+    conf = (f"host {{ isolation = process\n files_max = 40\n crash_attempts = 1 }}\n"
+            f"plugin greedy {{ path = \"{plugin('greedy')}\" }}\nplugin echo {{ path = \"{ECHO}\"\n files_max = 60 }}\n")
+    host = new_host(broker, plugins=[], conf=conf).start()
+    host.wait_healthy()
+    for name, most in (("greedy.so", 40), ("echo.so", 60)):
+        with open(f"/proc/{workers_of(host.pid)[name]}/limits") as file:
+            assert [line.split()[3:5] for line in file if line.startswith("Max open files")] == [[str(most)] * 2]
 
 
-@plain_build
-@pytest.mark.parametrize("limit", [8, 9, 10, 12, 15, 20, 25, 30, 34, 35, 36, 40])
-def test_few_descriptors(new_host, broker, mov, client, limit):
-    """The host reports the lack before it registers, or has enough descriptors for everything."""
-    host = new_host(broker, prefix=("prlimit", f"--nofile={limit}")).start()
-    wait_until(lambda: host.health() or not host.running(), 15, "a health file, or the end")
-    if host.running():
-        client.declare(published())
-        client.publish(received(), {"content": "x"})
-        assert client.collect(published(), 1)
-        assert host.stop() == 0
-        assert "Too many open files" not in host.console
-    else:
-        assert host.exit_status() == 1 and limit < 40
-        assert "Too many open files" in host.console.splitlines()[-1] and not mov.registered
+def test_limits_of_a_plugin_in_a_thread_are_a_warning(queues, broker, new_host):
+    conf = f"host {{ isolation = thread }}\nplugin echo {{ path = \"{ECHO}\"\n memory_max = 64M\n files_max = 20 }}\n"
+    host = new_host(broker, plugins=[], conf=conf).start()
+    record = host.wait_record("its limits", level="WARNING", name="c1_echo")
+    assert record.message == ("echo.so: runs in a thread of the host, where its limits (memory_max 67108864, files_max 20) "
+                              "do not hold; they need isolation = process")
+    host.wait_healthy()
 
 
-def test_few_threads(new_host, broker, mov, client):
-    """Each run is that of a user without other processes, in a directory of that user. What an earlier run left to init counts
-    for its user until init waits for it."""
-    if os.geteuid() != 0 or not shutil.which("setpriv") or not shutil.which("prlimit"):
-        pytest.skip("needs root, setpriv and prlimit to become a user with a limit")
-    ends = []
-    for limit in range(1, 31):
-        user = 54321 + limit
-        host = new_host(broker, prefix=("prlimit", f"--nproc={limit}", "setpriv", f"--reuid={user}", "--clear-groups",
-                                        "--bounding-set=-all", "--inh-caps=-all"))
-        os.chown(host.directory, user, -1)
-        host.start()
-        wait_until(lambda: host.health() or not host.running(), 15, "a health file, or the end")
-        if host.running():
-            assert host.stop() == 0
-            ends.append(0)
-            break
-        ends.append(host.exit_status())
-        last = host.console.splitlines()[-1]
-        assert ends[-1] == 1 and ("cannot start a thread" in last or "cannot try it in a child process" in last), host.console
-        assert not mov.registered
-    print(f"exit status by limit: {ends}")
-    assert len(ends) > 3 and ends[-1] == 0
+# ---- the zygote ----
+
+def test_a_worker_that_ends_after_the_zygote_is_made_by_another_one(queues, broker, new_host):
+    host = greedy(new_host, broker, "files_max = 50")
+    first, before = zygote_of(host.pid), workers_of(host.pid)
+    os.kill(first, signal.SIGKILL)
+    queues.publish(received("echo"), echo(1))
+    assert len(queues.collect(published("echo"), 1)) == 1, "what runs goes on"
+    for pid in before.values():
+        os.kill(pid, signal.SIGKILL)
+    host.wait_record("the zygote, which makes processes, had ended; another one is there", level="WARNING")
+    host.wait(lambda: set(workers_of(host.pid)) == {"echo.so", "greedy.so"}, 10, "two workers")
+    assert zygote_of(host.pid) != first
+    queues.publish(received("echo"), echo(2))
+    assert json.loads(queues.collect(published("echo"), 1)[0])["id"] == "2"
+    queues.publish(TAKE, body("files"))
+    host.wait_record("files_max is 50", 20)  # the new one watches, too
+
+
+def test_another_zygote_has_nothing_of_the_host(queues, broker, new_host):
+    host = greedy(new_host, broker, "files_max = 50")
+    worker = workers_of(host.pid)["echo.so"]
+    os.kill(zygote_of(host.pid), signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
+    host.wait_record("another one is there")
+    host.wait(lambda: "echo.so" in workers_of(host.pid), 10, "another worker")
+    secrets = [value.encode() for variable, value in broker.environment().items() if "PASSWORD" in variable]
+    for pid in (zygote_of(host.pid), workers_of(host.pid)["echo.so"]):
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            values = [entry.partition(b"=")[2] for entry in file.read().split(b"\0")]
+        assert not [secret for secret in secrets if secret in values]
+        kinds = [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
+        assert len([kind for kind in kinds if kind.startswith("socket:")]) == 1, kinds
+
+
+def test_a_process_that_left_its_group_ends_with_the_host(queues, broker, new_host):
+    host = greedy(new_host, broker, "files_max = 50")
+    queues.publish(TAKE, body("daemon"))
+    assert len(queues.collect(published("greedy"), 1)) == 1
+    worker = workers_of(host.pid)["greedy.so"]
+    left, = (one for one, (_, parent) in processes().items() if parent == worker)
+    wait_until(lambda: os.getpgid(left) != worker, 10, "a group of its own")
+    host.kill9()
+    wait_until(lambda: gone(left) and gone(worker), 10, "the end of both")
+
+
+def test_the_kernel_prefers_a_worker_when_memory_is_short(queues, broker, new_host):
+    host = greedy(new_host, broker, "files_max = 50")
+    def score(pid):
+        with open(f"/proc/{pid}/oom_score_adj") as file:
+            return int(file.read())
+    for pid in workers_of(host.pid).values():
+        assert score(pid) == min(1000, score(host.pid) + 500)

@@ -13,38 +13,10 @@ import pytest
 from broker import scaled, wait_until
 from conftest import plain_build
 from host import BINARY, ECHO, ROOT, plugin, published, received
+from processes import gone, workers_of, zygote_of
 
 WORKERS = {"VALAWAI_ISOLATION": "process"}
 CRASH = received("fatal")
-
-
-def workers_of(pid):
-    """The processes of the host's workers: descendants but for the zygote."""
-    found, parents = {}, {}
-    for entry in os.listdir("/proc"):
-        try:
-            with open(f"/proc/{entry}/stat") as file:
-                name, rest = re.match(r"\d+ \((.*)\) (.*)", file.read(), re.DOTALL).groups()
-        except (OSError, AttributeError):
-            continue
-        if entry.isdigit() and rest[0] != "Z":
-            found[int(entry)] = name
-            parents[int(entry)] = int(rest.split()[1])
-    zygotes = {one for one, parent in parents.items() if parent == pid and found[one] == "valawai-zygote"}
-    return {found[one]: one for one, parent in parents.items() if parent in zygotes}
-
-
-def zygote_of(pid):
-    with open(f"/proc/{pid}/task/{pid}/children") as file:
-        return int(file.read().split()[0])
-
-
-def gone(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 def body(content, number=0):

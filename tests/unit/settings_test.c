@@ -54,6 +54,9 @@ static const struct known {
     {"host", "outbox_max_bytes", NULL, NUMBER, AT(host.outbox_max_bytes), NULL, 67108864, 1024, LONG_MAX},
     {"host", "attempts", NULL, NUMBER, AT(host.attempts), NULL, 10, 1, 1000000},
     {"host", "slow_seconds", NULL, NUMBER, AT(host.slow_seconds), NULL, 60, 1, 86400},
+    {"host", "cpu_max", NULL, NUMBER, AT(host.limits.cpu_max), NULL, 0, 1, 100000},
+    {"host", "files_max", NULL, NUMBER, AT(host.limits.files_max), NULL, 0, 16, 1048576},
+    {"host", "processes_max", NULL, NUMBER, AT(host.limits.processes_max), NULL, 0, 1, 1000000},
 #undef AT
 };
 
@@ -308,6 +311,48 @@ static void bounds_of_numbers(void **state)
             snprintf(reason, sizeof reason, "t.conf:1: %s: \"%ld\" is not a whole number", known[i].key, bad[v]);
             expect_refused(text, reason);
         }
+    }
+}
+
+static void sizes(void **state)
+{
+    UNUSED(state);
+    static const struct {
+        const char *value;
+        long bytes;
+    } good[] = {{"16777216", 16777216},
+                {"16384K", 16777216},
+                {"16M", 16777216},
+                {"2G", 2147483648},
+                {"9223372036854775807", LONG_MAX},
+                {"8589934591G", 8589934591L << 30}};
+    static const char *const bad[] = {"16777215",
+                                      "15M",
+                                      "0",
+                                      "-16M",
+                                      "M",
+                                      "16m",
+                                      "16MB",
+                                      "16 M",
+                                      "1.5G",
+                                      "16MM",
+                                      "+16M",
+                                      "8589934592G",
+                                      "99999999999999999999M",
+                                      "0x10M"};
+    char text[200], reason[200];
+    for (size_t i = 0; i < COUNT(good); i++) {
+        snprintf(text, sizeof text, "host { memory_max = %s }\nplugin x { memory_max = '%s' }\n", good[i].value,
+                 good[i].value);
+        struct settings *settings = read_text(text);
+        assert_int_equal(settings->host.limits.memory_max, good[i].bytes);
+        assert_int_equal(settings->sections[0].limits.memory_max, good[i].bytes);
+        settings_free(settings);
+    }
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        snprintf(text, sizeof text, "host { memory_max = '%s' }", bad[i]);
+        snprintf(reason, sizeof reason, "t.conf:1: memory_max: \"%s\" is not a size of at least 16M", bad[i]);
+        expect_refused(text, reason);
     }
 }
 
@@ -941,6 +986,7 @@ int main(void)
         TEST(a_fault_names_the_variable_that_the_user_wrote),
         TEST(an_empty_variable_counts_as_not_set),
         TEST(bounds_of_numbers),
+        TEST(sizes),
         TEST(texts_that_are_no_numbers),
         TEST(levels),
         TEST(endpoints),
