@@ -4,20 +4,19 @@
 #include <stddef.h>
 
 /* From the time of an echo to that of a slow handler. */
-const uint64_t histogram_bounds[HISTOGRAM_BOUNDS] = {10,     25,      50,      100,      250,      500,      1000,
-                                                     2500,   5000,    10000,   25000,    50000,    100000,   250000,
-                                                     500000, 1000000, 2500000, 10000000, 60000000, 600000000};
-
-_Static_assert(HISTOGRAM_BOUNDS < 32, "the search begins with a step of 16");
+const uint64_t histogram_bounds[HISTOGRAM_ROOM] = {
+    10,     25,      50,      100,      250,      500,       1000,
+    2500,   5000,    10000,   25000,    50000,    100000,    250000,
+    500000, 1000000, 2500000, 10000000, 60000000, 600000000, [HISTOGRAM_BOUNDS... HISTOGRAM_ROOM - 1] = UINT64_MAX};
 
 /* The bucket is the number of bounds that the time exceeds, found in five steps: every message counts twice. */
 void histogram_add(struct histogram *histogram, int64_t us)
 {
     uint64_t took = us > 0 ? (uint64_t)us : 0;
     size_t bucket = 0;
-    for (size_t step = 16; step > 0; step /= 2)
-        if (bucket + step <= HISTOGRAM_BOUNDS && took > histogram_bounds[bucket + step - 1])
-            bucket += step;
+#pragma GCC unroll 5
+    for (size_t step = (HISTOGRAM_ROOM + 1) / 2; step > 0; step /= 2)
+        bucket += took > histogram_bounds[bucket + step - 1] ? step : 0;
     count_add(&histogram->buckets[bucket], 1);
     count_add(&histogram->sum, took);
 }

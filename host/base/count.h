@@ -29,7 +29,8 @@ static inline uint64_t count_get(const count_cell *cell)
 
 /* A distribution of durations. */
 #define HISTOGRAM_BOUNDS 20
-extern const uint64_t histogram_bounds[HISTOGRAM_BOUNDS]; /* microseconds, ascending; one more bucket has no bound */
+#define HISTOGRAM_ROOM 31 /* for a search in five steps: all that follow the bounds are UINT64_MAX */
+extern const uint64_t histogram_bounds[HISTOGRAM_ROOM]; /* microseconds, ascending; one more bucket has no bound */
 
 struct histogram {
     count_cell buckets[HISTOGRAM_BOUNDS + 1];

@@ -26,6 +26,15 @@
 #define CRASH_MS 300  /* a crashing process waits this long for its last records */
 #define CLOSE_MS 1000 /* the same at a regular end */
 
+#define WORD_ROOM 16
+#define RECORD_ROOM 128 /* for the clock, the words, a number and the separators */
+
+/* A short text that many records contain. The whole array is copied, which costs less than a copy of its length. */
+struct word {
+    char text[WORD_ROOM];
+    size_t len;
+};
+
 struct clock {
     time_t second; /* shown by the text */
     char text[32]; /* "2026-11-22 15:51:13,382" */
@@ -38,7 +47,7 @@ struct log {
     struct logfile *logfile;   /* belongs to the file sink */
     pthread_mutex_t lock;      /* for all below, so that both sinks have the records in the same order */
     struct clock clock;
-    char process[16];               /* id, as text */
+    struct word process;            /* id, as text */
     struct text said, line, record; /* scratch buffers, so that a record costs no allocation */
     bool forked;                    /* in a child process, which leaves the file to its parent */
     enum log_level heard_from;      /* … is passed to */
@@ -68,21 +77,15 @@ bool log_level_read(const char *name, long *level)
     return false;
 }
 
+static const struct word *level_word(enum log_level level)
+{
+    static const struct word words[] = {{"DEBUG", 5}, {"INFO", 4}, {"WARNING", 7}, {"ERROR", 5}, {"CRITICAL", 8}};
+    return &words[level / LOG_DEBUG - 1];
+}
+
 const char *log_level_name(enum log_level level)
 {
-    switch (level) {
-    case LOG_DEBUG:
-        return "DEBUG";
-    case LOG_INFO:
-        return "INFO";
-    case LOG_WARNING:
-        return "WARNING";
-    case LOG_ERROR:
-        return "ERROR";
-    case LOG_CRITICAL:
-        return "CRITICAL";
-    }
-    return "CRITICAL";
+    return level_word(level)->text;
 }
 
 /* ---- the formats ---- */
@@ -103,49 +106,59 @@ static void clock_set(struct clock *clock)
            (char[]){',', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10)}, 4);
 }
 
-static void put_clock(struct text *record, const struct clock *clock)
+/* These write where there is room, and return the end. */
+static char *put_clock(char *to, const struct clock *clock)
 {
-    text_put(record, clock->text, clock->len + 4);
+    memcpy(to, clock->text, sizeof clock->text);
+    return to + clock->len + 4;
 }
 
-static void put_number(struct text *text, unsigned number)
+static char *put_word(char *to, const struct word *word)
 {
-    char digits[16], *at = digits + sizeof digits;
+    memcpy(to, word->text, sizeof word->text);
+    return to + word->len;
+}
+
+static char *put_number(char *to, unsigned number)
+{
+    char digits[WORD_ROOM], *at = digits + sizeof digits;
     do
         *--at = (char)('0' + number % 10);
     while ((number /= 10) > 0);
-    text_put(text, at, (size_t)(digits + sizeof digits - at));
+    return mempcpy(to, at, (size_t)(digits + sizeof digits - at));
 }
 
 /* The contents of both formats. said: already on one line. */
 struct record {
-    enum log_level level;
+    const struct word *level;
     const char *name, *file; /* file: a path, of which the last part is shown */
     int line;
     const char *said;
     size_t len;
 };
 
-#define RECORD_ROOM 16 /* for the level and the separators */
-
-/* Reserves the room once, because a handler writes several records for each message. */
-static void console_format(struct text *to, const struct clock *clock, const struct record *record)
+/* Ends a record in the room that was reserved for it. */
+static void put_said(struct text *to, char *at, const struct record *record)
 {
-    const char *level = log_level_name(record->level);
-    size_t name_len = strlen(record->name);
-    text_clear(to);
-    text_reserve(to, sizeof clock->text + RECORD_ROOM + name_len + record->len);
-    char *at = mempcpy(to->at, clock->text, clock->len + 4);
-    at = mempcpy(at, " [", 2);
-    while (*level != '\0')
-        *at++ = *level++;
-    at = mempcpy(at, "] ", 2);
-    at = mempcpy(at, record->name, name_len);
-    at = mempcpy(at, ": ", 2);
     at = mempcpy(at, record->said, record->len);
     *at++ = '\n';
     *at = '\0';
     to->len = (size_t)(at - to->at);
+}
+
+/* Each format reserves its room once, because a handler writes several records for each message. */
+static void console_format(struct text *to, const struct clock *clock, const struct record *record)
+{
+    size_t name_len = strlen(record->name);
+    text_clear(to);
+    text_reserve(to, RECORD_ROOM + name_len + record->len);
+    char *at = put_clock(to->at, clock);
+    at = mempcpy(at, " [", 2);
+    at = put_word(at, record->level);
+    at = mempcpy(at, "] ", 2);
+    at = mempcpy(at, record->name, name_len);
+    at = mempcpy(at, ": ", 2);
+    put_said(to, at, record);
 }
 
 static const char *last_part(const char *file)
@@ -154,23 +167,26 @@ static const char *last_part(const char *file)
     return slash == NULL ? file : slash + 1;
 }
 
-static void file_format(struct text *to, const struct clock *clock, const struct record *record, const char *process)
+static void file_format(struct text *to, const struct clock *clock, const struct record *record,
+                        const struct word *process)
 {
+    const char *file = last_part(record->file);
+    size_t name_len = strlen(record->name), file_len = strlen(file);
     text_clear(to);
-    text_puts(to, record->name);
-    text_put(to, ": ", 2);
-    put_clock(to, clock);
-    text_put(to, " | ", 3);
-    text_puts(to, log_level_name(record->level));
-    text_put(to, " | ", 3);
-    text_puts(to, last_part(record->file));
-    text_put(to, ":", 1);
-    put_number(to, record->line > 0 ? (unsigned)record->line : 0);
-    text_put(to, " | ", 3);
-    text_puts(to, process);
-    text_put(to, " >>> ", 5);
-    text_put(to, record->said, record->len);
-    text_put(to, "\n", 1);
+    text_reserve(to, RECORD_ROOM + name_len + file_len + record->len);
+    char *at = mempcpy(to->at, record->name, name_len);
+    at = mempcpy(at, ": ", 2);
+    at = put_clock(at, clock);
+    at = mempcpy(at, " | ", 3);
+    at = put_word(at, record->level);
+    at = mempcpy(at, " | ", 3);
+    at = mempcpy(at, file, file_len);
+    *at++ = ':';
+    at = put_number(at, record->line > 0 ? (unsigned)record->line : 0);
+    at = mempcpy(at, " | ", 3);
+    at = put_word(at, process);
+    at = mempcpy(at, " >>> ", 5);
+    put_said(to, at, record);
 }
 
 /* ---- console and file, each behind its sink ---- */
@@ -197,10 +213,10 @@ static void own_record(struct text *to, const struct log *log, enum log_level le
     struct clock clock = {0};
     struct text line = {0};
     text_put_line(&line, said, strlen(said));
-    struct record record = {level, "host", "log.c", __LINE__, line.at, line.len};
+    struct record record = {level_word(level), "host", "log.c", __LINE__, line.at, line.len};
     clock_set(&clock);
     if (for_file)
-        file_format(to, &clock, &record, log->process);
+        file_format(to, &clock, &record, &log->process);
     else
         console_format(to, &clock, &record);
     text_free(&line);
@@ -354,7 +370,7 @@ struct log *log_open(const struct log_options *options)
     struct log *log = memory_new(sizeof *log);
     log->options = *options;
     pthread_mutex_init(&log->lock, NULL);
-    snprintf(log->process, sizeof log->process, "%d", (int)getpid());
+    log->process.len = (size_t)snprintf(log->process.text, sizeof log->process.text, "%d", (int)getpid());
     sink_init(&log->console, &console_events, log);
     sink_init(&log->file, &file_events, log);
     log->logfile = logfile_new(&log->options, on_complaint, log);
@@ -412,7 +428,7 @@ bool log_wants(const struct log *log, enum log_level level)
 static void write_record(struct log *log, enum log_level level, const char *name, const char *file, int line,
                          size_t said_len)
 {
-    struct record record = {level, name, file, line, log->line.at, log->line.len};
+    struct record record = {level_word(level), name, file, line, log->line.at, log->line.len};
     bool important = level >= LOG_ERROR;
     if (log->options.forward != NULL) {
         log->options.forward(log->options.forward_context, level, name, log->line.at);
@@ -426,7 +442,7 @@ static void write_record(struct log *log, enum log_level level, const char *name
         put_console(log, log->record.at, log->record.len, important);
     }
     if (file_wants(log, level)) {
-        file_format(&log->record, &log->clock, &record, log->process);
+        file_format(&log->record, &log->clock, &record, &log->process);
         put_file(log, log->record.at, log->record.len, important);
     }
 }

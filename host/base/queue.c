@@ -10,16 +10,6 @@
 
 #include "base/log.h"
 
-void list_put(struct list *list, struct node *node)
-{
-    node->next = NULL;
-    if (list->head == NULL)
-        list->head = node;
-    else
-        list->last->next = node;
-    list->last = node;
-}
-
 void list_join(struct list *list, struct list *more)
 {
     if (more->head == NULL)
@@ -30,18 +20,6 @@ void list_join(struct list *list, struct list *more)
         list->last->next = more->head;
     list->last = more->last;
     *more = (struct list){0};
-}
-
-struct node *list_take(struct list *list)
-{
-    struct node *node = list->head;
-    if (node != NULL) {
-        list->head = node->next;
-        node->next = NULL;
-        if (list->head == NULL)
-            list->last = NULL;
-    }
-    return node;
 }
 
 void list_free(struct list *list)

@@ -19,9 +19,30 @@ struct list {
     struct node *head, *last;
 };
 
-void list_put(struct list *list, struct node *node);
+static inline void list_put(struct list *list, struct node *node)
+{
+    node->next = NULL;
+    if (list->head == NULL)
+        list->head = node;
+    else
+        list->last->next = node;
+    list->last = node;
+}
+
+/* The first node; NULL: the list is empty. */
+static inline struct node *list_take(struct list *list)
+{
+    struct node *node = list->head;
+    if (node != NULL) {
+        list->head = node->next;
+        node->next = NULL;
+        if (list->head == NULL)
+            list->last = NULL;
+    }
+    return node;
+}
+
 void list_join(struct list *list, struct list *more); /* more is empty afterwards */
-struct node *list_take(struct list *list);            /* NULL: empty */
 void list_free(struct list *list);                    /* free()s every node */
 
 struct queue {

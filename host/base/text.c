@@ -129,6 +129,15 @@ void text_put_json(struct text *text, const char *bytes, size_t len)
         i += text_plain(at + i, len - i, TEXT_JSON);
         if (i == len)
             break;
+        if (at[i] == '"' || at[i] == '\\') { /* JSON in a string has many of these */
+            size_t run = i - plain;
+            text_reserve(text, run + 1);
+            memcpy(text->at + text->len, bytes + plain, run);
+            text->len += run;
+            text->at[text->len++] = '\\';
+            plain = i++; /* part of the next run */
+            continue;
+        }
         size_t size = utf8_length(at + i, len - i);
         if (size > 1) {
             i += size;
@@ -140,11 +149,8 @@ void text_put_json(struct text *text, const char *bytes, size_t len)
             text_puts(text, "\xef\xbf\xbd");
         } else if (at[i] == '\n') {
             text_puts(text, "\\n");
-        } else if (at[i] < 0x20) {
-            text_printf(text, "\\u%04x", at[i]);
         } else {
-            text_put(text, "\\", 1);
-            plain = i; /* part of the next run */
+            text_printf(text, "\\u%04x", at[i]);
         }
         i++;
     }

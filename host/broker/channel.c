@@ -365,10 +365,10 @@ static struct properties properties_of(const amqp_frame_t *frame)
 
 static bool on_header(struct channel *channel, const amqp_frame_t *frame, struct fault *fault)
 {
-    const struct receiver *receiver = channel->receiver;
+    struct receiver *receiver = channel->receiver;
     uint64_t size = frame->payload.properties.body_size;
     bool refused = size > receiver->message_max_bytes;
-    struct delivery *delivery = delivery_with(refused ? 0 : size, properties_of(frame));
+    struct delivery *delivery = delivery_with(&receiver->spares, refused ? 0 : size, properties_of(frame));
     delivery->from = channel->subscription;
     delivery->tag = channel->header.tag;
     delivery->epoch = (uint32_t)atomic_load(&channel->subscription->epoch);

@@ -37,6 +37,7 @@ struct receiver {
     uint64_t message_max_bytes; /* a larger message is not read */
     uint32_t delivery_limit;    /* returns after which the broker may drop a message; 0: no limit */
     uint32_t consumer_tags;     /* the last one on this connection; none is used twice */
+    struct spares spares;       /* settled deliveries */
     struct list batch;          /* complete deliveries that are not passed on yet */
     int64_t due;                /* when channel_tend() has something to do; 0: now */
 };

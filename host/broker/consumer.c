@@ -71,12 +71,13 @@ static bool tend_channels(struct consumer *consumer, int64_t now, struct fault *
     return true;
 }
 
-/* Frees all deliveries of the list, even if the connection breaks in the middle: then all are stale. */
+/* Ends all deliveries of the list, even if the connection breaks in the middle: then all are stale. */
 static bool settle(struct consumer *consumer, struct list *deliveries, struct fault *fault)
 {
     bool sent = true;
     int64_t now = deliveries->head == NULL ? 0 : clock_us();
-    for (struct node *node; (node = list_take(deliveries)) != NULL; free(node)) {
+    struct spares *spares = &consumer->receiver.spares;
+    for (struct node *node; (node = list_take(deliveries)) != NULL; delivery_end(spares, (struct delivery *)node)) {
         const struct delivery *delivery = (const struct delivery *)node;
         if (!sent || delivery_is_stale(delivery))
             continue;
@@ -369,6 +370,7 @@ void consumer_free(struct consumer *consumer)
         channel_destroy(&consumer->channels[i]);
     free(consumer->channels);
     list_free(&consumer->receiver.batch);
+    list_free(&consumer->receiver.spares.list);
     connection_free(consumer->receiver.connection);
     queue_destroy(&consumer->commands);
     queue_destroy(&consumer->settlements);

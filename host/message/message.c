@@ -8,9 +8,27 @@
 
 #define ALLOCATION_COST 16 /* malloc()'s overhead for a block, rounded up */
 
-struct delivery *delivery_with(size_t len, struct properties properties)
+#define SPARE_ROOM 512 /* bytes that every delivery has at least */
+#ifdef __SANITIZE_ADDRESS__
+#define SPARES_MAX 0 /* the sanitizer sees a use after the end only of what is freed */
+#else
+#define SPARES_MAX 128
+#endif
+
+/* All of them have at least this room, so each fits any other that needs no more. */
+static struct delivery *delivery_make(struct spares *spares, size_t size)
 {
-    struct delivery *delivery = memory_take(sizeof *delivery + len + 1 + properties.len);
+    if (size > SPARE_ROOM)
+        return memory_take(size);
+    if (spares == NULL || spares->count == 0)
+        return memory_take(SPARE_ROOM);
+    spares->count--;
+    return (struct delivery *)list_take(&spares->list);
+}
+
+struct delivery *delivery_with(struct spares *spares, size_t len, struct properties properties)
+{
+    struct delivery *delivery = delivery_make(spares, sizeof *delivery + len + 1 + properties.len);
     memset(delivery, 0, sizeof *delivery);
     delivery->len = len;
     delivery->body[len] = '\0';
@@ -23,7 +41,17 @@ struct delivery *delivery_with(size_t len, struct properties properties)
 
 struct delivery *delivery_new(size_t len)
 {
-    return delivery_with(len, (struct properties){0});
+    return delivery_with(NULL, len, (struct properties){0});
+}
+
+void delivery_end(struct spares *spares, struct delivery *delivery)
+{
+    if (spares->count >= SPARES_MAX || delivery->len + delivery->properties.len > SPARE_ROOM) {
+        free(delivery);
+        return;
+    }
+    list_put(&spares->list, &delivery->node);
+    spares->count++;
 }
 
 struct publication *publication_with(const char *topic, const char *body, size_t len, struct properties properties)

@@ -12,15 +12,17 @@
 #define PAYLOAD_MAX 1048576 /* of a payload for the MOV; a larger one is cut to … */
 #define PAYLOAD_CUT 65536   /* … this, with a note */
 
+#define HEAD(level) "{\"level\":\"" level "\",\"message\":"
 static const struct {
     enum log_level level;
-    const char *name; /* at the MOV */
+    const char *head; /* of a record for the MOV */
 } levels[] = {
-    [VALAWAI_DEBUG] = {LOG_DEBUG, "DEBUG"},
-    [VALAWAI_INFO] = {LOG_INFO, "INFO"},
-    [VALAWAI_WARN] = {LOG_WARNING, "WARN"},
-    [VALAWAI_ERROR] = {LOG_ERROR, "ERROR"},
+    [VALAWAI_DEBUG] = {LOG_DEBUG, HEAD("DEBUG")},
+    [VALAWAI_INFO] = {LOG_INFO, HEAD("INFO")},
+    [VALAWAI_WARN] = {LOG_WARNING, HEAD("WARN")},
+    [VALAWAI_ERROR] = {LOG_ERROR, HEAD("ERROR")},
 };
+#undef HEAD
 
 /* The MOV expects a JSON text, as a string. A payload that is not JSON or is too long becomes a JSON string. */
 static void put_payload(struct text *body, const char *payload)
@@ -50,9 +52,7 @@ static void put_body(struct text *body, struct handling *handling)
 
 static void put_record(struct services *services, struct text *body, int level, const char *payload, const char *text)
 {
-    text_puts(body, "{\"level\":\"");
-    text_puts(body, levels[level].name);
-    text_puts(body, "\",\"message\":");
+    text_puts(body, levels[level].head);
     text_put_json(body, text, strlen(text));
     if (payload != NULL) {
         text_puts(body, ",\"payload\":");

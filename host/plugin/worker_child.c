@@ -69,7 +69,7 @@ static void on_message(struct child *child, const struct frame *frame, struct li
     if (topic == child->plugin->topic_count)
         child_end_now(); /* not a topic that it named */
     struct delivery *delivery =
-        delivery_with(frame->parts[0].len, (struct properties){frame->parts[1].at, frame->parts[1].len});
+        delivery_with(NULL, frame->parts[0].len, (struct properties){frame->parts[1].at, frame->parts[1].len});
     memcpy(delivery->body, frame->parts[0].at, frame->parts[0].len);
     delivery->from = &child->subscriptions[topic];
     delivery->tag = frame->numbers[0];

@@ -17,7 +17,7 @@ static struct delivery *delivery_of(struct draft *draft)
 {
     struct text list = {0};
     assert_true(draft_put(draft, &list, NULL));
-    struct delivery *delivery = delivery_with(2, (struct properties){list.at, list.len});
+    struct delivery *delivery = delivery_with(NULL, 2, (struct properties){list.at, list.len});
     memcpy(delivery->body, "{}", 2);
     delivery->from = &subscription;
     delivery->attempt = 3;
@@ -107,7 +107,7 @@ static void harmful_properties_are_moved_or_left_out(void **state)
                                 "\4"
                                 "1000"
                                 "\3mov";
-    struct delivery *delivery = delivery_with(2, (struct properties){bytes, sizeof bytes - 1});
+    struct delivery *delivery = delivery_with(NULL, 2, (struct properties){bytes, sizeof bytes - 1});
     delivery->from = &subscription;
     assert_true(properties_are_sound(delivery->properties));
     struct publication *letter = dead_letter(delivery, &death, 1, NULL);

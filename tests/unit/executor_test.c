@@ -1123,7 +1123,7 @@ static void put_with_properties(const char *body)
     assert_true(
         draft_set_header(&draft, "colour", &(struct field){.kind = FIELD_TEXT, .text = "red", .len = 3}, &fault));
     assert_true(draft_put(&draft, &bytes, &fault));
-    struct delivery *delivery = delivery_with(strlen(body), (struct properties){bytes.at, bytes.len});
+    struct delivery *delivery = delivery_with(NULL, strlen(body), (struct properties){bytes.at, bytes.len});
     memcpy(delivery->body, body, strlen(body));
     delivery->tag = 1;
     delivery->from = &subscriptions[0];

@@ -131,7 +131,7 @@ static int end(void **state)
 static struct delivery *deliver(const char *body, struct properties properties)
 {
     struct list one = {0};
-    struct delivery *delivery = delivery_with(strlen(body), properties);
+    struct delivery *delivery = delivery_with(NULL, strlen(body), properties);
     memcpy(delivery->body, body, delivery->len);
     delivery->from = &ring->routes[0].subscription;
     list_put(&one, &delivery->node);

@@ -119,7 +119,7 @@ static struct span *span_of(const char *id, const char *component, enum reason r
 {
     struct trace trace;
     struct text list = list_of("00-" ID "-" PARENT "-01", "vendor=\"1\"");
-    struct delivery *delivery = delivery_with(2, (struct properties){list.at, list.len});
+    struct delivery *delivery = delivery_with(NULL, 2, (struct properties){list.at, list.len});
     memcpy(delivery->body, "{}", 2);
     delivery->from = &subscription;
     delivery->began_ns = 1764275018000000001;
