@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,15 +142,23 @@ void usage_measure(struct usage_look *look, struct usage *usages, size_t count)
 {
     long last = newest();
     bool all = look->had_more || last == 0 || last != look->last_pid;
-    look->last_pid = last;
-    look->had_more = false;
+    *look = (struct usage_look){.last_pid = last, .room = LONG_MAX};
     if (all)
         measure_all(usages, count);
     for (size_t i = 0; i < count; i++) {
         if (!all)
             add_process(usages[i].group, &usages[i]);
         look->had_more = look->had_more || usages[i].processes > 1;
+        long room = usages[i].processes_max > 0 ? usages[i].processes_max - (long)usages[i].processes : LONG_MAX;
+        look->room = room < look->room ? room : look->room;
     }
+}
+
+/* Their numbers grow, and begin again at some point. */
+bool usage_may_have_grown(const struct usage_look *look)
+{
+    long last = look->room == LONG_MAX ? look->last_pid : newest();
+    return last < look->last_pid || last - look->last_pid > look->room || last == 0;
 }
 
 /* ---- what is decided ---- */

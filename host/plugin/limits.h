@@ -15,15 +15,14 @@
 #include "base/fault.h"
 #include "settings/settings.h"
 
-#define LIMITS_LOOK_MS 100  /* between two looks at a worker */
-#define LIMITS_FORKS_MS 20  /* and at one whose processes are limited: they can double within milliseconds */
+#define LIMITS_LOOK_MS 100  /* between two looks at what workers use */
+#define LIMITS_FORKS_MS 5   /* between two counts of processes, which can double within a millisecond */
 #define LIMITS_CPU_MS 10000 /* the share of CPU time counts in a time of this length */
 
-/* Those of the section, and of host { } where it has none. section: NULL if plugins.conf does not mention the plugin.
- */
+/* Those of the section, and of host { } where it has none. section: NULL if plugins.conf has none of the plugin. */
 struct limits limits_of(const struct settings *settings, const struct plugin_section *section);
 
-/* Milliseconds between two looks; 0: nothing has to be looked at. */
+/* Milliseconds after which something has to be looked at; 0: nothing has. */
 int limits_pause(const struct limits *limits);
 
 /* In the process that is limited, before it runs any code of the plugin. */
@@ -35,17 +34,23 @@ struct usage {
     uint64_t bytes;  /* that the largest process has in memory */
     uint64_t cpu_ms; /* of all processes, those that have ended included */
     unsigned processes;
-    unsigned files;    /* descriptors of the first one */
-    bool counts_files; /* they are asked for */
+    long processes_max; /* that it may have; 0: any number */
+    unsigned files;     /* descriptors of the first one */
+    bool counts_files;  /* they are asked for */
 };
 
-/* What a look at all groups costs: a list of all processes, and two files for each that belongs to a group. Without
- * new processes since the last look the list is not needed. */
+/* A look at all groups costs a list of all processes, and two files for each that belongs to a group. Without new
+ * processes since the last look the list is not needed. */
 struct usage_look {
     long last_pid; /* the newest process at the last look; 0: unknown */
     bool had_more; /* one of the groups had more than one process */
+    long room;     /* new processes that no group can have too many with */
 };
 void usage_measure(struct usage_look *look, struct usage *usages, size_t count);
+
+/* The same for the processes alone, at the cost of one file: false while so few are new that no group can have too
+ * many. */
+bool usage_may_have_grown(const struct usage_look *look);
 
 struct allowance {
     struct limits limits;

@@ -6,12 +6,14 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -228,7 +230,7 @@ static void bury(struct nursery *nursery)
     }
 }
 
-/* Milliseconds to the next look at what the workers use; -1: none of them has a limit. */
+/* Milliseconds after which the zygote looks at what the workers use; -1: none of them has a limit. */
 static int pause_of(const struct nursery *nursery)
 {
     int shortest = -1;
@@ -247,7 +249,9 @@ static void watch(struct nursery *nursery)
     for (size_t i = 0; i < nursery->count; i++) {
         const struct limits *limits = &nursery->children[i].allowance.limits;
         if (limits_pause(limits) > 0)
-            usages[count++] = (struct usage){.group = nursery->children[i].pid, .counts_files = limits->files_max > 0};
+            usages[count++] = (struct usage){.group = nursery->children[i].pid,
+                                             .processes_max = limits->processes_max,
+                                             .counts_files = limits->files_max > 0};
     }
     usage_measure(&nursery->look, usages, count);
     for (size_t i = 0; i < count; i++) {
@@ -282,6 +286,14 @@ static void end_all(struct nursery *nursery)
     }
 }
 
+/* Where it may, so that it is not the last of many processes to run when a plugin makes them. Workers do not inherit
+ * it. */
+static void come_first(void)
+{
+    (void)!sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &(struct sched_param){0});
+    (void)!setpriority(PRIO_PROCESS, 0, -20);
+}
+
 static void read_signals(const struct nursery *nursery, bool *goes_on)
 {
     struct signalfd_siginfo signal;
@@ -305,26 +317,28 @@ static _Noreturn void run(int control, pid_t host)
         _exit(0);
     prctl(PR_SET_NAME, "valawai-zygote");
     prctl(PR_SET_CHILD_SUBREAPER, 1);
+    come_first();
     forget_environment();
     signal(SIGPIPE, SIG_IGN);
     struct nursery nursery = {
         .host = host, .control = control, .signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)};
     struct pollfd fds[] = {{.fd = control, .events = POLLIN}, {.fd = nursery.signals, .events = POLLIN}};
     bool goes_on = nursery.signals >= 0;
-    int64_t look_at = clock_ms();
+    int64_t look_at = 0;
     while (goes_on) {
         int pause = pause_of(&nursery);
-        int64_t left = look_at - clock_ms();
-        poll(fds, 2, pause < 0 ? -1 : left < 0 ? 0 : left < pause ? (int)left : pause);
+        poll(fds, 2, pause);
         if (fds[1].revents != 0) {
             read_signals(&nursery, &goes_on);
             bury(&nursery);
         }
-        if (fds[0].revents != 0)
+        if (fds[0].revents != 0) {
             goes_on = take_order(&nursery) && goes_on;
-        if (pause > 0 && clock_ms() >= look_at) {
+            look_at = 0; /* at the new one, too */
+        }
+        if (pause > 0 && (clock_ms() >= look_at || usage_may_have_grown(&nursery.look))) {
             watch(&nursery);
-            look_at = clock_ms() + pause;
+            look_at = clock_ms() + LIMITS_LOOK_MS;
         }
     }
     end_all(&nursery);

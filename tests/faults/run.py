@@ -3,7 +3,8 @@
 """Breaks everything around a running host, and the host itself, and counts the losses.
 
     tests/faults/run.py [--long] [--only NAME,…] [--times N] [--minutes N] [--mix-minutes N] [--jobs N]
-                        [--release bookworm|trixie|forky] [--queue-type classic|quorum] [--json FILE] [--markdown FILE]
+                        [--release bookworm|trixie|forky] [--queue-type classic|quorum] [--isolation thread|process]
+                        [--json FILE] [--markdown FILE]
 
 A generator publishes numbered, persistent, confirmed messages; a sink collects the echoes; what was confirmed and never came
 is lost. Every fault works on a real RabbitMQ node of its own on the loopback interface. The short form takes some minutes.
@@ -32,6 +33,7 @@ from faults import FAULTS, Clock  # noqa: E402
 import returns  # noqa: E402, F401 - these take their place in the list
 import letters  # noqa: E402, F401
 import mov_faults  # noqa: E402, F401
+import workers  # noqa: E402, F401
 import mix  # noqa: E402, F401
 from host import BINARY  # noqa: E402
 import release as releases  # noqa: E402
@@ -177,6 +179,9 @@ def command(options, seed):
         words += ["--mix-minutes", f"{options.mix_minutes:g}"]
     if options.jobs > 1:
         words += ["--jobs", str(options.jobs)]
+    for name, value in (("--release", options.release), ("--queue-type", options.queue_type), ("--isolation", options.isolation)):
+        if value:
+            words += [name, value]
     return " ".join([*words, "--seed", str(seed)])
 
 
@@ -208,13 +213,15 @@ def arguments():
                         " alone; default 1")
     parser.add_argument("--release", choices=releases.NAMES, help="the RabbitMQ of this Debian release; default: this machine's")
     parser.add_argument("--queue-type", choices=("classic", "quorum"), help="of the queues; default: classic")
+    parser.add_argument("--isolation", choices=("thread", "process"), help="of the plugins, in rows that do not choose; default: thread")
     parser.add_argument("--json", metavar="FILE", help="the results as JSON")
     parser.add_argument("--markdown", metavar="FILE", help="the results as a table; - for standard output")
     parser.add_argument("--seed", type=int, default=None, help="of the random pauses and choices")
     options = parser.parse_args()
     # All processes of a fault take their broker from here.
     os.environ.update({name: value for name, value in (("VALAWAI_RELEASE", options.release),
-                                                       ("VALAWAI_QUEUE_TYPE", options.queue_type)) if value})
+                                                       ("VALAWAI_QUEUE_TYPE", options.queue_type),
+                                                       ("VALAWAI_ISOLATION", options.isolation)) if value})
     names = [fault.name for fault in FAULTS]
     options.only = options.only.split(",") if options.only else None
     for name in options.only or ():

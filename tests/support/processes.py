@@ -26,6 +26,10 @@ def workers_of(pid):
     return {name: one for one, (name, parent) in found.items() if parent in zygotes}
 
 
+def children_of(pid):
+    return [one for one, (_, parent) in processes().items() if parent == pid]
+
+
 def zygote_of(pid):
     one, = (one for one, (name, parent) in processes().items() if parent == pid and name == "valawai-zygote")
     return one

@@ -132,6 +132,28 @@ static void a_group_of_processes_is_measured(void **state)
     close(ready[1]);
 }
 
+/* Other processes of the machine are new, too: they make a look necessary, and no more. */
+static void so_few_new_processes_that_no_group_can_have_too_many(void **state)
+{
+    UNUSED(state);
+    struct usage_look look = {0};
+    struct usage usage = {.group = getpgrp(), .processes_max = 1000000};
+    usage_measure(&look, &usage, 1);
+    assert_in_range(usage.processes, 1, 999999);
+    assert_int_equal(look.room, 1000000 - usage.processes);
+    assert_false(usage_may_have_grown(&look));
+    look.room = 0;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    waitpid(child, NULL, 0);
+    assert_true(usage_may_have_grown(&look));
+    look.room = 500000;
+    assert_false(usage_may_have_grown(&look));
+    look.last_pid += 1000000; /* the numbers have begun again */
+    assert_true(usage_may_have_grown(&look));
+}
+
 static void a_new_process_is_found_at_the_next_look(void **state)
 {
     UNUSED(state);
@@ -153,6 +175,7 @@ static void a_new_process_is_found_at_the_next_look(void **state)
     for (int i = 0; i < 3; i++)
         assert_int_equal(measured(&look, first).processes, 1);
     assert_false(look.had_more);
+    assert_false(usage_may_have_grown(&look)); /* without a limit */
     assert_int_equal(write(order[1], "x", 1), 1);
     assert_int_equal(read(answer[0], &byte, 1), 1);
     assert_int_equal(measured(&look, first).processes, 2);
@@ -173,6 +196,7 @@ int main(void)
         cmocka_unit_test(time_of_lost_children_is_not_negative),
         cmocka_unit_test(the_limits_of_a_section_override_those_of_the_host),
         cmocka_unit_test(a_group_of_processes_is_measured),
+        cmocka_unit_test(so_few_new_processes_that_no_group_can_have_too_many),
         cmocka_unit_test(a_new_process_is_found_at_the_next_look),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
