@@ -202,5 +202,7 @@ void services_end_queries(struct services *services, void *self);
 
 /* [any thread] The number of messages that wait for their answer, and the time and the topic of the oldest. */
 size_t services_open(struct services *services, int64_t *since, const char **topic);
+/* [executor's thread] The number, where the plugin takes its tickets in another process. */
+void services_set_open(struct services *services, size_t open);
 
 #endif

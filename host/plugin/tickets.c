@@ -192,3 +192,8 @@ size_t services_open(struct services *services, int64_t *since, const char **top
     pthread_mutex_unlock(&services->lock);
     return open;
 }
+
+void services_set_open(struct services *services, size_t open)
+{
+    atomic_store_explicit(&services->open, (unsigned)open, memory_order_relaxed);
+}

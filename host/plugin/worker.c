@@ -84,6 +84,8 @@ void process_return_all(struct process *process, bool blames, const char *why)
         worker_return(handling, suspect ? RETURNED_CRASHED : RETURNED_UNTRIED);
     }
     worker_return_pending(process->worker, NULL);
+    if (process->worker->services != NULL)
+        services_set_open(process->worker->services, 0);
     process->alone = false;
 }
 
@@ -216,6 +218,7 @@ static void tick(struct process *process, int64_t now)
             oldest = hand;
     }
     atomic_store(&process->worker->busy_since, since);
+    services_set_open(process->worker->services, open);
     watch_open(process, oldest, open, now);
 }
 

@@ -171,6 +171,8 @@ static void on_verdict(struct process *process, struct hand *hand, int verdict, 
         process->tick_at = 0; /* it may have been this one */
     const struct lane *lane = handling->lane;
     hands_free(&process->hands, hand);
+    if (process->hands.count == 0) /* no look follows */
+        services_set_open(process->worker->services, 0);
     process->alone = false;
     process->handled = true;
     worker_return(handling, verdict);

@@ -234,6 +234,16 @@ def test_retries_tickets_and_the_outbox(mov, broker, client, new_host):
     assert web.metric("valawai_outbox_bytes", None, "c1_retry") == 0
 
 
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_open_tickets_are_counted(mov, broker, client, new_host, isolation):
+    host, web = start(new_host, broker, plugins=(plugin("later"),), env={"VALAWAI_ISOLATION": isolation},
+                      conf="host { grace_seconds = 1 }\n")
+    client.declare(published("later"), received("later"))
+    client.publish(received("later"), {"content": "now"}, {"content": "never"}, {"content": "never"})
+    client.collect(published("later"), 1, 30)
+    host.wait(lambda: web.metric("valawai_tickets_open", None, "c1_later") == 2, what="two open tickets")
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool (prometheus)")
 def test_promtool_finds_no_fault(mov, broker, client, new_host):
     _, web = start(new_host, broker)
