@@ -74,6 +74,8 @@ def crash_worker(broker, times, long, result):
         host = scene.host(plugins=(), conf=conf(section("fatal")))
         neighbour = workers_of(host.pid)["echo.so"]
         scene.go()
+        time.sleep(20 if long else 1)  # a busy machine has gaps of its own
+        quiet, scene.sink.longest_gap = scene.sink.longest_gap, 0.0
         back = []
         for _ in turns(times):
             victim.send("crash")
@@ -87,7 +89,9 @@ def crash_worker(broker, times, long, result):
                        f"{sorted(back)[len(back) // 2] * 1000:.0f} ms in the middle")
         result.check(workers_of(host.pid).get("echo.so") == neighbour, "the worker beside it ended, too")
         scene.finish(result, duplicates_per_fault=0)
-        result.limit("longest gap of the component beside it", result.gap, GAP)
+        result.measure(f"longest gap of the component beside it {result.gap:.3g} s; before, without crashes, {quiet:.3g} s")
+        if long:
+            result.limit("more than before", result.gap - quiet, GAP)
 
 
 def at_limit(broker, times, result, limits, word, said_of_it, host=""):
