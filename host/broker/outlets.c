@@ -9,33 +9,49 @@
 static struct outlet *find(const struct outlets *outlets, const char *topic)
 {
     for (size_t i = 0; i < outlets->count; i++)
-        if (strcmp(outlets->at[i].topic, topic) == 0)
-            return &outlets->at[i];
+        if (strcmp(outlets->at[i]->topic, topic) == 0)
+            return outlets->at[i];
     return NULL;
+}
+
+static void add(struct outlets *outlets, const char *topic, bool wanted)
+{
+    if (find(outlets, topic) != NULL)
+        return;
+    struct outlet *outlet = memory_new(sizeof *outlet);
+    *outlet =
+        (struct outlet){.topic = memory_text(topic), .wanted = wanted, .backoff = {.first_ms = 1000, .last_ms = 30000}};
+    outlets->at = memory_resize(outlets->at, (outlets->count + 1) * sizeof(struct outlet *));
+    outlets->at[outlets->count++] = outlet;
 }
 
 void outlets_init(struct outlets *outlets, const char *const *topics, size_t count)
 {
-    *outlets = (struct outlets){.at = memory_new((count + 1) * sizeof *outlets->at)};
+    *outlets = (struct outlets){0};
     for (size_t i = 0; i < count; i++)
-        if (find(outlets, topics[i]) == NULL)
-            outlets->at[outlets->count++] =
-                (struct outlet){.topic = memory_text(topics[i]), .backoff = {.first_ms = 1000, .last_ms = 30000}};
+        add(outlets, topics[i], false);
 }
 
 void outlets_free(struct outlets *outlets)
 {
-    for (size_t i = 0; i < outlets->count; i++)
-        free(outlets->at[i].topic);
+    for (size_t i = 0; i < outlets->count; i++) {
+        free(outlets->at[i]->topic);
+        free(outlets->at[i]);
+    }
     free(outlets->at);
     *outlets = (struct outlets){0};
+}
+
+void outlets_add(struct outlets *outlets, const char *topic)
+{
+    add(outlets, topic, true);
 }
 
 void outlets_want_all(struct outlets *outlets)
 {
     for (size_t i = 0; i < outlets->count; i++) {
-        outlets->at[i].wanted = true;
-        outlets->at[i].retry_at = 0;
+        outlets->at[i]->wanted = true;
+        outlets->at[i]->retry_at = 0;
     }
 }
 
@@ -50,7 +66,7 @@ bool outlets_want(struct outlets *outlets, const char *topic)
 const char *outlets_ask(struct outlets *outlets, int64_t now)
 {
     for (size_t i = 0; i < outlets->count && outlets->asked == NULL; i++) {
-        struct outlet *outlet = &outlets->at[i];
+        struct outlet *outlet = outlets->at[i];
         if (!outlet->wanted || now < outlet->retry_at)
             continue;
         outlets->asked = outlet;
@@ -86,7 +102,7 @@ void outlets_lose(struct outlets *outlets)
 bool outlets_prepared(const struct outlets *outlets)
 {
     for (size_t i = 0; i < outlets->count; i++)
-        if (outlets->at[i].wanted && outlets->at[i].retry_at == 0)
+        if (outlets->at[i]->wanted && outlets->at[i]->retry_at == 0)
             return false;
     return outlets->asked == NULL;
 }
@@ -95,8 +111,8 @@ int64_t outlets_due(const struct outlets *outlets)
 {
     int64_t due = INT64_MAX;
     for (size_t i = 0; i < outlets->count; i++)
-        if (outlets->at[i].wanted && outlets->at[i].retry_at < due)
-            due = outlets->at[i].retry_at;
+        if (outlets->at[i]->wanted && outlets->at[i]->retry_at < due)
+            due = outlets->at[i]->retry_at;
     return due;
 }
 

@@ -18,13 +18,16 @@ struct outlet {
 };
 
 struct outlets {
-    struct outlet *at;
+    struct outlet **at;
     size_t count;
     struct outlet *asked; /* one at a time */
 };
 
 void outlets_init(struct outlets *outlets, const char *const *topics, size_t count); /* a topic may come twice */
 void outlets_free(struct outlets *outlets);
+
+/* A further topic. If it is new, its queue must be declared, at once. */
+void outlets_add(struct outlets *outlets, const char *topic);
 
 /* The connection is new: every queue must be declared, at once. */
 void outlets_want_all(struct outlets *outlets);

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/thread.h"
@@ -35,6 +36,12 @@ enum state {
     BLOCKED,    /* the broker has raised an alarm */
 };
 
+/* A topic that was added. */
+struct addition {
+    struct node node;
+    char topic[];
+};
+
 struct publisher {
     struct publisher_options options;
     char name[256]; /* of the connection */
@@ -42,10 +49,12 @@ struct publisher {
     struct link link;
     pthread_t thread;
     atomic_bool stopping;
+    atomic_bool added;                 /* topics have been added */
     atomic_int_fast64_t sending_since; /* clock_ms() when a send began; 0: not in one */
     atomic_int_fast64_t oldest;        /* when the oldest publication entered; INT64_MAX: there is none */
 
     struct queue inbox; /* from publisher_send(); its descriptor wakes the thread for every purpose */
+    struct queue additions;
     struct records records;
     struct room room;
 
@@ -363,8 +372,17 @@ static bool send_records(struct publisher *publisher, struct fault *fault)
     return alive;
 }
 
+static void take_additions(struct publisher *publisher)
+{
+    struct list additions = queue_take(&publisher->additions);
+    for (struct node *node; (node = list_take(&additions)) != NULL; free(node))
+        outlets_add(&publisher->declares.outlets, ((const struct addition *)node)->topic);
+}
+
 static void take_inbox(struct publisher *publisher)
 {
+    if (atomic_load_explicit(&publisher->added, memory_order_relaxed) && atomic_exchange(&publisher->added, false))
+        take_additions(publisher);
     struct list fresh = queue_take(&publisher->inbox);
     int64_t now = fresh.head == NULL && publisher->outbox.parked.head == NULL ? 0 : clock_ms();
     counts_published(&fresh, now);
@@ -531,9 +549,11 @@ struct publisher *publisher_new(const struct publisher_options *options)
         .context = publisher,
     };
     queue_init(&publisher->inbox, true);
+    queue_init(&publisher->additions, false);
     atomic_store(&publisher->oldest, INT64_MAX);
     records_init(&publisher->records);
-    room_init(&publisher->room, &publisher->outbox.own, options->outbox_max_bytes / options->shares);
+    room_init(&publisher->room, &publisher->outbox.own, 0);
+    publisher_share(publisher, options->shares);
     publisher->declares =
         (struct declares){.connection = publisher->connection, .log = options->log, .outbox = &publisher->outbox};
     outlets_init(&publisher->declares.outlets, options->topics, options->topic_count);
@@ -574,6 +594,30 @@ void publisher_flush_records(struct publisher *publisher)
 {
     if (records_wait(&publisher->records))
         queue_wake(&publisher->inbox);
+}
+
+void publisher_add_topics(struct publisher *publisher, const char *const *topics, size_t count)
+{
+    struct list additions = {0};
+    for (size_t i = 0; i < count; i++) {
+        size_t size = strlen(topics[i]) + 1;
+        struct addition *addition = memory_new(sizeof *addition + size);
+        memcpy(addition->topic, topics[i], size);
+        list_put(&additions, &addition->node);
+    }
+    queue_join(&publisher->additions, &additions);
+    atomic_store(&publisher->added, true);
+    queue_wake(&publisher->inbox);
+}
+
+void publisher_share(struct publisher *publisher, size_t shares)
+{
+    room_divide(&publisher->room, publisher->options.outbox_max_bytes / (shares > 0 ? shares : 1));
+}
+
+bool publisher_is_done_with(struct publisher *publisher, const struct account *account)
+{
+    return room_is_done_with(&publisher->room, account);
 }
 
 void publisher_tend(struct publisher *publisher, bool alive)
@@ -630,6 +674,7 @@ void publisher_free(struct publisher *publisher)
     confirms_free(&publisher->confirms);
     connection_free(publisher->connection);
     queue_destroy(&publisher->inbox);
+    queue_destroy(&publisher->additions);
     room_destroy(&publisher->room);
     free(publisher);
 }

@@ -23,7 +23,7 @@ struct publisher_options {
     struct log *log;
     const char *components; /* for the connection's name */
     size_t outbox_max_bytes;
-    size_t shares;             /* of the outbox: one for each plugin, at least 1 */
+    size_t shares;             /* of the outbox: one for each plugin */
     const char *const *topics; /* that components publish on, and that need queues */
     size_t topic_count;
     const struct publisher_events *events;
@@ -46,6 +46,17 @@ void publisher_send_urgent(struct publisher *publisher, struct publication *publ
  * at_once, it leaves with the next publication, by publisher_flush_records(), or within a second. */
 void publisher_send_record(struct publisher *publisher, const char *body, size_t len, bool at_once);
 void publisher_flush_records(struct publisher *publisher);
+
+/* [any thread] Declares further topics that components publish on. Copies them; those that it has already are ignored,
+ * and none is ever removed. */
+void publisher_add_topics(struct publisher *publisher, const char *const *topics, size_t count);
+
+/* [any thread] Divides the outbox among so many plugins from now on. */
+void publisher_share(struct publisher *publisher, size_t shares);
+
+/* [any thread] True if every publication of the account has an outcome, so the publisher uses neither the account nor
+ * the counters of those publications. Records refer to neither. A delivery that caused one is counted by its sender. */
+bool publisher_is_done_with(struct publisher *publisher, const struct account *account);
 
 /* [any thread] Breaks a connection that is stuck in a send and seems dead: its peer does not answer, or alive is false
  * because the other connection gets no answer either. Call it about once a second. */

@@ -86,6 +86,22 @@ void room_left(struct room *room, size_t count)
     pthread_mutex_unlock(&room->lock);
 }
 
+void room_divide(struct room *room, size_t share)
+{
+    pthread_mutex_lock(&room->lock);
+    room->share = share;
+    pthread_cond_broadcast(&room->grown);
+    pthread_mutex_unlock(&room->lock);
+}
+
+bool room_is_done_with(struct room *room, const struct account *account)
+{
+    pthread_mutex_lock(&room->lock);
+    bool clear = account->held == 0;
+    pthread_mutex_unlock(&room->lock);
+    return clear;
+}
+
 void room_close(struct room *room)
 {
     pthread_mutex_lock(&room->lock);

@@ -12,11 +12,11 @@
 
 struct room {
     struct account *own; /* for publications without an account: the host's, which never wait */
-    size_t share;        /* bytes of one account */
 
     pthread_mutex_t lock; /* for the members below, and `held` and `bytes` of every account */
     pthread_cond_t grown;
-    size_t held; /* publications between room_enter() and room_left() */
+    size_t share; /* bytes of one account */
+    size_t held;  /* publications between room_enter() and room_left() */
     bool closed;
 };
 
@@ -34,6 +34,12 @@ void room_force(struct room *room, const struct list *publications);
  * follows when their outcome has been reported. */
 size_t room_leave(struct room *room, const struct list *publications);
 void room_left(struct room *room, size_t count);
+
+/* [any thread] Changes the share of each account. */
+void room_divide(struct room *room, size_t share);
+
+/* [any thread] True if no publication of the account is without an outcome. */
+bool room_is_done_with(struct room *room, const struct account *account);
 
 /* Ends the waits; from now on room_enter() returns false. */
 void room_close(struct room *room);

@@ -33,6 +33,8 @@ struct entry {
     struct sender sender; /* each entry has its own, by which a publication identifies its component */
     struct registration *registration;
     struct enrolment enrolment;
+    bool leaving;           /* the component is being removed: it is unregistered, and nothing new begins */
+    unsigned in_flight;     /* registrations without an outcome, which refer to the sender */
     unsigned outstanding;   /* as the ledger has it */
     int64_t requested_at_s; /* by the wall clock, for comparison with the MOV's times */
     unsigned reported;      /* causes */
@@ -48,8 +50,9 @@ struct debt {
 };
 
 struct registration {
-    struct entry *entries;
+    struct entry **entries;
     size_t count;
+    struct legacy abandoned; /* removed components that the MOV may still register */
     struct consumer *consumer;
     struct queries *queries;
     struct publisher *publisher;
@@ -82,13 +85,15 @@ static uint64_t keep_legacy(struct registration *registration)
     for (size_t i = 0; i < registration->debt_count; i++)
         legacy_add_id(&legacy, registration->debts[i].id);
     for (size_t i = 0; i < registration->count; i++) {
-        struct entry *entry = &registration->entries[i];
+        struct entry *entry = registration->entries[i];
         if (entry->id != NULL)
             legacy_add_id(&legacy, entry->id);
         entry->outstanding = entry->enrolment.outstanding;
         for (unsigned n = 0; n < entry->outstanding; n++)
             legacy_add_pending(&legacy, name_of(entry));
     }
+    for (size_t i = 0; i < registration->abandoned.pending_count; i++)
+        legacy_add_pending(&legacy, registration->abandoned.pending[i]);
     return health_keep(registration->health, legacy);
 }
 
@@ -167,6 +172,7 @@ static void send_register(struct registration *registration, struct entry *entry
     publication->sender = &entry->sender;
     text_free(&body);
     entry->requested_at_s = clock_date_s();
+    entry->in_flight++;
     log_debug(registration->log, name_of(entry), "registering at the MOV");
     publisher_send_urgent(registration->publisher, publication);
 }
@@ -289,9 +295,11 @@ static void react(struct registration *registration, struct entry *entry, int64_
 {
     struct enrolment *enrolment = &entry->enrolment;
     struct subscription *answers = entry->component->answers;
+    struct enrolment_reach reach = registration->reach;
+    reach.leaving = reach.leaving || entry->leaving;
     if (entry->component->starting)
         return;
-    for (enum enrolment_step step; (step = enrolment_next(enrolment, &registration->reach, now)) != STEP_NONE;) {
+    for (enum enrolment_step step; (step = enrolment_next(enrolment, &reach, now)) != STEP_NONE;) {
         switch (step) {
         case STEP_LISTEN:
             consumer_want(registration->consumer, answers, true);
@@ -361,19 +369,19 @@ out:
     return id;
 }
 
-static struct entry *entry_of(struct registration *registration, const struct component *component)
+static struct entry *entry_of(const struct registration *registration, const struct component *component)
 {
     for (size_t i = 0; i < registration->count; i++)
-        if (registration->entries[i].component == component)
-            return &registration->entries[i];
+        if (registration->entries[i]->component == component)
+            return registration->entries[i];
     return NULL;
 }
 
 static struct entry *entry_of_sender(struct registration *registration, const struct sender *sender)
 {
     for (size_t i = 0; i < registration->count; i++)
-        if (&registration->entries[i].sender == sender)
-            return &registration->entries[i];
+        if (&registration->entries[i]->sender == sender)
+            return registration->entries[i];
     return NULL;
 }
 
@@ -415,6 +423,13 @@ void registration_notified(struct registration *registration, struct component *
         free(delivery);
         return;
     }
+    if (entry == NULL) { /* the component has gone */
+        struct list one = {0};
+        delivery->settlement = SETTLE_PUT_BACK;
+        list_put(&one, &delivery->node);
+        consumer_settle(registration->consumer, &one);
+        return;
+    }
     char *id = read_id(registration, entry, delivery, &fault);
     if (id == NULL) {
         log_error(registration->log, name_of(entry), "dropped a notification on %s: %s: %.*s", delivery->from->topic,
@@ -426,7 +441,7 @@ void registration_notified(struct registration *registration, struct component *
         strcmp(entry->id, id) == 0) { /* redelivered: the acknowledgement was lost with a connection */
         free(id);
     } else if (enrolment_notified(&entry->enrolment, !delivery->leftover && !delivery->redelivered,
-                                  registration->reach.leaving, now)) {
+                                  registration->reach.leaving || entry->leaving, now)) {
         take_answer(registration, entry, delivery, id);
     } else {
         /* An earlier run left it, or its receiver has ended, or it answers a repeated request. If its owner is alive
@@ -445,14 +460,14 @@ static void react_all(struct registration *registration)
 {
     int64_t now = clock_ms();
     for (size_t i = 0; i < registration->count; i++)
-        react(registration, &registration->entries[i], now);
+        react(registration, registration->entries[i], now);
 }
 
 void registration_blocked(struct registration *registration, bool blocked)
 {
     registration->reach.blocked = blocked;
     for (size_t i = 0; blocked && i < registration->count; i++)
-        enrolment_blocked(&registration->entries[i].enrolment);
+        enrolment_blocked(&registration->entries[i]->enrolment);
     react_all(registration);
 }
 
@@ -465,8 +480,8 @@ void registration_connected(struct registration *registration, bool receiving, b
         return;
     registration->reach.mov = registration->watched = false; /* until the next news of it */
     for (size_t i = 0; i < registration->count; i++) {
-        queries_cancel(registration->queries, &registration->entries[i].check); /* the answer would be out of date */
-        enrolment_disconnected(&registration->entries[i].enrolment);
+        queries_cancel(registration->queries, &registration->entries[i]->check); /* the answer would be out of date */
+        enrolment_disconnected(&registration->entries[i]->enrolment);
     }
     react_all(registration);
 }
@@ -489,14 +504,16 @@ void registration_mov(struct registration *registration, unsigned consumers)
     /* Only a MOV that disappeared on this connection has forgotten us. After our own reconnect it may return to the
      * broker later than we do, and still knows us. */
     for (size_t i = 0; went && i < registration->count; i++)
-        if (registration->entries[i].enrolment.state == ENROLMENT_REGISTERED)
-            give_up_id(registration, &registration->entries[i]);
+        if (registration->entries[i]->enrolment.state == ENROLMENT_REGISTERED)
+            give_up_id(registration, registration->entries[i]);
     react_all(registration);
 }
 
 void registration_subscribed(struct registration *registration, struct component *component, bool up)
 {
     struct entry *entry = entry_of(registration, component);
+    if (entry == NULL) /* the component has gone */
+        return;
     enrolment_subscribed(&entry->enrolment, up);
     react(registration, entry, clock_ms());
 }
@@ -504,6 +521,8 @@ void registration_subscribed(struct registration *registration, struct component
 void registration_confirmed(struct registration *registration, struct publication *publication)
 {
     struct entry *entry = entry_of_sender(registration, publication->sender);
+    if (entry != NULL)
+        entry->in_flight--;
     if (entry == NULL) {
         debt_paid(registration, publication);
     } else if (publication->outcome != OUTCOME_CONFIRMED) {
@@ -518,6 +537,45 @@ void registration_confirmed(struct registration *registration, struct publicatio
     free(publication);
 }
 
+static void entry_free(struct registration *registration, struct entry *entry)
+{
+    if (registration->queries != NULL) {
+        queries_cancel(registration->queries, &entry->check);
+        queries_cancel(registration->queries, &entry->look);
+    }
+    free(entry->id);
+    free(entry->notification);
+    free(entry);
+}
+
+/* A removed component goes when no publication, no delivery and no expected answer refers to it. */
+static bool may_go(const struct registration *registration, const struct entry *entry, int64_t now)
+{
+    return entry->leaving && entry->in_flight == 0 && registration->taken.head == NULL &&
+           enrolment_may_end(&entry->enrolment, now);
+}
+
+static void let_go(struct registration *registration, int64_t now)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < registration->count; i++) {
+        struct entry *entry = registration->entries[i];
+        if (!may_go(registration, entry, now)) {
+            registration->entries[kept++] = entry;
+            continue;
+        }
+        if (entry->enrolment.wanted)
+            consumer_want(registration->consumer, entry->component->answers, false);
+        for (unsigned n = 0; n < entry->enrolment.outstanding; n++)
+            legacy_add_pending(&registration->abandoned, name_of(entry));
+        entry_free(registration, entry);
+    }
+    bool gone = kept < registration->count;
+    registration->count = kept;
+    if (gone)
+        keep_legacy(registration);
+}
+
 int64_t registration_tend(struct registration *registration, int64_t now)
 {
     int64_t next = now + 1000;
@@ -527,10 +585,11 @@ int64_t registration_tend(struct registration *registration, int64_t now)
         if (!registration->debts[i].sent)
             send_unregister(registration, &registration->debts[i]);
     for (size_t i = 0; i < registration->count; i++) {
-        react(registration, &registration->entries[i], now);
-        int64_t due = enrolment_due(&registration->entries[i].enrolment, now);
+        react(registration, registration->entries[i], now);
+        int64_t due = enrolment_due(&registration->entries[i]->enrolment, now);
         next = due < next ? due : next;
     }
+    let_go(registration, now);
     return next;
 }
 
@@ -541,17 +600,23 @@ static int by_name(const void *a, const void *b)
 
 char *registration_text(const struct registration *registration)
 {
-    struct entry *sorted[registration->count];
+    struct entry *sorted[registration->count + 1];
+    size_t count = 0;
     for (size_t i = 0; i < registration->count; i++) {
-        sorted[i] = &registration->entries[i];
-        if (sorted[i]->enrolment.state != ENROLMENT_REGISTERED || sorted[i]->enrolment.doubtful)
+        struct entry *entry = registration->entries[i];
+        if (entry->leaving)
+            continue;
+        if (entry->enrolment.state != ENROLMENT_REGISTERED || entry->enrolment.doubtful)
             return NULL;
+        sorted[count++] = entry;
     }
-    if (registration->count == 1)
+    if (count == 0)
+        return NULL;
+    if (count == 1)
         return memory_text(sorted[0]->notification);
-    qsort(sorted, registration->count, sizeof(struct entry *), by_name);
+    qsort(sorted, count, sizeof(struct entry *), by_name);
     struct text text = {0};
-    for (size_t i = 0; i < registration->count; i++)
+    for (size_t i = 0; i < count; i++)
         text_printf(&text, "%s%s", i == 0 ? "[" : ",", sorted[i]->notification);
     text_puts(&text, "]");
     return text.at;
@@ -579,9 +644,11 @@ static const char *why_not_registered(const struct registration *registration, c
                                                      : "about to register at the MOV";
 }
 
-struct registration_look registration_look(const struct registration *registration, size_t index)
+struct registration_look registration_look(const struct registration *registration, const struct component *component)
 {
-    const struct entry *entry = &registration->entries[index];
+    const struct entry *entry = entry_of(registration, component);
+    if (entry == NULL)
+        return (struct registration_look){.why = "the component is not to be registered"};
     struct registration_look look = {.id = entry->id};
     if (entry->enrolment.state != ENROLMENT_REGISTERED)
         look.why = why_not_registered(registration, entry);
@@ -601,8 +668,8 @@ void registration_leave(struct registration *registration)
 {
     registration->reach.leaving = true;
     for (size_t i = 0; i < registration->count; i++)
-        if (registration->entries[i].enrolment.state == ENROLMENT_REGISTERED)
-            give_up_id(registration, &registration->entries[i]);
+        if (registration->entries[i]->enrolment.state == ENROLMENT_REGISTERED)
+            give_up_id(registration, registration->entries[i]);
     react_all(registration);
 }
 
@@ -611,7 +678,7 @@ bool registration_left(const struct registration *registration)
     int64_t now = clock_ms();
     bool left = registration->debt_count == 0;
     for (size_t i = 0; left && i < registration->count; i++)
-        left = enrolment_may_end(&registration->entries[i].enrolment, now);
+        left = enrolment_may_end(&registration->entries[i]->enrolment, now);
     return left;
 }
 
@@ -624,6 +691,70 @@ static unsigned pending_of(const struct legacy *legacy, const char *name)
     return count;
 }
 
+/* Takes over what a removed component of that name left behind. */
+static unsigned take_abandoned(struct registration *registration, const char *name)
+{
+    struct legacy *abandoned = &registration->abandoned;
+    unsigned taken = pending_of(abandoned, name);
+    size_t kept = 0;
+    for (size_t i = 0; i < abandoned->pending_count; i++) {
+        if (strcmp(abandoned->pending[i], name) == 0)
+            free(abandoned->pending[i]);
+        else
+            abandoned->pending[kept++] = abandoned->pending[i];
+    }
+    abandoned->pending_count = kept;
+    return taken;
+}
+
+static void put(struct registration *registration, struct component *component, unsigned outstanding)
+{
+    struct entry *entry = memory_new(sizeof *entry);
+    entry->component = component;
+    entry->sender = registration->sender;
+    entry->registration = registration;
+    entry->outstanding = outstanding;
+    enrolment_init(&entry->enrolment, outstanding, clock_ms());
+    registration->entries = memory_resize(registration->entries, (registration->count + 1) * sizeof(struct entry *));
+    registration->entries[registration->count++] = entry;
+}
+
+void registration_add(struct registration *registration, struct component *component)
+{
+    put(registration, component, take_abandoned(registration, component->plugin->name));
+    react(registration, registration->entries[registration->count - 1], clock_ms());
+}
+
+void registration_remove(struct registration *registration, struct component *component)
+{
+    struct entry *entry = entry_of(registration, component);
+    entry->leaving = true;
+    queries_cancel(registration->queries, &entry->look);
+    if (entry->enrolment.state == ENROLMENT_REGISTERED)
+        give_up_id(registration, entry);
+    react(registration, entry, clock_ms());
+}
+
+bool registration_has(const struct registration *registration, const struct component *component)
+{
+    return entry_of(registration, component) != NULL;
+}
+
+void registration_replace(struct registration *registration, const struct component *old, struct component *other)
+{
+    struct entry *entry = entry_of(registration, old);
+    entry->component = other;
+    services_set_id(old->services, NULL);
+    if (entry->id != NULL)
+        services_set_id(other->services, entry->id);
+    if (entry->enrolment.wanted) {
+        consumer_want(registration->consumer, old->answers, false);
+        consumer_want(registration->consumer, other->answers, true);
+        enrolment_subscribed(&entry->enrolment, atomic_load(&other->answers->up));
+    }
+    react(registration, entry, clock_ms());
+}
+
 struct registration *registration_new(struct component *const *components, size_t count, struct publisher *publisher,
                                       struct health *health, struct log *log, struct sender sender)
 {
@@ -633,19 +764,13 @@ struct registration *registration_new(struct component *const *components, size_
     registration->log = log;
     registration->sender = sender;
     registration->reader = json_reader_new();
-    registration->entries = memory_new((count + 1) * sizeof *registration->entries);
-    registration->count = count;
     registration->reach.clear = true;
     struct legacy left = health_left_behind(health);
     for (size_t i = 0; i < count; i++) {
-        struct entry *entry = &registration->entries[i];
-        entry->component = components[i];
-        entry->sender = sender;
-        entry->registration = registration;
-        entry->outstanding = pending_of(&left, name_of(entry));
-        enrolment_init(&entry->enrolment, entry->outstanding, clock_ms());
-        if (entry->outstanding > 0)
-            log_info(log, name_of(entry), "an earlier run ended before the MOV answered its registration");
+        const char *name = components[i]->plugin->name;
+        put(registration, components[i], pending_of(&left, name));
+        if (pending_of(&left, name) > 0)
+            log_info(log, name, "an earlier run ended before the MOV answered its registration");
     }
     for (size_t i = 0; i < left.id_count; i++) {
         log_info(log, "host", "an earlier run left %s registered; unregistering it", left.ids[i]);
@@ -665,15 +790,9 @@ void registration_free(struct registration *registration)
 {
     if (registration == NULL)
         return;
-    for (size_t i = 0; i < registration->count; i++) {
-        struct entry *entry = &registration->entries[i];
-        if (registration->queries != NULL) {
-            queries_cancel(registration->queries, &entry->check);
-            queries_cancel(registration->queries, &entry->look);
-        }
-        free(entry->id);
-        free(entry->notification);
-    }
+    for (size_t i = 0; i < registration->count; i++)
+        entry_free(registration, registration->entries[i]);
+    legacy_free(&registration->abandoned);
     for (size_t i = 0; i < registration->debt_count; i++)
         free(registration->debts[i].id);
     list_free(&registration->taken);

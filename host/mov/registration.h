@@ -34,6 +34,21 @@ struct registration *registration_new(struct component *const *components, size_
 void registration_use(struct registration *registration, struct consumer *consumer, struct queries *queries);
 void registration_free(struct registration *registration);
 
+/* Adds a component, as those of registration_new(). The consumer has its subscription to the answers. */
+void registration_add(struct registration *registration, struct component *component);
+
+/* Unregisters the component, also if its registration is under way, and forgets it as soon as nothing refers to it: the
+ * MOV may take 20 s for an answer that is on its way, and a request in the outbox waits for the broker. An answer that
+ * does not come in that time is left to the ledger. While registration_has() is true, the component, its plugin, its
+ * services and its subscription stay in use; afterwards the consumer may remove the subscription. Events of it that are
+ * on their way do no harm. */
+void registration_remove(struct registration *registration, struct component *component);
+bool registration_has(const struct registration *registration, const struct component *component);
+
+/* The other component takes over the registration: its document is the same, and so the MOV keeps the id. old is no
+ * longer in use afterwards. */
+void registration_replace(struct registration *registration, const struct component *old, struct component *other);
+
 /* Events. */
 void registration_connected(struct registration *registration, bool receiving, bool publishing);
 void registration_blocked(struct registration *registration, bool blocked); /* by an alarm of the broker */
@@ -45,16 +60,17 @@ void registration_confirmed(struct registration *registration, struct publicatio
 /* Does what is due. Returns when to call again. */
 int64_t registration_tend(struct registration *registration, int64_t now);
 
-/* The health file's text while all components are registered (the caller frees it), otherwise NULL. */
+/* The health file's text while all components are registered (the caller frees it), otherwise NULL, as without any
+ * component. Those that are being removed do not count. */
 char *registration_text(const struct registration *registration);
 
-/* The state of one component's registration, by its place in the list of registration_new(). */
+/* The state of one component's registration. */
 struct registration_look {
     bool registered; /* the MOV has assigned an id, and has not forgotten it as far as the host knows */
     const char *id;  /* NULL: it has none */
     const char *why; /* reason for not being registered; NULL: it is registered */
 };
-struct registration_look registration_look(const struct registration *registration, size_t index);
+struct registration_look registration_look(const struct registration *registration, const struct component *component);
 
 /* there: the MOV accepts registrations. False: not known, because the host has no connection. */
 bool registration_knows_mov(const struct registration *registration, bool *there);

@@ -14,14 +14,15 @@
 struct span *span_new(const struct delivery *delivery, const struct trace *trace, const char *id, const char *component,
                       int64_t ended_ns)
 {
-    size_t len = delivery->properties.len;
-    struct span *span = memory_take(sizeof *span + len);
+    size_t len = delivery->properties.len, topic = strlen(delivery->from->topic) + 1, name = strlen(component) + 1;
+    struct span *span = memory_take(sizeof *span + len + topic + name);
+    char *texts = (char *)(span + 1) + len;
     *span = (struct span){
         .trace = *trace,
         .began_ns = delivery->began_ns,
         .ended_ns = ended_ns > delivery->began_ns ? ended_ns : delivery->began_ns, /* the clock may be set back */
-        .topic = delivery->from->topic,
-        .component = component,
+        .topic = memcpy(texts, delivery->from->topic, topic),
+        .component = memcpy(texts + topic, component, name),
         .reason = delivery->reason,
         .tag = delivery->tag,
         .attempts = delivery->attempt,
@@ -134,7 +135,7 @@ static void put_resource(struct text *out, const struct span_source *source, con
 static bool is_put(const struct list *spans, const struct span *span)
 {
     const struct node *node = spans->head;
-    while (node != &span->node && ((const struct span *)node)->component != span->component)
+    while (node != &span->node && strcmp(((const struct span *)node)->component, span->component) != 0)
         node = node->next;
     return node != &span->node;
 }
@@ -152,7 +153,7 @@ void spans_put_json(const struct list *spans, const struct span_source *source, 
         put_string(out, "version", source->version);
         close(out, "},\"spans\":[");
         for (const struct node *node = first; node != NULL; node = node->next)
-            if (((const struct span *)node)->component == component)
+            if (strcmp(((const struct span *)node)->component, component) == 0)
                 put_span(out, (const struct span *)node);
         close(out, "]}]},");
     }

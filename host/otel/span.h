@@ -13,7 +13,7 @@ struct span {
     struct trace trace;
     char id[SPAN_ID_LEN + 1];
     int64_t began_ns, ended_ns;    /* since 1970 */
-    const char *topic, *component; /* have to outlive it */
+    const char *topic, *component; /* copies, because the plugin may be removed first */
     enum reason reason;            /* why the message is rejected */
     uint64_t tag;
     uint32_t attempts;

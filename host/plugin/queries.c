@@ -75,19 +75,27 @@ int serve_query(const struct valawai_host *host, int what, const char *text,
         query_free(query);
         return refuse(services, VALAWAI_E_STATE, "only between start and stop");
     }
+    atomic_fetch_add(&services->asked, 1);
     services->options.ask(services->options.context, query);
     return VALAWAI_OK;
 }
 
 void services_reply(struct plugin_query *query, const char *page, size_t len)
 {
+    struct services *services = query->services;
     if (page != NULL) {
         query->page = memory_take(len + 1);
         memcpy(query->page, page, len);
         query->page[len] = '\0';
         query->len = len;
     }
-    services_give_notice(query->services, &query->notice);
+    services_give_notice(services, &query->notice);
+    atomic_fetch_sub(&services->asked, 1);
+}
+
+bool services_await_reply(const struct services *services)
+{
+    return atomic_load(&services->asked) > 0;
 }
 
 void query_replied(struct services *services, struct plugin_query *query, void *self)

@@ -139,7 +139,7 @@ void services_free(struct services *services)
     free(services->counts);
     text_free(&services->id_member);
     pthread_mutex_destroy(&services->lock);
-    if (!services->given) {
+    if (!services->given || services->options.plugin->worker != NULL) {
         free(services);
         return;
     }

@@ -97,6 +97,7 @@ struct services {
     struct account account; /* for the publisher */
     struct counts *counts;  /* of each topic of the document, then of each queue of the MOV */
     atomic_uint open;       /* tickets, written under the lock */
+    atomic_uint asked;      /* queries that await services_reply() */
     struct timers timers;
 
     struct queue notices;
@@ -134,8 +135,8 @@ const char *verdict_name(int value, struct verdict_name *name);
 
 struct services *services_new(const struct services_options *options);
 
-/* The plugin's table stays allocated and reports that every call is too late, because destructors of a plugin's static
- * objects run last, and its code is never unmapped. */
+/* The table of a plugin that lives in this process stays allocated and reports that every call is too late, because
+ * destructors of a plugin's static objects run last, and its code is never unmapped. */
 void services_free(struct services *services);
 
 /* The counters of a topic of the document, or of a queue of the MOV. They are valid as long as the services. */
@@ -143,6 +144,9 @@ struct counts *services_counts(const struct services *services, const struct con
 
 /* [any thread] Sets the id for records to the MOV, and notifies the plugin; NULL: there is none. */
 void services_set_id(struct services *services, const char *id);
+
+/* [any thread] True if a query awaits services_reply(). */
+bool services_await_reply(const struct services *services);
 
 /* [any thread] Writes a record of the component: to console and file by their levels, and to the MOV. payload may be
  * NULL. */

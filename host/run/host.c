@@ -147,6 +147,7 @@ static void note_state(struct host *host, int64_t now)
 {
     show_note(host->show,
               &(struct show_state){.registration = host->registration,
+                                   .components = host->components,
                                    .receiving = host->receiving,
                                    .publishing = host->publishing,
                                    .stopping = host->stopping,

@@ -144,7 +144,7 @@ static void log_change(const struct show *show, const char *component, const str
 static void note_component(struct show *show, const struct show_state *state, size_t index, int64_t now)
 {
     const struct seat *seat = &show->ring->seats[index];
-    struct registration_look look = registration_look(state->registration, index);
+    struct registration_look look = registration_look(state->registration, &state->components[index]);
     struct noted *noted = &show->next[index], was = *noted;
     int64_t since = executor_busy_since(seat->executor);
     find_reason(show, state, seat, &look, since == 0 ? -1 : now - since, noted);

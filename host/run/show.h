@@ -20,6 +20,7 @@ void show_free(struct show *show); /* after the last call of show_look() */
 /* The control thread's part of the state. */
 struct show_state {
     const struct registration *registration;
+    const struct component *components; /* one for each seat */
     bool receiving, publishing, stopping;
     uint64_t reconnects;
 };

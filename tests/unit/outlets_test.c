@@ -66,6 +66,30 @@ static void a_new_connection_declares_every_queue_once(void **state)
     assert_int_equal(outlets_due(&outlets), INT64_MAX);
 }
 
+static void a_topic_that_is_added_is_declared_at_once(void **state)
+{
+    UNUSED(state);
+    outlets_want_all(&outlets);
+    expect_asked("a");
+    outlets_add(&outlets, "c"); /* while a declare is pending */
+    outlets_add(&outlets, "a"); /* known already */
+    expect_asked(NULL);
+    expect_answered("a");
+    expect_asked("b");
+    expect_answered("b");
+    assert_int_equal(outlets_due(&outlets), 0);
+    expect_asked("c");
+    expect_answered("c");
+    expect_asked(NULL);
+    outlets_want_all(&outlets);
+    for (const char *at = "abc"; *at != '\0'; at++) {
+        const char topic[] = {*at, '\0'};
+        expect_asked(topic);
+        expect_answered(topic);
+    }
+    assert_true(outlets_prepared(&outlets));
+}
+
 static void a_refused_declare_is_tried_again_later_and_delays_no_other(void **state)
 {
     UNUSED(state);
@@ -144,6 +168,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_new_connection_declares_every_queue_once),
+        TEST(a_topic_that_is_added_is_declared_at_once),
         TEST(a_refused_declare_is_tried_again_later_and_delays_no_other),
         TEST(a_queue_that_is_gone_is_declared_again),
         TEST(the_answer_of_a_lost_connection_never_comes),

@@ -1233,6 +1233,134 @@ static void two_components(void **state)
     expect_ledger(NULL);
 }
 
+static void remove_a(void)
+{
+    registration_remove(registration, &components[A]);
+}
+
+static bool has_a(void)
+{
+    tend();
+    return registration_has(registration, &components[A]);
+}
+
+static void a_component_is_added_and_removed(void **state)
+{
+    UNUSED(state);
+    until_registered();
+    registration_add(registration, &components[B]);
+    expect_journal("listen b\n");
+    expect_text(NULL); /* until it is registered, too */
+    subscribed(B, true);
+    settled(OUTCOME_CONFIRMED);
+    notify(B, "{\"id\":\"" IDB "\",\"name\":\"c1_b\"}", FRESH);
+    expect_text("[" ANSWER ",{\"id\":\"" IDB "\",\"name\":\"c1_b\"}]");
+    expect_journal("register c1_b\nend b\nacknowledge\n");
+
+    remove_a();
+    expect_text("{\"id\":\"" IDB "\",\"name\":\"c1_b\"}");
+    assert_string_equal(components[A].services->id, "");
+    assert_false(has_a());
+    expect_journal("unregister " ID1 "\n");
+    expect_ledger("[\"" ID1 "\",\"" IDB "\"]\n"); /* until the queue has the message */
+    settled(OUTCOME_CONFIRMED);
+    expect_ledger("[\"" IDB "\"]\n");
+    assert_true(registration_look(registration, &components[B]).registered);
+
+    registration_remove(registration, &components[B]);
+    tend();
+    settled(OUTCOME_CONFIRMED);
+    expect_text(NULL);
+    expect_ledger(NULL);
+}
+
+/* Neither a request nor an answer of the component may be on its way when its memory is freed. */
+static void a_component_is_removed_while_it_registers(void **state)
+{
+    UNUSED(state);
+    begin(1, false);
+    registration_connected(registration, true, true);
+    registration_mov(registration, 1);
+    tend();
+    subscribed(A, true);
+    remove_a();
+    wait_ms(30000);
+    assert_true(has_a()); /* the request is still in the outbox */
+    settled(OUTCOME_CONFIRMED);
+    assert_false(has_a()); /* no answer in 20 s */
+    expect_ledger(PENDING);
+    expect_journal("listen a\nregister c1_a\nend a\n");
+
+    registration_add(registration, &components[A]); /* takes over what may still come */
+    subscribed(A, true);
+    settled(OUTCOME_CONFIRMED);
+    expect_ledger("[{\"pending\":\"c1_a\"},{\"pending\":\"c1_a\"}]\n");
+    kept = false;
+    remove_a();
+    notify(A, ANSWER, FRESH);
+    assert_true(has_a()); /* the delivery waits for the ledger */
+    expect_journal("listen a\nregister c1_a\nunregister " ID1 "\n");
+    kept = true;
+    notify(A, "{\"id\":\"" LATE "\",\"name\":\"c1_a\"}", FRESH);
+    assert_false(has_a());
+    expect_journal("end a\nacknowledge\nacknowledge\nunregister " LATE "\n");
+    subscribed(A, false); /* events that are still on their way */
+    notify(A, "{\"id\":\"" OLD "\",\"name\":\"c1_a\"}", FRESH);
+    expect_journal("put back\n");
+    settled(OUTCOME_CONFIRMED);
+    settled(OUTCOME_CONFIRMED);
+    expect_ledger(NULL);
+}
+
+static void a_component_is_removed_without_a_mov(void **state)
+{
+    UNUSED(state);
+    until_registered();
+    registration_mov(registration, 0);
+    remove_a();
+    assert_false(has_a());
+    expect_ledger("[\"" ID1 "\"]\n");
+    wait_ms(MINUTE);
+    expect_journal("");
+    registration_mov(registration, 1);
+    tend();
+    expect_journal("unregister " ID1 "\n");
+    settled(OUTCOME_CONFIRMED);
+    expect_ledger(NULL);
+}
+
+static void another_component_takes_a_registration_over(void **state)
+{
+    UNUSED(state);
+    struct plugin plugin = plugins[A];
+    struct subscription its_answers = {
+        .topic = plugin.registered, .kind = SUBSCRIBE_ANSWER, .owner = &components[B], .epoch = 3};
+    struct component other = {.plugin = &plugin, .services = make_services(&plugin), .answers = &its_answers};
+    until_registered();
+    registration_replace(registration, &components[A], &other);
+    assert_false(registration_has(registration, &components[A]));
+    assert_true(registration_look(registration, &other).registered);
+    assert_string_equal(other.services->id, ID1);
+    assert_string_equal(components[A].services->id, "");
+    expect_text(ANSWER);
+    expect_journal("");
+
+    start_over();
+    until_asked(); /* the other one listens anew, and asks again */
+    registration_replace(registration, &components[A], &other);
+    expect_journal("end a\nlisten a\nend a\n");
+    until_journal("listen a");
+    atomic_store(&its_answers.up, true);
+    registration_subscribed(registration, &other, true);
+    expect_journal("listen a\nregister c1_a\n");
+    expect_ledger("[{\"pending\":\"c1_a\"},{\"pending\":\"c1_a\"}]\n");
+    registration_remove(registration, &other);
+    settled(OUTCOME_CONFIRMED);
+    wait_ms(20100);
+    assert_false(registration_has(registration, &other));
+    services_free(other.services);
+}
+
 static void leaving_before_it_began(void **state)
 {
     UNUSED(state);
@@ -1350,6 +1478,10 @@ int main(void)
         TEST(what_a_killed_run_left),
         TEST(what_a_killed_run_asked),
         TEST(two_components),
+        TEST(a_component_is_added_and_removed),
+        TEST(a_component_is_removed_while_it_registers),
+        TEST(a_component_is_removed_without_a_mov),
+        TEST(another_component_takes_a_registration_over),
         TEST(leaving_before_it_began),
         TEST(leaving_with_a_request_open),
         TEST(leaving_without_an_answer),

@@ -116,6 +116,22 @@ static void a_share_is_used_up_by_one_account_alone(void **state)
     assert_int_equal(room.held, 0);
 }
 
+static void a_larger_share_ends_the_wait_for_it(void **state)
+{
+    UNUSED(state);
+    assert_true(room_is_done_with(&room, &a));
+    entered(&a, 1, SHARE);
+    assert_false(room_is_done_with(&room, &a));
+    assert_true(room_is_done_with(&room, &b));
+    wait_for_room(&a, SHARE);
+    room_divide(&room, 2 * SHARE - 1);
+    assert_false(atomic_load(&waiter.done));
+    room_divide(&room, 2 * SHARE);
+    assert_true(waited());
+    left(2);
+    assert_true(room_is_done_with(&room, &a));
+}
+
 static void an_empty_account_may_exceed_its_share(void **state)
 {
     UNUSED(state);
@@ -165,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_share_is_used_up_by_one_account_alone),
+        TEST(a_larger_share_ends_the_wait_for_it),
         TEST(an_empty_account_may_exceed_its_share),
         TEST(a_closed_room_ends_the_waits_and_lets_in_what_may_not_wait),
         TEST(a_drain_ends_when_all_have_left_or_its_time_is_up),
