@@ -24,6 +24,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 
+import inside  # noqa: E402
 import report  # noqa: E402
 from broker import Broker, wait_until  # noqa: E402
 from mov import LOG, MovStandIn  # noqa: E402
@@ -73,13 +74,42 @@ class Running:
         with open(os.path.join(self.directory, "output.txt"), errors="replace") as file:
             return file.read()[-2000:]
 
+    @staticmethod
+    def children(pid):
+        found = []
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children") as file:
+                found += map(int, file.read().split())
+        return found
+
+    def family(self):
+        """The process and all that descend from it."""
+        found = [self.pid]
+        for pid in found:
+            found += self.children(pid)
+        return found
+
+    def threads_ns(self):
+        """User and system time by names of threads; those of one name together."""
+        times = {}
+        for pid in self.family():
+            for task in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{task}/comm") as name, open(f"/proc/{pid}/task/{task}/schedstat") as time_of:
+                    name = name.read().rstrip()
+                    times[name] = times.get(name, 0) + int(time_of.read().split()[0])
+        return times
+
     def cpu_ns(self):
-        """User and system time of all its threads."""
-        total = 0
-        for task in os.listdir(f"/proc/{self.pid}/task"):
-            with open(f"/proc/{self.pid}/task/{task}/schedstat") as file:
-                total += int(file.read().split()[0])
-        return total
+        """User and system time of all threads, of child processes as well."""
+        return sum(self.threads_ns().values())
+
+    def user_ns(self):
+        """The same in user mode alone, which the kernel counts in hundredths of a second."""
+        ticks = 0
+        for pid in self.family():
+            with open(f"/proc/{pid}/stat") as file:
+                ticks += int(file.read().rpartition(")")[2].split()[11])
+        return ticks * 1000000000 // os.sysconf("SC_CLK_TCK")
 
     def status(self, key):
         """VmRSS or VmHWM in bytes."""
@@ -102,6 +132,7 @@ class Peer:
     messages = 20000  # in a throughput round
     trips = 1500
     callgrind = (1000, 3000)  # messages of two runs; None: cannot be counted
+    environment = {}
     uncounted = ""
 
     def command(self, names):
@@ -117,6 +148,24 @@ class HostPeer(Peer):
 
     def command(self, names):
         return [HOST, *(ECHO if name == "echo" else copy_of_echo(name) for name in names)]
+
+
+class WorkerPeer(HostPeer):
+    name, label = "worker", "valawai-host, plugin in a process"
+
+    def command(self, names):
+        host, *plugins = super().command(names)
+        return [host, "--isolation", "process", *plugins]
+
+
+class ConsolePeer(HostPeer):
+    name, label = "on", "records on the console"
+    environment = {"LOG_CONSOLE_LEVEL": "DEBUG"}
+
+
+class SilentPeer(HostPeer):
+    name, label = "off", "none"
+    environment = {"LOG_CONSOLE_LEVEL": "CRITICAL"}
 
 
 class RelayPeer(Peer):
@@ -289,6 +338,15 @@ class Bench:
         shutil.rmtree(self.directory, ignore_errors=True)
         atexit.unregister(self._end)
 
+    topics = (received(), published())
+
+    def depth(self, queue):
+        return self.channel.queue_declare(queue, passive=True).method.message_count
+
+    @staticmethod
+    def wait_healthy(process):
+        wait_until(lambda: os.path.exists(os.path.join(process.directory, "logs", "component_id.json")), 30)
+
     def declare(self, names):
         for name in names:
             for topic in (received(name), published(name)):
@@ -313,7 +371,7 @@ class Bench:
         return output
 
     def start(self, peer, names, prefix=()):
-        environment = {"LOG_DIR": "logs"}
+        environment = {"LOG_DIR": "logs", **peer.environment}
         self.running.append(Running(self, [*prefix, *peer.command(names)], environment))
         return self.running[-1]
 
@@ -326,10 +384,10 @@ class Bench:
     def records(self, wanted):
         """The number of records for the MOV; waits for late ones."""
         try:
-            wait_until(lambda: self.channel.queue_declare(LOG, passive=True).method.message_count >= wanted, 1)
+            wait_until(lambda: self.depth(LOG) >= wanted, 1)
         except TimeoutError:
             pass
-        return self.channel.queue_declare(LOG, passive=True).method.message_count
+        return self.depth(LOG)
 
     def throughput(self, peer, count, size, names=("echo",), replicas=1, counter=None, prefix=()):
         """Messages a second, and the peer's costs."""
@@ -338,7 +396,7 @@ class Bench:
         self.load_done("fill", count, size, *map(received, names))
         processes = [self.start(peer, names, prefix) for _ in range(replicas)]
         watch = self.load("watch", count, *map(published, names))
-        at, cpu = {}, {}
+        at, cpu, user = {}, {}, {}
         found = {}
         for line in watch.stdout:
             event, stamp, number = line.split()
@@ -348,6 +406,7 @@ class Bench:
                 found["counted_from"] = int(number)
             if event in ("warm", "done"):
                 cpu[event] = sum(process.cpu_ns() for process in processes)
+                user[event] = sum(process.user_ns() for process in processes)
             if event == "done":
                 found["rss_peak"] = max(process.status("VmHWM") for process in processes)
         if watch.wait() != 0 or "done" not in at:
@@ -367,6 +426,7 @@ class Bench:
             found["rate"] = messages * 1e9 / nanoseconds
             if "warm" in cpu:
                 found["cpu_us"] = (cpu["done"] - cpu["warm"]) / messages / 1000
+                found["user_us"] = (user["done"] - user["warm"]) / messages / 1000
         found["first_ms"] = (at["first"][0] - processes[0].began) / 1e6
         return found
 
@@ -378,8 +438,8 @@ class Bench:
         watch = self.load("watch", 1, published(names[0]))
         stamps = {event: int(stamp) for event, stamp, _ in map(str.split, watch.stdout)}
         watch.wait()
-        if peer.name == "host":
-            wait_until(lambda: os.path.exists(os.path.join(process.directory, "logs", "component_id.json")), 30)
+        if isinstance(peer, HostPeer):
+            self.wait_healthy(process)
         time.sleep(0.2)
         found = {"first_ms": (stamps["first"] - process.began) / 1e6, "rss": process.status("VmRSS")}
         self.stop(process)
@@ -389,8 +449,8 @@ class Bench:
         self.purge(["echo"])
         process = self.start(peer, ["echo"])
         wait_until(lambda: self.channel.queue_declare(received(), passive=True).method.consumer_count > 0, 20)
-        if peer.name == "host":
-            wait_until(lambda: os.path.exists(os.path.join(process.directory, "logs", "component_id.json")), 30)
+        if isinstance(peer, HostPeer):
+            self.wait_healthy(process)
         time.sleep(0.1)
         figures = self.load_done("trip", count, 100, rate, received(), published()).split()
         self.stop(process)
@@ -505,9 +565,19 @@ class Bench:
                                   lambda peer: self.throughput(peer, self.few(15000), 100, replicas=number))
             self.results["replicas"][str(number)] = self.medians(came)
 
+    def measure_isolation(self):
+        host, relay = self.peers_named("host", "relay")
+        self.results["isolation"] = inside.measure_isolation(self, host, WorkerPeer(), relay, copy_of_echo)
+
+    def measure_scrapes(self):
+        self.results["scrapes"] = inside.measure_scrapes(self, *self.peers_named("host"))
+
+    def measure_console(self):
+        self.results["console"] = inside.measure_console(self, ConsolePeer(), SilentPeer())
+
     def run(self):
         self.calibrate()
-        for part in ("throughput", "latency", "cost", "bodies", "plugins", "replicas"):
+        for part in ("throughput", "latency", "cost", "bodies", "plugins", "replicas", "isolation", "scrapes", "console"):
             if not self.wanted(part):
                 continue
             began = time.monotonic()

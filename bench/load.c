@@ -6,12 +6,16 @@
  *     load fill COUNT SIZE QUEUE...      puts COUNT messages of SIZE bytes into the queues in turn, until all are there
  *     load watch COUNT QUEUE...          looks at how many messages lie in the queues: `first TIME COUNT` when there is
  *                                        one, `warm TIME COUNT` at a tenth, `done TIME COUNT` at COUNT
- *     load trip COUNT SIZE RATE IN OUT   COUNT messages a second apart by 1/RATE (0: each after the echo of the one
- *                                        before), and how long their echoes took, in microseconds: p50 p99 p99.9 max */
+ *     load scrape RATE SECONDS SOCKET    gets /metrics from a Unix socket, over one connection: how often, and the CPU
+ * time that this took here, in microseconds load trip COUNT SIZE RATE IN OUT   COUNT messages a second apart by 1/RATE
+ * (0: each after the echo of the one before), and how long their echoes took, in microseconds: p50 p99 p99.9 max */
 #include <poll.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "amqp.h"
 
@@ -211,12 +215,62 @@ static int trip(size_t count, size_t size, double rate, char *in, char *out)
     return 0;
 }
 
+/* ---- scrape ---- */
+
+/* Reads one reply, whose headers fit into the block. */
+static void read_metrics(int fd)
+{
+    char block[65536];
+    size_t have = 0, need = SIZE_MAX;
+    while (have < need) {
+        ssize_t got = read(fd, block + have % (sizeof block - 1), sizeof block - 1 - have % (sizeof block - 1));
+        must(got > 0, "a reply with metrics");
+        have += (size_t)got;
+        if (need != SIZE_MAX)
+            continue;
+        block[have] = '\0';
+        const char *length = strcasestr(block, "Content-Length: "), *end = strstr(block, "\r\n\r\n");
+        must(strncmp(block, "HTTP/1.1 200 ", 13) == 0, "status 200");
+        if (end != NULL && length != NULL)
+            need = (size_t)(end + 4 - block) + strtoul(length + 16, NULL, 10);
+    }
+}
+
+static int scrape(double rate, double seconds, const char *path)
+{
+    static const char request[] = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    must(fd >= 0 && strlen(path) < sizeof address.sun_path, "socket");
+    strcpy(address.sun_path, path);
+    must(connect(fd, (const struct sockaddr *)&address, sizeof address) == 0, "connect");
+    int64_t begin = now_ns(), end = begin + (int64_t)(seconds * 1e9);
+    long count = 0;
+    for (int64_t due = begin; due < end; due = begin + (int64_t)((double)count * 1e9 / rate)) {
+        int64_t now = now_ns();
+        if (now >= end)
+            break;
+        if (due > now)
+            sleep_ns(due - now);
+        must(write(fd, request, sizeof request - 1) == (ssize_t)(sizeof request - 1), "write");
+        read_metrics(fd);
+        count++;
+    }
+    struct timespec cpu;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+    printf("%ld %.0f\n", count, (double)cpu.tv_sec * 1e6 + (double)cpu.tv_nsec / 1e3);
+    close(fd);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 4 && strcmp(argv[1], "fill") == 0)
         return fill(atol(argv[2]), (size_t)atol(argv[3]), argc - 4, argv + 4);
     if (argc > 3 && strcmp(argv[1], "watch") == 0)
         return watch(atol(argv[2]), argc - 3, argv + 3);
+    if (argc == 5 && strcmp(argv[1], "scrape") == 0)
+        return scrape(atof(argv[2]), atof(argv[3]), argv[4]);
     if (argc == 7 && strcmp(argv[1], "trip") == 0)
         return trip((size_t)atol(argv[2]), (size_t)atol(argv[3]), atof(argv[4]), argv[5], argv[6]);
     fprintf(stderr, "load: see the beginning of load.c\n");

@@ -12,7 +12,7 @@ Measures valawai-host beside other ways to echo a message, on a private RabbitMQ
 in less than ten minutes. Installs the Debian packages that are missing (as root, or with sudo).
 
   --quick        the main figures only, in less than a minute
-  --only PART    some of: throughput, latency, cost, bodies, plugins, replicas
+  --only PART    some of: throughput, latency, cost, bodies, plugins, replicas, isolation, scrapes, console
   --json FILE    the figures, for a comparison later; default: in the directory of this run, under build/run
   --compare FILE what changed since a run with --json, in ratios to the bare relay of the same run
   --svg DIR      the plots of docs/performance.md

@@ -159,7 +159,7 @@ static bool is_connected(const struct contract *contract, const struct contract_
                          enum contract_direction direction)
 {
     const struct contract_side *side = &topic->sides[direction];
-    return side->payload != NULL && side->messages == 1 && contract_find(mov_queues(), topic->name) == NULL &&
+    return side->payload != NULL && side->messages == 1 && contract_find(contract_of_mov(), topic->name) == NULL &&
            (direction == CONTRACT_PUBLISH ||
             (topic->name != contract->registered && !is_notification(contract, side->payload)));
 }

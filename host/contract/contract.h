@@ -32,8 +32,9 @@ struct finding {
 /* Reads a document, YAML or JSON. Never NULL; a correct document has no errors among its findings. */
 struct contract *contract_read(const char *text, size_t length);
 
-/* The built-in contract for publications to the queues of the MOV (register, log/add …), which are its topics. */
-struct contract *contract_of_mov(void);
+/* The built-in contract for publications to the queues of the MOV (register, log/add …), which are its topics. There is
+ * one for the whole process; it is not freed. */
+const struct contract *contract_of_mov(void);
 
 void contract_free(struct contract *contract);
 

@@ -8,19 +8,14 @@
 
 extern const char mov_queues_yaml[];
 
-struct contract *contract_of_mov(void)
-{
-    return contract_build(mov_queues_yaml, strlen(mov_queues_yaml), false);
-}
-
-static struct contract *queues;
+static const struct contract *queues;
 
 static void read_queues(void)
 {
-    queues = contract_of_mov();
+    queues = contract_build(mov_queues_yaml, strlen(mov_queues_yaml), false);
 }
 
-const struct contract *mov_queues(void)
+const struct contract *contract_of_mov(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, read_queues);

@@ -66,7 +66,7 @@ static bool is_registered(const struct topic_parts *parts)
 /* True if a topic is a queue of the MOV, used in the direction that the MOV expects. */
 static bool is_queue_of_mov(const struct contract_topic *topic)
 {
-    const struct contract_topic *queue = contract_find(mov_queues(), topic->name);
+    const struct contract_topic *queue = contract_find(contract_of_mov(), topic->name);
     return queue != NULL && topic_has(queue, CONTRACT_PUBLISH) == topic_has(topic, CONTRACT_PUBLISH) &&
            topic_has(queue, CONTRACT_SUBSCRIBE) == topic_has(topic, CONTRACT_SUBSCRIBE);
 }

@@ -85,11 +85,6 @@ void mov_read_payload(struct contract *contract, struct json_object *payload);
 /* The properties of a payload, if the MOV reads it as an object. */
 struct json_object *mov_properties(const struct contract *contract, struct json_object *payload);
 
-/* --- mov_queues.c --- */
-
-/* The queues of the MOV. Shared, and never freed. */
-const struct contract *mov_queues(void);
-
 /* --- messages.c --- */
 
 /* Reads the message of an operation, which is at `key` of its channel, into a side of a topic. */

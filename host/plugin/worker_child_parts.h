@@ -24,7 +24,7 @@ struct child {
     struct log *log;
     struct plugin *plugin;
     struct plugin_section section;
-    struct contract *mov;
+    const struct contract *mov;
     struct transport transport;
     struct services *services;
     struct executor *executor;

@@ -21,6 +21,7 @@
 
 #include "base/backoff.h"
 #include "base/memory.h"
+#include "contract/contract.h"
 #include "plugin/worker_child.h"
 
 #define PID_MS 10000 /* for the zygote to fork */
@@ -192,6 +193,8 @@ static bool take_order(struct nursery *nursery)
     size_t size = header == NULL ? 0 : header->cmsg_len - CMSG_LEN(0);
     memcpy(descriptors, header == NULL ? (const void *)descriptors : (const void *)CMSG_DATA(header),
            size < sizeof descriptors ? size : sizeof descriptors);
+    if (!order.is_command)
+        (void)contract_of_mov(); /* once; the workers share its memory */
     if (descriptors[ORDER_END] >= 0)
         give_birth(nursery, &order, text, descriptors);
     if (descriptors[ORDER_SOCKET] >= 0)

@@ -298,7 +298,6 @@ void ring_free(struct ring *ring)
         executor_free(ring->seats[i].executor);
         services_free(ring->seats[i].services);
     }
-    contract_free(ring->mov);
     free(ring->seats);
     free(ring->routes);
     free(ring);

@@ -43,10 +43,10 @@ struct ring_options {
 
 struct ring {
     struct ring_options options;
-    struct sender sender; /* of the handlers' publications, and of dead letters */
-    char host[256];       /* the name of the machine */
-    struct contract *mov; /* the contract of the MOV's own queues */
-    struct seat *seats;   /* in the order of the plugins */
+    struct sender sender;       /* of the handlers' publications, and of dead letters */
+    char host[256];             /* the name of the machine */
+    const struct contract *mov; /* the contract of the MOV's own queues */
+    struct seat *seats;         /* in the order of the plugins */
     size_t seat_count;
     struct route *routes;
     size_t route_count;

@@ -139,7 +139,8 @@ static const char document[] = "asyncapi: 2.6.0\n"
                                "  " OUT ": {publish: {message: {payload: {type: object}}}}\n"
                                "  " STRICT ": {publish: {message: {payload: {type: object, required: [n], properties: "
                                "{n: {type: integer}}}}}}\n";
-static struct contract *contract, *mov;
+static struct contract *contract;
+static const struct contract *mov;
 static const struct valawai_topic topics[] = {VALAWAI_TOPIC(FIRST, handle), VALAWAI_TOPIC(SECOND, handle),
                                               VALAWAI_TOPICS_END};
 static struct plugin_option options[] = {{"greeting", "hello"}, {"empty", ""}};
@@ -320,7 +321,6 @@ static int leave(void **state)
         finish();
     services_free(services);
     contract_free(contract);
-    contract_free(mov);
     for (struct node *node; (node = list_take(&seen_list)) != NULL; free(node))
         list_free(&((struct outcome_seen *)node)->publications);
     queue_destroy(&outcomes);
