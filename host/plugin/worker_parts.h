@@ -6,6 +6,7 @@
 #define PLUGIN_WORKER_PARTS_H
 
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "base/backoff.h"
 #include "plugin/executor_parts.h"
@@ -59,6 +60,7 @@ struct process {
     struct offspring offspring;
     int socket;
     struct worker_page *page; /* NULL: a command has none */
+    struct stat file;         /* the plugin's, when the process was made */
     struct frame_reader reader;
     struct text out;
     size_t out_at;

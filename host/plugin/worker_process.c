@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "plugin/symbols.h"
 
 #define GREET_MS 10000         /* to load the plugin and to tell its descriptor */
 #define DOCUMENT_MAX (4 << 20) /* bytes of a part until it runs */
@@ -28,6 +29,7 @@ static bool fork_process(struct process *process, int end, struct fault *fault)
     int page = memfd_create("worker", MFD_CLOEXEC);
     if (page < 0)
         return fault_set(fault, "cannot make memory for a worker: %s", strerror(errno));
+    (void)!stat(worker->path, &process->file);
     void *memory = MAP_FAILED;
     if (ftruncate(page, sizeof *process->page) == 0)
         memory = mmap(NULL, sizeof *process->page, PROT_READ | PROT_WRITE, MAP_SHARED, page, 0);
@@ -124,6 +126,22 @@ static const char *topic_in_call(struct process *process)
     return called == 1 ? topic : NULL;
 }
 
+/* The file may have changed since it was loaded: then the names of its functions are others. */
+static void explain_crash(const struct process *process, struct fault *why)
+{
+    const struct worker *worker = process->worker;
+    const struct stat *loaded = &process->file;
+    struct stat now;
+    struct text words = {0};
+    bool same = worker->plugin != NULL && stat(worker->path, &now) == 0 && now.st_ino == loaded->st_ino &&
+                now.st_dev == loaded->st_dev && now.st_size == loaded->st_size &&
+                now.st_mtim.tv_sec == loaded->st_mtim.tv_sec && now.st_mtim.tv_nsec == loaded->st_mtim.tv_nsec;
+    if (same)
+        symbols_put(&words, process->page->words, worker->path, worker->plugin->file);
+    fault_set(why, "%s", same ? words.at : process->page->words);
+    text_free(&words);
+}
+
 void process_explain_end(struct process *process, struct fault *why)
 {
     struct offspring_end end = {0};
@@ -142,7 +160,7 @@ void process_explain_end(struct process *process, struct fault *why)
         return;
     }
     if (process->page != NULL && process->page->words[0] != '\0') {
-        fault_set(why, "%s", process->page->words);
+        explain_crash(process, why);
         return;
     }
     const char *topic = topic_in_call(process), *in = topic == NULL ? "" : " in the handler of ";
