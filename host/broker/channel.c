@@ -1,4 +1,6 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * More than 600 lines because every step, frame and settlement depends on one state. */
 #include "broker/channel.h"
 
 #include <stdio.h>
@@ -22,7 +24,7 @@ static bool is_open(const struct channel *channel)
 
 static bool send(const struct channel *channel, amqp_method_number_t id, void *method, struct fault *fault)
 {
-    return connection_send(channel->receiver->connection, channel->number, id, method, fault);
+    return connection_send(channel->receiver->connection, (amqp_channel_t)channel->number, id, method, fault);
 }
 
 static void set_up(struct channel *channel, bool up)
@@ -218,8 +220,52 @@ static bool end(struct channel *channel, struct fault *fault)
     }
 }
 
+/* In the other states no consumer delivers, and what is in hand is of a queue that is gone, or none is in hand. */
+static bool leave(struct channel *channel, int64_t now, struct fault *fault)
+{
+    switch (channel->state) {
+    case CHANNEL_CONSUMING:
+        if (!end(channel, fault))
+            return false;
+        __attribute__((fallthrough));
+    case CHANNEL_CANCELLED:
+        if (tags_count(&channel->tags) == 0 || now >= channel->leaves_until)
+            return close_channel(channel, CHANNEL_CLOSING, fault);
+        wake_at(channel, channel->leaves_until);
+        return true;
+    default:
+        return end(channel, fault);
+    }
+}
+
+void channel_leave(struct channel *channel, int64_t until_ms)
+{
+    channel->want = WANT_NOTHING;
+    channel->leaves = true;
+    channel->leaves_until = until_ms;
+}
+
+/* After a close by the broker, the number rests for a moment: the broker may repeat the close. */
+bool channel_has_left(struct channel *channel, int64_t now)
+{
+    if (!channel->leaves || (channel->state != CHANNEL_CLOSED && channel->state != CHANNEL_PAUSED))
+        return false;
+    if (channel->retry_at > now + REPEAT_MS)
+        channel->retry_at = now + REPEAT_MS;
+    if (now < channel->retry_at)
+        wake_at(channel, channel->retry_at);
+    return now >= channel->retry_at;
+}
+
+size_t channel_out(const struct channel *channel)
+{
+    return channel->out - atomic_load_explicit(&channel->subscription->dropped, memory_order_acquire);
+}
+
 bool channel_tend(struct channel *channel, int64_t now, struct fault *fault)
 {
+    if (channel->leaves)
+        return leave(channel, now, fault);
     return channel->want == WANT_NOTHING ? end(channel, fault) : begin(channel, now, fault);
 }
 
@@ -258,6 +304,8 @@ bool channel_settled(struct channel *channel, struct fault *fault)
     uint32_t settled = channel->settled;
     channel->touched = false;
     channel->settled = 0;
+    if (channel->leaves)
+        channel->receiver->due = 0;
     if (!tags_acknowledge(&channel->tags, send_ack, channel))
         return fault_set(fault, "cannot acknowledge");
     if (channel->state == CHANNEL_CONSUMING && window_settled(&channel->window, settled) &&
@@ -292,6 +340,7 @@ static bool delivery_complete(struct channel *channel, struct fault *fault)
 {
     struct delivery *delivery = channel->incoming;
     channel->incoming = NULL;
+    channel->out++;
     list_put(&channel->receiver->batch, &delivery->node);
     if (channel->state == CHANNEL_DRAINING) {
         if (tags_count(&channel->tags) < most_in_hand(channel) / 2)
@@ -420,7 +469,10 @@ static void on_closed(struct channel *channel, int code, const char *why)
     uint32_t delay = 0;
     reset(channel);
     channel->state = CHANNEL_CLOSED;
-    if (is_timeout(code, why)) {
+    if (channel->leaves) {
+        log_debug(log, "host", "%s: the broker closed the AMQP channel first: %s", topic, why);
+        delay = REPEAT_MS;
+    } else if (is_timeout(code, why)) {
         report_timeout(channel, why);
         channel->state = CHANNEL_PAUSED;
         delay = REPEAT_MS;
@@ -580,14 +632,14 @@ bool channel_frame(struct channel *channel, const amqp_frame_t *frame, struct fa
     return channel->incoming == NULL || on_body(channel, frame->payload.body_fragment, fault);
 }
 
-void channel_init(struct channel *channel, struct receiver *receiver, struct subscription *subscription,
-                  amqp_channel_t number)
+void channel_init(struct channel *channel, struct receiver *receiver, struct subscription *subscription, size_t number)
 {
     *channel = (struct channel){
         .receiver = receiver,
         .subscription = subscription,
         .number = number,
         .want = subscription->wanted ? WANT_MESSAGES : WANT_NOTHING,
+        .out = atomic_load(&subscription->dropped),
         .backoff = {.first_ms = 500, .last_ms = 30000},
     };
     subscription->channel = channel;

@@ -45,7 +45,7 @@ struct receiver {
 struct channel {
     struct receiver *receiver;
     struct subscription *subscription;
-    amqp_channel_t number;
+    size_t number; /* of the AMQP channel; beyond channel_max of the connection: it is not opened; 0: it has none */
     enum channel_state state;
     enum channel_want want;
     struct window window;
@@ -64,14 +64,26 @@ struct channel {
     struct delivery *incoming; /* waits for the rest of its body */
     uint64_t body_size, body_got;
 
+    bool leaves; /* the subscription ends, at this time at the latest: */
+    int64_t leaves_until;
+    size_t out;           /* deliveries passed on that have not returned to the consumer; see channel_out() */
+    struct channel *next; /* of those without a number */
+
     uint32_t settled; /* in the current batch of settlements */
     bool touched;     /* the batch concerns this channel: in the consumer's list */
     struct channel *next_touched;
 };
 
-void channel_init(struct channel *channel, struct receiver *receiver, struct subscription *subscription,
-                  amqp_channel_t number);
+void channel_init(struct channel *channel, struct receiver *receiver, struct subscription *subscription, size_t number);
 void channel_destroy(struct channel *channel);
+
+/* Ends the subscription: stops consuming, and closes the AMQP channel when no message is in hand, or at until_ms; then
+ * it returns the rest. channel_has_left(): the number is free. */
+void channel_leave(struct channel *channel, int64_t until_ms);
+bool channel_has_left(struct channel *channel, int64_t now);
+
+/* The number of deliveries that exist outside of the consumer. */
+size_t channel_out(const struct channel *channel);
 
 void channel_lost(struct channel *channel); /* the connection is lost */
 

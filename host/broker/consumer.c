@@ -14,12 +14,15 @@
 #define WATCH_CHANNEL 1   /* the channels of the subscriptions follow */
 #define IDLE_MS 1000      /* the longest sleep, for the heartbeats */
 #define RELEASE_FRAMES 64 /* frames read before their memory is released */
+#define LEFT_MS 20        /* between two counts of the deliveries of a subscription that has ended */
 
 /* A command of another thread for a subscription. */
 struct command {
     struct node node;
+    enum { COMMAND_WANT, COMMAND_ADD, COMMAND_REMOVE } kind;
     struct channel *channel;
     enum channel_want want;
+    int64_t until_ms; /* of COMMAND_REMOVE */
 };
 
 struct consumer {
@@ -28,8 +31,10 @@ struct consumer {
     struct link link;
     struct receiver receiver;
     struct watch watch;
-    struct channel *channels;
+    struct channel **channels; /* by number, from WATCH_CHANNEL + 1 on; NULL: the number is free */
     size_t channel_count;
+    size_t leaving;          /* channels of subscriptions that end */
+    struct channel *left;    /* those that have no number any more, whose deliveries are out */
     struct channel *touched; /* channels of the current batch of settlements */
 
     struct queue settlements; /* its descriptor wakes the thread for every purpose */
@@ -42,7 +47,86 @@ struct consumer {
 static struct channel *channel_by_number(struct consumer *consumer, amqp_channel_t number)
 {
     size_t index = (size_t)number - WATCH_CHANNEL - 1;
-    return number > WATCH_CHANNEL && index < consumer->channel_count ? &consumer->channels[index] : NULL;
+    return number > WATCH_CHANNEL && index < consumer->channel_count ? consumer->channels[index] : NULL;
+}
+
+/* ---- subscriptions that come and go ---- */
+
+static void free_channel(struct channel *channel)
+{
+    if (channel == NULL)
+        return;
+    channel_destroy(channel);
+    free(channel);
+}
+
+/* Gives the channel the lowest free number. */
+static void seat(struct consumer *consumer, struct channel *channel)
+{
+    size_t index = 0;
+    while (index < consumer->channel_count && consumer->channels[index] != NULL)
+        index++;
+    if (index == consumer->channel_count) {
+        consumer->channels = memory_resize(consumer->channels, (index + 1) * sizeof(struct channel *));
+        consumer->channel_count++;
+    }
+    consumer->channels[index] = channel;
+    channel->number = WATCH_CHANNEL + 1 + index;
+}
+
+static void unseat(struct consumer *consumer, struct channel *channel)
+{
+    consumer->channels[channel->number - WATCH_CHANNEL - 1] = NULL;
+    while (consumer->channel_count > 0 && consumer->channels[consumer->channel_count - 1] == NULL)
+        consumer->channel_count--;
+    channel->number = 0;
+}
+
+/* True if the connection allows the channel's number, or if there is a lower one. */
+static bool has_room(struct consumer *consumer, struct channel *channel)
+{
+    size_t most = (size_t)connection_channel_max(consumer->receiver.connection);
+    if (channel->number <= most)
+        return true;
+    unseat(consumer, channel);
+    seat(consumer, channel);
+    if (channel->number <= most || channel->reported || channel->want == WANT_NOTHING)
+        return channel->number <= most;
+    log_error(
+        consumer->options.log, "host",
+        "%s: is not consumed, because channel_max of the broker allows %zu AMQP channels in a connection, and each "
+        "topic needs one; raise it and restart the host, or load fewer plugins in one host",
+        channel->subscription->topic, most);
+    channel->reported = true;
+    return false;
+}
+
+/* Works without a connection, too. */
+static void see_off(struct consumer *consumer, int64_t now)
+{
+    for (size_t i = 0; consumer->leaving > 0 && i < consumer->channel_count; i++) {
+        struct channel *channel = consumer->channels[i];
+        if (channel == NULL || !channel_has_left(channel, now))
+            continue;
+        unseat(consumer, channel);
+        consumer->receiver.due = 0; /* a channel beyond channel_max may take the number */
+        consumer->leaving--;
+        channel->next = consumer->left;
+        consumer->left = channel;
+    }
+    for (struct channel **place = &consumer->left, *channel; (channel = *place) != NULL;) {
+        struct subscription *subscription = channel->subscription;
+        if (channel_out(channel) > 0) {
+            place = &channel->next;
+            continue;
+        }
+        *place = channel->next;
+        free_channel(channel);
+        subscription->channel = NULL;
+        consumer->options.events->removed(consumer->options.context, subscription);
+    }
+    if (consumer->left != NULL && consumer->receiver.due > now + LEFT_MS)
+        consumer->receiver.due = now + LEFT_MS;
 }
 
 /* ---- commands of other threads ---- */
@@ -53,8 +137,20 @@ static void take_commands(struct consumer *consumer)
     for (struct node *node; (node = list_take(&commands)) != NULL; free(node)) {
         const struct command *command = (const struct command *)node;
         struct channel *channel = command->channel;
-        if (command->want != WANT_LEFTOVERS || channel->want == WANT_NOTHING)
-            channel->want = command->want;
+        switch (command->kind) {
+        case COMMAND_ADD:
+            see_off(consumer, clock_ms()); /* the number may be free by now */
+            seat(consumer, channel);
+            break;
+        case COMMAND_REMOVE:
+            channel_leave(channel, command->until_ms);
+            consumer->leaving++;
+            break;
+        case COMMAND_WANT:
+            if (command->want != WANT_LEFTOVERS || channel->want == WANT_NOTHING)
+                channel->want = command->want;
+            break;
+        }
         consumer->receiver.due = 0;
     }
 }
@@ -65,10 +161,25 @@ static bool tend_channels(struct consumer *consumer, int64_t now, struct fault *
     if (now < consumer->receiver.due)
         return true;
     consumer->receiver.due = INT64_MAX;
-    for (size_t i = 0; i < consumer->channel_count; i++)
-        if (!channel_tend(&consumer->channels[i], now, fault))
+    see_off(consumer, now);
+    for (size_t i = 0; i < consumer->channel_count; i++) {
+        struct channel *channel = consumer->channels[i];
+        if (channel != NULL && has_room(consumer, channel) && !channel_tend(channel, now, fault))
             return false;
+    }
     return true;
+}
+
+static void end_delivery(struct consumer *consumer, struct delivery *delivery)
+{
+    delivery->from->channel->out--;
+    delivery_end(&consumer->receiver.spares, delivery);
+}
+
+static void end_deliveries(struct consumer *consumer, struct list *deliveries)
+{
+    for (struct node *node; (node = list_take(deliveries)) != NULL;)
+        end_delivery(consumer, (struct delivery *)node);
 }
 
 /* Ends all deliveries of the list, even if the connection breaks in the middle: then all are stale. */
@@ -76,8 +187,7 @@ static bool settle(struct consumer *consumer, struct list *deliveries, struct fa
 {
     bool sent = true;
     int64_t now = deliveries->head == NULL ? 0 : clock_us();
-    struct spares *spares = &consumer->receiver.spares;
-    for (struct node *node; (node = list_take(deliveries)) != NULL; delivery_end(spares, (struct delivery *)node)) {
+    for (struct node *node; (node = list_take(deliveries)) != NULL; end_delivery(consumer, (struct delivery *)node)) {
         const struct delivery *delivery = (const struct delivery *)node;
         if (!sent || delivery_is_stale(delivery))
             continue;
@@ -186,9 +296,10 @@ static void connection_lost(struct consumer *consumer, const char *why)
     log_warning(receiver->log, "host", "lost the receiving connection to %s: %s", connection_peer(receiver->connection),
                 why);
     connection_drop(receiver->connection);
-    list_free(&receiver->batch);
+    end_deliveries(consumer, &receiver->batch);
     for (size_t i = 0; i < consumer->channel_count; i++)
-        channel_lost(&consumer->channels[i]);
+        if (consumer->channels[i] != NULL)
+            channel_lost(consumer->channels[i]);
     receiver->due = 0;
     receiver->consumer_tags = 0;
     consumer->touched = NULL;
@@ -202,7 +313,7 @@ static void say_goodbye(struct consumer *consumer)
 {
     bool sent = true;
     for (size_t i = 0; sent && i < consumer->channel_count; i++)
-        sent = channel_return_all(&consumer->channels[i], NULL);
+        sent = consumer->channels[i] == NULL || channel_return_all(consumer->channels[i], NULL);
     connection_close(consumer->receiver.connection);
 }
 
@@ -242,20 +353,23 @@ static void rest(void *context, int64_t until_ms)
 {
     struct consumer *consumer = context;
     while (!atomic_load(&consumer->stopping) && clock_ms() < until_ms) {
-        sleep_until(consumer, until_ms);
+        int64_t due = consumer->leaving > 0 || consumer->left != NULL ? clock_ms() + LEFT_MS : until_ms;
+        sleep_until(consumer, due < until_ms ? due : until_ms);
         struct list stale = queue_take(&consumer->settlements);
         take_commands(consumer);
-        list_free(&stale);
+        end_deliveries(consumer, &stale);
+        see_off(consumer, clock_ms());
     }
 }
 
-/* Each subscription needs an AMQP channel, and the watch needs one more. */
+/* Each subscription needs an AMQP channel, and the watch needs one more. Later connections serve those that they can
+ * (has_room()). */
 static bool suits(void *context, struct fault *why)
 {
     struct consumer *consumer = context;
     size_t needed = consumer->channel_count + WATCH_CHANNEL;
     int most = connection_channel_max(consumer->receiver.connection);
-    return needed <= (size_t)most ||
+    return consumer->link.has_been_connected || needed <= (size_t)most ||
            fault_set(why,
                      "broker %s: %zu AMQP channels are needed (one for each topic, and a few more), and channel_max "
                      "allows %d in a connection; raise it, or load fewer plugins in one host",
@@ -292,6 +406,13 @@ static void *consumer_run(void *argument)
     return NULL;
 }
 
+static struct channel *new_channel(struct consumer *consumer, struct subscription *subscription)
+{
+    struct channel *channel = memory_new(sizeof *channel);
+    channel_init(channel, &consumer->receiver, subscription, 0);
+    return channel;
+}
+
 struct consumer *consumer_new(const struct consumer_options *options, struct subscription *const *subscriptions,
                               size_t count)
 {
@@ -317,11 +438,8 @@ struct consumer *consumer_new(const struct consumer_options *options, struct sub
     watch_init(&consumer->watch, options->watched_queue, WATCH_CHANNEL);
     queue_init(&consumer->settlements, true);
     queue_init(&consumer->commands, false);
-    consumer->channels = memory_new((count + 1) * sizeof *consumer->channels);
-    consumer->channel_count = count;
     for (size_t i = 0; i < count; i++)
-        channel_init(&consumer->channels[i], &consumer->receiver, subscriptions[i],
-                     (amqp_channel_t)(WATCH_CHANNEL + 1 + i));
+        seat(consumer, new_channel(consumer, subscriptions[i]));
     return consumer;
 }
 
@@ -330,23 +448,33 @@ void consumer_start(struct consumer *consumer)
     consumer->thread = thread_start(consumer_run, consumer);
 }
 
-static void command(struct consumer *consumer, const struct subscription *subscription, enum channel_want want)
+static void command(struct consumer *consumer, struct command what)
 {
     struct command *command = memory_new(sizeof *command);
-    command->channel = subscription->channel;
-    command->want = want;
+    *command = what;
     queue_put(&consumer->commands, &command->node);
     queue_wake(&consumer->settlements);
 }
 
+void consumer_add(struct consumer *consumer, struct subscription *subscription)
+{
+    command(consumer, (struct command){.kind = COMMAND_ADD, .channel = new_channel(consumer, subscription)});
+}
+
+void consumer_remove(struct consumer *consumer, struct subscription *subscription, int64_t until_ms)
+{
+    command(consumer, (struct command){.kind = COMMAND_REMOVE, .channel = subscription->channel, .until_ms = until_ms});
+}
+
 void consumer_want(struct consumer *consumer, struct subscription *subscription, bool wanted)
 {
-    command(consumer, subscription, wanted ? WANT_MESSAGES : WANT_NOTHING);
+    command(consumer,
+            (struct command){.channel = subscription->channel, .want = wanted ? WANT_MESSAGES : WANT_NOTHING});
 }
 
 void consumer_sweep(struct consumer *consumer, struct subscription *subscription)
 {
-    command(consumer, subscription, WANT_LEFTOVERS);
+    command(consumer, (struct command){.channel = subscription->channel, .want = WANT_LEFTOVERS});
 }
 
 void consumer_settle(struct consumer *consumer, struct list *deliveries)
@@ -366,8 +494,16 @@ void consumer_free(struct consumer *consumer)
 {
     if (consumer == NULL)
         return;
+    struct list commands = queue_take(&consumer->commands); /* the thread has not taken these */
+    for (struct node *node; (node = list_take(&commands)) != NULL; free(node))
+        if (((struct command *)node)->kind == COMMAND_ADD)
+            free(((struct command *)node)->channel);
     for (size_t i = 0; i < consumer->channel_count; i++)
-        channel_destroy(&consumer->channels[i]);
+        free_channel(consumer->channels[i]);
+    for (struct channel *channel = consumer->left, *next; channel != NULL; channel = next) {
+        next = channel->next;
+        free_channel(channel);
+    }
     free(consumer->channels);
     list_free(&consumer->receiver.batch);
     list_free(&consumer->receiver.spares.list);

@@ -17,6 +17,8 @@ struct consumer_events {
     void (*gave_up)(void *context, const char *why); /* the first connection failed; the thread is about to end */
     void (*watched)(void *context,
                     unsigned consumers); /* of the watched queue, when the number changes; 0: none, or no queue */
+    /* consumer_remove() is complete: the memory of the subscription belongs to its owner. NULL: none is removed. */
+    void (*removed)(void *context, struct subscription *subscription);
 };
 
 struct consumer_options {
@@ -33,10 +35,25 @@ struct consumer_options {
 
 struct consumer;
 
-/* subscriptions must outlive the consumer. */
+/* subscriptions must outlive the consumer, except for those that were removed. */
 struct consumer *consumer_new(const struct consumer_options *options, struct subscription *const *subscriptions,
                               size_t count);
 void consumer_start(struct consumer *consumer);
+
+/* [any thread] Consumes a further subscription. It must outlive the consumer, too. If channel_max of the connection
+ * allows no further AMQP channel, it is consumed when another subscription is removed. Its topic may be that of another
+ * subscription, such as one that is being removed. */
+void consumer_add(struct consumer *consumer, struct subscription *subscription);
+
+/* [any thread] Stops consuming for good. Deliveries in hand can still be settled. When none is left, or at until_ms,
+ * the AMQP channel is closed, and the messages that are left return to their queue. The event `removed` follows when no
+ * delivery of the subscription exists any more, because each refers to it. So those who hold deliveries end them, stale
+ * ones, too, by consumer_settle() or delivery_drop(): an executor does so when it has closed or is freed, and the
+ * publisher when the publications of the delivery have an outcome. (Without a connection that may take long.)
+ *
+ * Until then the functions of the subscription may be called. No other function of the consumer may be called for the
+ * subscription after this one. No event follows after consumer_stop(). */
+void consumer_remove(struct consumer *consumer, struct subscription *subscription, int64_t until_ms);
 
 /* [any thread] Starts or stops consuming. After a stop, deliveries in hand can still be settled. */
 void consumer_want(struct consumer *consumer, struct subscription *subscription, bool wanted);

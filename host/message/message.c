@@ -54,6 +54,20 @@ void delivery_end(struct spares *spares, struct delivery *delivery)
     spares->count++;
 }
 
+void delivery_drop(struct delivery *delivery)
+{
+    if (delivery == NULL)
+        return;
+    atomic_fetch_add_explicit(&delivery->from->dropped, 1, memory_order_release); /* from may be gone hereafter */
+    free(delivery);
+}
+
+void deliveries_drop(struct list *deliveries)
+{
+    for (struct node *node; (node = list_take(deliveries)) != NULL;)
+        delivery_drop((struct delivery *)node);
+}
+
 struct publication *publication_with(const char *topic, const char *body, size_t len, struct properties properties)
 {
     size_t topic_size = strlen(topic) + 1;
@@ -102,7 +116,7 @@ void publications_drop(struct list *publications)
     for (struct node *node; (node = list_take(publications)) != NULL; free(node)) {
         struct delivery *cause = ((struct publication *)node)->cause;
         if (cause != NULL && --cause->unconfirmed == 0)
-            free(cause);
+            delivery_drop(cause);
     }
 }
 

@@ -44,6 +44,7 @@ struct subscription {
     atomic_bool up;             /* consumes, as far as we know; the consumer writes */
     atomic_uint in_plugin;      /* messages in the plugin's hands; written by the executor */
     atomic_uint_fast32_t epoch; /* the number of its AMQP channels so far; written by the consumer */
+    atomic_size_t dropped;      /* its deliveries that ended in delivery_drop(); wraps */
     struct channel *channel;    /* belongs to the consumer */
     struct counts *counts;      /* NULL: nothing is counted; set before the consumer is made */
 };
@@ -157,10 +158,15 @@ struct spares {
     unsigned count;
 };
 
-/* One allocation each, for free(). Properties are copied. spares may be NULL. */
+/* One allocation each, for free(). Properties are copied. spares may be NULL.
+ *
+ * A delivery refers to its subscription, so the consumer counts those that are out (consumer_remove()). Therefore a
+ * delivery of a consumer ends in consumer_settle() or, on any thread, in delivery_drop(). */
 struct delivery *delivery_new(size_t len);
 struct delivery *delivery_with(struct spares *spares, size_t len, struct properties properties);
-void delivery_end(struct spares *spares, struct delivery *delivery); /* instead of free() */
+void delivery_end(struct spares *spares, struct delivery *delivery); /* for the consumer, instead of free() */
+void delivery_drop(struct delivery *delivery);                       /* may be NULL */
+void deliveries_drop(struct list *deliveries);                       /* empties the list */
 struct publication *publication_new(const char *topic, const char *body, size_t len);
 struct publication *publication_with(const char *topic, const char *body, size_t len, struct properties properties);
 

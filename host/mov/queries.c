@@ -86,7 +86,7 @@ void queries_free(struct queries *queries)
         query->answered(query->context, query, NULL, 0, NULL);
     }
     for (int about = 0; about < QUERY_ABOUT_COUNT; about++)
-        list_free(&queries->pages[about].foreign);
+        deliveries_drop(&queries->pages[about].foreign);
     free(queries);
 }
 

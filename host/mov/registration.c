@@ -420,7 +420,7 @@ void registration_notified(struct registration *registration, struct component *
     struct fault fault;
     int64_t now = clock_ms();
     if (delivery_is_stale(delivery)) { /* it comes again */
-        free(delivery);
+        delivery_drop(delivery);
         return;
     }
     if (entry == NULL) { /* the component has gone */
@@ -795,7 +795,7 @@ void registration_free(struct registration *registration)
     legacy_free(&registration->abandoned);
     for (size_t i = 0; i < registration->debt_count; i++)
         free(registration->debts[i].id);
-    list_free(&registration->taken);
+    deliveries_drop(&registration->taken);
     free(registration->debts);
     free(registration->entries);
     json_tokener_free(registration->reader);

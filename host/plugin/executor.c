@@ -95,7 +95,7 @@ static void conclude(struct executor *executor, struct handling *handling)
         backoff_reset(&handling->lane->backoff);
     if (executor->options.events->judged != NULL) {
         executor->options.events->judged(executor->options.context, handling);
-        free(delivery);
+        delivery_drop(delivery);
         handling_clear(handling);
         return;
     }
@@ -125,7 +125,7 @@ static bool was_called(struct executor *executor, struct lane *lane, struct deli
     }
     struct handling *handling = lane_find(executor->under_way, lane, delivery);
     if (handling != NULL) {
-        free(handling->again);
+        delivery_drop(handling->again);
         handling->again = delivery;
         return true;
     }
@@ -134,7 +134,7 @@ static bool was_called(struct executor *executor, struct lane *lane, struct deli
         return false;
     delivery->attempt = handling->delivery->attempt;
     delivery->reason = handling->delivery->reason;
-    free(handling->delivery);
+    delivery_drop(handling->delivery);
     handling->delivery = delivery;
     conclude(executor, handling);
     handling_free(handling);
@@ -180,7 +180,7 @@ static bool answered(struct executor *executor, struct handling *handling)
     if (handling->again != NULL) {
         handling->again->attempt = handling->delivery->attempt;
         handling->again->reason = handling->delivery->reason;
-        free(handling->delivery);
+        delivery_drop(handling->delivery);
         handling->delivery = handling->again;
         handling->again = NULL;
     }
@@ -243,7 +243,7 @@ static void give_work(struct executor *executor, struct handling *handling)
 static void handle(struct executor *executor, struct lane *lane, struct delivery *delivery)
 {
     if (delivery_is_stale(delivery)) { /* it comes again, so handling it now would repeat the work */
-        free(delivery);
+        delivery_drop(delivery);
         return;
     }
     if (was_called(executor, lane, delivery))
@@ -397,7 +397,7 @@ static void finish(struct executor *executor)
     take_notices(executor);
     while (executor->under_way != NULL && clock_ms() < atomic_load(&executor->close_until)) {
         struct list dropped = await(executor, atomic_load(&executor->close_until));
-        list_free(&dropped);
+        deliveries_drop(&dropped);
         take_notices(executor);
     }
     if (executor->under_way == NULL && executor->options.events->drained != NULL)
@@ -567,9 +567,9 @@ void executor_free(struct executor *executor)
 {
     if (executor == NULL)
         return;
-    list_free(&executor->ready);
+    deliveries_drop(&executor->ready);
     for (size_t i = 0; i < plugin_of(executor)->topic_count; i++) {
-        list_free(&executor->lanes[i].waiting);
+        deliveries_drop(&executor->lanes[i].waiting);
         lane_drop_late(&executor->lanes[i]);
     }
     for (struct handling *handling = executor->under_way, *next; handling != NULL; handling = next) {

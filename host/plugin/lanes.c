@@ -40,8 +40,8 @@ void handling_drop(struct handling *handling)
 {
     if (handling == NULL)
         return;
-    free(handling->again);
-    free(handling->delivery);
+    delivery_drop(handling->again);
+    delivery_drop(handling->delivery);
     handling_free(handling);
 }
 

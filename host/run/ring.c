@@ -95,7 +95,7 @@ static void send(const struct ring *ring, struct delivery *delivery, struct list
     }
     if (!transport->send(transport->context, publications)) { /* closing: the delivery returns to its queue */
         list_free(publications);
-        free(delivery);
+        delivery_drop(delivery);
     }
 }
 
