@@ -54,6 +54,15 @@ void delivery_end(struct spares *spares, struct delivery *delivery)
     spares->count++;
 }
 
+/* It may become a spare, so it keeps the room of one. */
+struct delivery *delivery_empty(struct delivery *delivery)
+{
+    size_t size = sizeof *delivery + delivery->len + 1 + delivery->properties.len;
+    delivery->len = 0;
+    delivery->properties = (struct properties){0};
+    return size > SPARE_ROOM ? memory_resize(delivery, SPARE_ROOM) : delivery;
+}
+
 void delivery_drop(struct delivery *delivery)
 {
     if (delivery == NULL)

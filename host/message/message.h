@@ -166,6 +166,7 @@ struct delivery *delivery_new(size_t len);
 struct delivery *delivery_with(struct spares *spares, size_t len, struct properties properties);
 void delivery_end(struct spares *spares, struct delivery *delivery); /* for the consumer, instead of free() */
 void delivery_drop(struct delivery *delivery);                       /* may be NULL */
+struct delivery *delivery_empty(struct delivery *delivery);          /* without body and properties; may move it */
 void deliveries_drop(struct list *deliveries);                       /* empties the list */
 struct publication *publication_new(const char *topic, const char *body, size_t len);
 struct publication *publication_with(const char *topic, const char *body, size_t len, struct properties properties);

@@ -137,9 +137,7 @@ static void hold(struct queries *queries, struct delivery *delivery)
     while (pages->subscription != delivery->from)
         pages++;
     delivery->settlement = SETTLE_PUT_BACK;
-    delivery->len = 0;
-    delivery->properties = (struct properties){0};
-    delivery = memory_resize(delivery, sizeof *delivery);
+    delivery = delivery_empty(delivery);
     if (pages->foreign.head == NULL)
         pages->put_back_at = clock_ms() + HOLD_MS;
     list_put(&pages->foreign, &delivery->node);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "support.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,6 +105,47 @@ static void stale_when_the_channel_is_another(void **state)
     free(delivery);
 }
 
+/* The consumer's thread uses ended deliveries for the next ones, whatever the first were for. */
+static void an_emptied_delivery_has_room_for_the_next(void **state)
+{
+    UNUSED(state);
+    static const size_t lengths[] = {0, 10, 1000};
+    for (size_t i = 0; i < COUNT(lengths); i++) {
+        struct spares spares = {0};
+        struct delivery *delivery = delivery_empty(delivery_new(lengths[i]));
+        assert_int_equal(delivery->len, 0);
+        delivery_end(&spares, delivery);
+        delivery = delivery_with(&spares, 200, (struct properties){0});
+        assert_true(malloc_usable_size(delivery) >= sizeof *delivery + 201);
+        free(delivery);
+        list_free(&spares.list);
+    }
+}
+
+static void dropped_deliveries_are_counted(void **state)
+{
+    UNUSED(state);
+    struct subscription subscription = {.topic = "t"};
+    struct list both = {0}, publications = {0};
+    for (int i = 0; i < 3; i++) {
+        struct delivery *delivery = delivery_new(0);
+        delivery->from = &subscription;
+        if (i < 2) {
+            list_put(&both, &delivery->node);
+            continue;
+        }
+        struct publication *publication = publication_new("u", "{}", 2);
+        publication->cause = delivery;
+        delivery->unconfirmed = 1;
+        list_put(&publications, &publication->node);
+    }
+    deliveries_drop(&both);
+    assert_int_equal(atomic_load(&subscription.dropped), 2);
+    publications_drop(&publications);
+    assert_int_equal(atomic_load(&subscription.dropped), 3);
+    delivery_drop(NULL);
+}
+
 static void texts_of_the_memory_room(void **state)
 {
     UNUSED(state);
@@ -125,6 +167,8 @@ int main(void)
         cmocka_unit_test(a_publication),
         cmocka_unit_test(each_sender_hears_of_its_own_publications),
         cmocka_unit_test(stale_when_the_channel_is_another),
+        cmocka_unit_test(an_emptied_delivery_has_room_for_the_next),
+        cmocka_unit_test(dropped_deliveries_are_counted),
         cmocka_unit_test(texts_of_the_memory_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
