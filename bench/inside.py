@@ -77,6 +77,9 @@ def measure_isolation(bench, thread, process, relay, copy_of_echo):
     for name, figures in bench.medians(came).items():
         found[name]["p50"] = figures["p50"]
     pairs["p50"] = statistics.median(one["p50"] / other["p50"] for one, other in zip(came[process.name], came[thread.name]))
+    came = bench.rounds_of("isolation, start", peers[:2], bench.start_up)
+    pairs["start_ms"] = statistics.median(one["first_ms"] - other["first_ms"]
+                                          for one, other in zip(came[process.name], came[thread.name]))
     report.progress("isolation, memory of workers")
     one, hundred = (worker_memory(bench, process, count, copy_of_echo) for count in (1, 100))
     came = bench.rounds_of("isolation, a killed worker", [process], lambda peer: killed_worker(bench, peer))

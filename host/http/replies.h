@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * replies: what each path of the HTTP interface answers. Pure functions of a view; server.c alone knows of sockets.
+ * replies: what each path of the HTTP interface answers. Pure functions of a view; http.c alone knows libmicrohttpd.
  * Private to this room. */
 #ifndef HTTP_REPLIES_H
 #define HTTP_REPLIES_H
