@@ -404,7 +404,8 @@ out:
 /* Lists the letters of every topic that a plugin handles. */
 static bool list_all(const struct settings *settings, const struct job *job, struct fault *fault)
 {
-    struct plugins plugins = {0};
+    static const bool in_workers = false; /* their topics are all that is needed */
+    struct plugins plugins = {.in_workers = &in_workers};
     bool good = plugins_open(settings, NULL, 0, &plugins, fault);
     for (size_t i = 0; good && i < plugins.count; i++) {
         for (size_t t = 0; good && t < plugins.at[i]->topic_count; t++) {

@@ -63,7 +63,9 @@ say(struct examination *exam, enum sign sign, const char *what, const char *form
 
 static void see_plugins(struct examination *exam, char *const *paths, size_t count)
 {
+    static const bool in_workers = false; /* their descriptors are all that is needed */
     struct fault fault;
+    exam->plugins.in_workers = &in_workers;
     if (!plugins_open(exam->settings, paths, count, &exam->plugins, &fault)) {
         say(exam, BAD, "plugins", "%s; `valawai-host check FILE` shows all that is wrong with a file", fault.text);
         return;

@@ -238,9 +238,12 @@ static void on_end_of_thread(void *unused)
     _exit(1);
 }
 
+/* A program that the child runs has the default signals; in the host, run/signals.c sees to that. */
 static void note_fork(void)
 {
     forked = true;
+    if (worker_words != NULL)
+        signal(SIGPIPE, SIG_DFL);
 }
 
 void blame_install(void)

@@ -209,8 +209,9 @@ static void *open_checked(int fd, const char *path, struct fault *fault)
     /* The linker identifies a library by its name. So this descriptor stays open, and no other plugin gets its number.
      */
     int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    snprintf(checked, sizeof checked, "/proc/%d/fd/%d", (int)getpid(),
-             kept); /* not self, because a debugger opens it, too */
+    snprintf(checked, sizeof checked, "/proc/%d/fd/%d", (int)getpid(), kept); /* a debugger opens it, too; … */
+    if (access(checked, F_OK) != 0) /* … with the /proc of another PID namespace it cannot */
+        snprintf(checked, sizeof checked, "/proc/self/fd/%d", kept);
     if (kept < 0 || access(checked, F_OK) != 0 || looks_beside(fd)) {
         if (kept >= 0)
             close(kept);

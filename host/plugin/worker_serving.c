@@ -407,6 +407,7 @@ static bool take_message_frame(struct process *process, const struct frame *fram
     case FRAME_AGAIN:
         hand->handling->delivery->attempt = frame->numbers[1] < UINT32_MAX ? (uint32_t)frame->numbers[1] : UINT32_MAX;
         hand->called_since = 0;
+        count_add(&hand->handling->lane->counts->retried, 1);
         return true;
     case FRAME_DONE:
         on_verdict(process, hand, VALAWAI_DONE, "");

@@ -27,6 +27,9 @@ from mov import MovStandIn  # noqa: E402
 
 plain_build = pytest.mark.skipif(SANITIZER or bool(WRAPPER), reason="only a plain build promises this")
 
+in_a_thread = pytest.mark.skipif(os.environ.get("VALAWAI_ISOLATION") == "process",
+                                 reason="about a plugin in the host's own process")
+
 
 def pytest_configure(config):
     # A killed session also unwinds its fixtures and ends the processes that it started.

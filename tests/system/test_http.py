@@ -224,8 +224,10 @@ def test_metrics_add_up_over_lost_connections(broker, client, new_host):
         value(f"valawai_publications_{outcome}_total", published("slow")) for outcome in publications)
 
 
-def test_retries_tickets_and_the_outbox(mov, broker, client, new_host):
-    host, web = start(new_host, broker, plugins=(plugin("retry"),), conf='plugin retry { attempt = "3" }\n')
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_retries_tickets_and_the_outbox(mov, broker, client, new_host, isolation):
+    host, web = start(new_host, broker, plugins=(plugin("retry"),), conf='plugin retry { attempt = "3" }\n',
+                      env={"VALAWAI_ISOLATION": isolation})
     client.declare(published("retry"))
     client.publish(received("retry"), {"content": "again"})
     client.collect(published("retry"), 1, 30)

@@ -83,7 +83,7 @@ def test_the_limits_of_the_host_hold_for_plugins_without_their_own(queues, broke
 
 def test_limits_of_a_plugin_in_a_thread_are_a_warning(queues, broker, new_host):
     conf = f"host {{ isolation = thread }}\nplugin echo {{ path = \"{ECHO}\"\n memory_max = 64M\n files_max = 20 }}\n"
-    host = new_host(broker, plugins=[], conf=conf).start()
+    host = new_host(broker, plugins=[], conf=conf, env={"VALAWAI_ISOLATION": "thread"}).start()
     record = host.wait_record("its limits", level="WARNING", name="c1_echo")
     assert record.message == ("echo.so: runs in a thread of the host, where its limits (memory_max 67108864, files_max 20) "
                               "do not hold; they need isolation = process")

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from broker import scaled, wait_until
-from conftest import plain_build
+from conftest import in_a_thread, plain_build
 from host import CONSOLE_RECORD, FILE_RECORD, plugin, published, received
 
 
@@ -378,6 +378,7 @@ def test_a_console_and_a_disk_that_block_from_the_start(new_host, broker, mov, c
 
 
 @plain_build
+@in_a_thread
 @pytest.mark.parametrize("content, words", [
     ("crash", "plugin fatal.so: crashed (SIGSEGV) in the handler of"),
     ("abort", "plugin fatal.so: aborted (SIGABRT"),

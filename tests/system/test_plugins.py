@@ -96,7 +96,7 @@ def test_owned_by_somebody_else(refuse):
 # --- which are loaded -------------------------------------------------------------------------------------------------
 
 
-LOADS, LEAVES = re.compile(r"loaded \S*/(\w+)\.so: component (\w+), version [\d.]+;.*"), re.compile(r"did not load plugins/(\w+)\.so: (.*)")
+LOADS, LEAVES = re.compile(r"loaded \S*/(\w+)\.so: component (\w+), version [\d.]+;.*"), re.compile(r"did not load \S*plugins/(\w+)\.so: (.*)")
 
 
 @pytest.mark.parametrize("conf, named, loaded, left", [
@@ -125,7 +125,8 @@ def test_the_log_tells_what_each_plugin_is_to_do(new_host, broker, mov, client):
     host = new_host(broker, plugins=(LOAD,), env={"VALAWAI_OPTION_LOAD_EVERY_MS": "77777"}).start()
     said = host.wait_record(r"loaded ").message
     assert said == (f"loaded {os.path.realpath(LOAD)}: component c0_load, version 1.0.0; receives valawai/c0/load/control/change_parameters; "
-                    "publishes valawai/c0/load/data/reading; isolation thread, threads 1; options every_ms, at_least")
+                    "publishes valawai/c0/load/data/reading; isolation "
+                    f"{os.environ.get('VALAWAI_ISOLATION') or 'thread'}, threads 1; options every_ms, at_least")
 
 
 def threads_of(host):

@@ -180,6 +180,15 @@ def test_a_plugin_that_cannot_start_keeps_no_other_from_working(broker, client, 
     assert host.health() is None
 
 
+@pytest.mark.parametrize("words", [["doctor", ECHO], ["dead"]], ids=["doctor", "dead"])
+def test_verbs_that_only_read_documents_need_no_process(broker, client, new_host, words):
+    client.declare(received("echo") + "/dead")
+    host = new_host(broker, plugins=words, env=WORKERS, conf=f"plugin echo {{ path = \"{ECHO}\" }}\n")
+    result = host.run()
+    assert "zygote" not in result.stdout + result.stderr
+    assert "c1_echo" in result.stdout if words[0] == "doctor" else received("echo") in result.stdout, result
+
+
 def test_a_named_plugin_that_cannot_start_ends_the_host(broker, new_host):
     result = new_host(broker, plugins=[plugin("start_fails")], env=WORKERS).run()
     assert result.status == 1
