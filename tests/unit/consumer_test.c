@@ -58,11 +58,16 @@ static void put(const char *format, ...)
     pthread_mutex_unlock(&lock);
 }
 
+static struct timespec deadline(void)
+{
+    int64_t until = clock_ms() + (int64_t)(stretched(10) * 1000);
+    return (struct timespec){.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+}
+
 /* Waits for the lines, which must be all that the journal has by then, and empties it. */
 static void expect(const char *lines)
 {
-    int64_t until_ms = clock_ms() + (int64_t)(stretched(10) * 1000);
-    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    struct timespec until = deadline();
     pthread_mutex_lock(&lock);
     while (journal.len < strlen(lines) && pthread_cond_timedwait(&changed, &lock, &until) == 0)
         ;
@@ -95,8 +100,7 @@ static void answer(amqp_channel_t channel, amqp_method_number_t id, const struct
 /* Waits until the consumer has read all answers. */
 static void await_all_read(void)
 {
-    int64_t until_ms = clock_ms() + (int64_t)(stretched(10) * 1000);
-    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    struct timespec until = deadline();
     pthread_mutex_lock(&lock);
     while (first < end && pthread_cond_timedwait(&changed, &lock, &until) == 0)
         ;
@@ -117,8 +121,10 @@ static void deliver(amqp_channel_t channel, uint64_t tag)
 
 static struct delivery *taken(void)
 {
-    expect("delivered\n");
+    struct timespec until = deadline();
     pthread_mutex_lock(&lock);
+    while (delivered.head == NULL && pthread_cond_timedwait(&changed, &lock, &until) == 0)
+        ;
     struct delivery *delivery = (struct delivery *)list_take(&delivered);
     pthread_mutex_unlock(&lock);
     assert_non_null(delivery);
@@ -339,8 +345,8 @@ static void on_delivered(struct subscription *subscription, struct list *deliver
     UNUSED(subscription);
     pthread_mutex_lock(&lock);
     list_join(&delivered, deliveries);
+    pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&lock);
-    put("delivered");
 }
 
 static void on_changed(struct subscription *subscription, bool up)
@@ -459,12 +465,7 @@ static void what_is_left_at_the_deadline_is_returned(void **state)
     UNUSED(state);
     deliver(2, 1);
     deliver(2, 2);
-    expect("delivered\n");
-    pthread_mutex_lock(&lock);
-    struct delivery *delivery = (struct delivery *)list_take(&delivered);
-    bool has_both = delivered.head != NULL;
-    pthread_mutex_unlock(&lock);
-    struct delivery *other = has_both ? (struct delivery *)list_take(&delivered) : taken();
+    struct delivery *delivery = taken(), *other = taken();
     consumer_remove(consumer, &topics[0], clock_ms() + 20);
     expect("A down\n2 cancel\n2 return all\n2 close\n");
     await_all_read();
@@ -482,8 +483,9 @@ static void an_old_and_a_new_subscription_share_a_topic(void **state)
     deliver(2, 1);
     struct delivery *old = taken();
     consumer_add(consumer, topic(1, "a", "N"));
+    expect("3 consume a\nN up\n");
     consumer_remove(consumer, &topics[0], INT64_MAX);
-    expect("A down\n2 cancel\n3 consume a\nN up\n");
+    expect("A down\n2 cancel\n");
     deliver(3, 1);
     struct delivery *new = taken();
     assert_ptr_equal(new->from, &topics[1]);
