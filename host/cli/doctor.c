@@ -336,7 +336,7 @@ static bool see_components(struct examination *exam, struct fault *fault)
 {
     struct text body = {0};
     struct json_object *status = NULL, *components = NULL;
-    if (http_ask(exam->settings->log_directory, "/status", &body, fault) == ANSWER_GOT)
+    if (http_ask(exam->settings->log_directory, "GET", "/status", &body, fault) == ANSWER_GOT)
         status = json_parse(json_thread_reader(), body.at, body.len, fault);
     bool known = json_object_object_get_ex(status, "components", &components) &&
                  json_object_is_type(components, json_type_array);

@@ -34,12 +34,13 @@ static void help(void)
          "       valawai-host dead retry|drop [--config FILE] [--json] [--count N] [--reason PATTERN] [--all] TOPIC\n"
          "       valawai-host doctor [--config FILE] [PLUGIN.so ...]\n"
          "       valawai-host status [--config FILE] [--json] [--watch] [--dir LOG_DIR]\n"
+         "       valawai-host reload [--config FILE] [--dir LOG_DIR] [NAME]\n"
          "       valawai-host new [--dir DIRECTORY] [--from DOCUMENT] NAME\n"
          "\n"
          "Carries messages between a RabbitMQ broker and VALAWAI components that are plugins.\n"
          "Loads the plugins that the command line names; if it names none, those that plugins.conf\n"
          "enables; if that enables none, every .so of the plugin directory that it does not disable.\n"
-         "Runs until SIGTERM, SIGINT or SIGHUP (not under nohup).\n"
+         "Runs until SIGTERM, SIGINT, or SIGHUP of its terminal (not under nohup).\n"
          "\n"
          "check prints what a plugin or an AsyncAPI document declares, and every error and warning with\n"
          "its line and column. It ends with 1 if there is an error, with --strict also for a warning.\n"
@@ -74,11 +75,17 @@ static void help(void)
          "the host by the socket in its log directory: that of the settings, or LOG_DIR. --watch shows it\n"
          "again every two seconds. It ends with 0 if the host is healthy, 1 if not, 3 if no host is there.\n"
          "\n"
+         "reload makes a running host look at its plugins again: new files are loaded, removed ones drained, and\n"
+         "changed ones take over without a lost message; a file that cannot be used changes nothing. It reads the\n"
+         "plugin sections of plugins.conf again. NAME is a component or a file, which is loaded anew even if it\n"
+         "has not changed. A host reloads by itself when its plugin directory changes, and on SIGHUP if it has\n"
+         "no controlling terminal. It ends with 0 if all plugins run, 1 if not, 3 if no host is there.\n"
+         "\n"
          "new writes the project of a component, c0_…, c1_… or c2_…, into a directory of that name. The\n"
          "project builds, passes its own tests, and publishes the length of each message. With --from it\n"
          "starts from an AsyncAPI document: a handler and a test message for each subscribed channel.\n"
          "\n"
-         "  -c, --config FILE    of run, check, try, send, listen, dead, doctor, status: read FILE, not\n"
+         "  -c, --config FILE    of run, check, try, send, listen, dead, doctor, status, reload: read FILE, not\n"
          "                       ./plugins.conf\n"
          "  --isolation WHERE    of run, try: thread: all plugins in the host's process; process: each in one of\n"
          "                       its own; whatever plugins.conf says [of try: thread]\n"
@@ -96,7 +103,7 @@ static void help(void)
          "  --json               of dead, status: print JSON\n"
          "  -w, --watch          of status: show it again every two seconds\n"
          "  --trace              of listen: take nothing, only print what is published\n"
-         "  -d, --dir DIRECTORY  of new, status: the new directory, which must not exist; the log directory\n"
+         "  -d, --dir DIRECTORY  of new, status, reload: the new directory, which must not exist; the log directory\n"
          "  --from DOCUMENT      of new: start from the AsyncAPI document of the component NAME\n"
          "  -h, --help           show this help\n"
          "  -V, --version        show the version\n"
@@ -125,6 +132,7 @@ static const struct {
     {"dead", verb_dead},
     {"doctor", verb_doctor},
     {"status", verb_status},
+    {"reload", verb_reload},
     {"new", verb_new},
 };
 /* clang-format on */
@@ -161,11 +169,21 @@ static int check_words(int count, char **words)
     return STATUS_OK;
 }
 
-static void end_unused_zygote(struct plugins *plugins)
+/* A later plugin needs the zygote, too, if the settings ask for a process of its own anywhere. */
+static bool needs_zygote(const struct settings *settings, const struct plugins *plugins)
 {
+    bool needs = plugins->in_workers == NULL ? settings->host.isolation == ISOLATION_PROCESS : *plugins->in_workers;
     for (size_t i = 0; i < plugins->count; i++)
-        if (plugins->at[i]->worker != NULL)
-            return;
+        needs = needs || plugins->at[i]->worker != NULL;
+    for (size_t i = 0; i < settings->section_count; i++)
+        needs = needs || settings->sections[i].isolation == ISOLATION_PROCESS;
+    return needs;
+}
+
+static void end_unused_zygote(const struct settings *settings, struct plugins *plugins)
+{
+    if (needs_zygote(settings, plugins))
+        return;
     zygote_end(plugins->zygote);
     plugins->zygote = NULL;
 }
@@ -221,9 +239,18 @@ int verb_run(int argc, char **argv)
     signals_unwatch(signals);
     if (!opened)
         goto out;
-    end_unused_zygote(&plugins);
+    end_unused_zygote(settings, &plugins);
     inventory_log(settings, &plugins, argc > optind, log);
-    if (host_run(settings, &plugins, signals, log, &fault))
+    const struct run_options run = {
+        .settings = settings,
+        .config = config,
+        .paths = argv + optind,
+        .path_count = (size_t)(argc - optind),
+        .plugins = &plugins,
+        .signals = signals,
+        .log = log,
+    };
+    if (host_run(&run, &fault))
         status = STATUS_OK;
 out:
     if (status != STATUS_OK)

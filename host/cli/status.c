@@ -217,7 +217,7 @@ static int show_once(const char *directory, bool json, bool clear)
     struct text body = {0}, out = {0};
     struct json_object *status = NULL;
     int result = STATUS_FAILED;
-    switch (http_ask(directory, "/status", &body, &fault)) {
+    switch (http_ask(directory, "GET", "/status", &body, &fault)) {
     case ANSWER_NO_HOST:
         text_printf(&out, "valawai-host: no host is there: %s; start one, or name its log directory with --dir\n",
                     fault.text);

@@ -110,14 +110,6 @@ static void on_asked(void *context, struct plugin_query *query)
 
 /* ---- messages from standard input ---- */
 
-static struct subscription *find_topic(const struct trial *trial, const char *topic)
-{
-    for (size_t i = 0; i < trial->ring->route_count; i++)
-        if (strcmp(trial->ring->routes[i].subscription.topic, topic) == 0)
-            return &trial->ring->routes[i].subscription;
-    return NULL;
-}
-
 /* Reports slow handlers. The main thread calls it wherever it waits. */
 static void tend(struct trial *trial)
 {
@@ -196,7 +188,7 @@ static bool put_envelope(struct trial *trial, const struct line *line)
                            "is not {\"topic\": …, \"body\": …}; for bodies only, name their topic with --topic", NULL);
     } else {
         const char *name = json_object_get_string(topic);
-        struct subscription *from = find_topic(trial, name);
+        struct subscription *from = ring_find(trial->ring, name);
         size_t body_len;
         const char *text = json_object_to_json_string_length(body, JSON_C_TO_STRING_PLAIN, &body_len);
         more = from == NULL ? refuse_line(trial, line->number, "the plugin does not handle the topic", name)
@@ -253,7 +245,7 @@ static bool await_input(struct trial *trial)
 /* Reads until the input or try ends. False: the input cannot be read. */
 static bool put_lines(struct trial *trial, struct fault *fault)
 {
-    struct subscription *from = trial->topic != NULL ? find_topic(trial, trial->topic) : NULL;
+    struct subscription *from = trial->topic != NULL ? ring_find(trial->ring, trial->topic) : NULL;
     struct lines lines = {.most = trial->body_max + (from == NULL ? ENVELOPE_MAX : 0)};
     struct line line;
     bool read = true, more = true;
@@ -331,7 +323,7 @@ static bool run(struct trial *trial, long stay, long grace, struct fault *fault)
     }
     double began = seconds();
     for (size_t i = 0; i < trial->ring->seat_count; i++)
-        services_set_id(trial->ring->seats[i].services, ID);
+        services_set_id(trial->ring->seats[i]->services, ID);
     bool read = put_lines(trial, fault);
     wait_for_all(trial);
     double took = seconds() - began;
@@ -461,7 +453,7 @@ int verb_try(int argc, char **argv)
         .ask = on_asked,
     };
     trial.ring = ring_new(&ring);
-    if (trial.topic != NULL && find_topic(&trial, trial.topic) == NULL)
+    if (trial.topic != NULL && ring_find(trial.ring, trial.topic) == NULL)
         fault_set(&fault, "%s: does not handle the topic %s", argv[optind], trial.topic);
     else if (run(&trial, stay, settings->host.grace_seconds, &fault))
         status = STATUS_OK;

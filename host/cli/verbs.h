@@ -22,6 +22,7 @@ int verb_listen(int argc, char **argv);
 int verb_dead(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
 int verb_status(int argc, char **argv);
+int verb_reload(int argc, char **argv);
 int verb_new(int argc, char **argv);
 
 /* ---- the command line ---- */

@@ -13,9 +13,9 @@ enum answer {
     ANSWER_FAILED,  /* one is there, and does not answer as it should */
 };
 
-/* What the host of that log directory answers to a GET with status 200, put behind what is in the body. Waits for some
- * seconds at most. */
-enum answer http_ask(const char *directory, const char *path, struct text *body, struct fault *fault)
-    __attribute__((warn_unused_result));
+/* What the host of that log directory answers to the request with success, put behind what is in the body. Waits for
+ * some seconds at most. */
+enum answer http_ask(const char *directory, const char *method, const char *path, struct text *body,
+                     struct fault *fault) __attribute__((warn_unused_result));
 
 #endif

@@ -141,6 +141,34 @@ static bool has_body(const struct microhttpd *mhd, struct MHD_Connection *connec
            (length != NULL && strcmp(length, "0") != 0);
 }
 
+#define RELOAD "/reload"
+
+/* True for /reload and for /reload/NAME. */
+static bool is_reload(const char *url, const char **name)
+{
+    size_t len = strlen(RELOAD);
+    *name = url + len + (url[len] == '/');
+    return strncmp(url, RELOAD, len) == 0 && (url[len] == '\0' || url[len] == '/');
+}
+
+/* Only for the owner of the Unix socket: POST begins a reload, GET tells what has become of the last one. */
+static bool answer_reload(const struct face *face, const char *url, const char *method, struct reply *reply)
+{
+    const struct http_options *options = &face->http->options;
+    const char *name = NULL;
+    if (face != &face->http->unix_face || !is_reload(url, &name))
+        return false;
+    reply->status = MHD_HTTP_OK;
+    reply->type = REPLY_JSON;
+    if (strcmp(method, MHD_HTTP_METHOD_POST) == 0) {
+        reply->status = MHD_HTTP_ACCEPTED;
+        text_printf(&reply->body, "{\"request\":%lu}\n", options->reload(options->reloading, name));
+    } else {
+        options->put_reload(options->reloading, &reply->body);
+    }
+    return true;
+}
+
 /* Called twice for a request. What is refused is answered at the first call, before its body is read, and the
  * connection ends with that. A connection that is answered at the second call goes on. */
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
@@ -150,7 +178,9 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     const struct microhttpd *mhd = &http->mhd;
     struct reply reply = {0};
     (void)version, (void)upload, (void)upload_size;
-    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
+    const char *name;
+    bool posts = strcmp(method, MHD_HTTP_METHOD_POST) == 0 && context == &http->unix_face && is_reload(url, &name);
+    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0 && !posts) {
         reply.status = MHD_HTTP_METHOD_NOT_ALLOWED;
         text_puts(&reply.body, "only GET and HEAD\n");
         return answer(mhd, connection, &reply, "GET, HEAD");
@@ -164,6 +194,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         *request = http;
         return MHD_YES;
     }
+    if (answer_reload(context, url, method, &reply))
+        return answer(mhd, connection, &reply, NULL);
     const char *accept = mhd->lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT);
     bool keeps = strcmp(url, "/metrics") == 0;
     int64_t now = clock_ms();
@@ -173,7 +205,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     http->options.look(http->options.context, &view);
     view.alive = is_alive(http);
     reply_make(&reply, url, accept, &view);
-    view_free(&view);
+    http->options.looked(http->options.context, &view);
     if (!keeps)
         return answer(mhd, connection, &reply, NULL);
     forget(mhd, &http->kept);

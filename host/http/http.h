@@ -8,6 +8,7 @@
 #define HTTP_HTTP_H
 
 #include "base/log.h"
+#include "base/text.h"
 #include "http/view.h"
 #include "settings/settings.h"
 
@@ -18,9 +19,18 @@ struct http_options {
     struct log *log;
     /* [http's thread] Fills what the host knows. Must not block. */
     void (*look)(void *context, struct view *view);
+    /* [http's thread] Frees the view, which a reply has been made of. */
+    void (*looked)(void *context, struct view *view);
     /* [http's thread] A second has passed. */
     void (*tick)(void *context, int64_t now);
     void *context;
+
+    /* [http's thread] A client of the Unix socket asks for a reload of the plugin of that name, or of all (""). Returns
+     * the number of the request. */
+    unsigned long (*reload)(void *reloading, const char *name);
+    /* [http's thread] Appends what has become of the last reload, as JSON. */
+    void (*put_reload)(void *reloading, struct text *out);
+    void *reloading;
 };
 
 struct http;

@@ -563,15 +563,22 @@ bool executor_join(struct executor *executor, int64_t until_ms)
     return !executor->started_thread;
 }
 
-void executor_free(struct executor *executor)
+void executor_drop(struct executor *executor)
 {
-    if (executor == NULL)
-        return;
+    struct list inbox = queue_take(&executor->inbox);
+    deliveries_drop(&inbox);
     deliveries_drop(&executor->ready);
     for (size_t i = 0; i < plugin_of(executor)->topic_count; i++) {
         deliveries_drop(&executor->lanes[i].waiting);
         lane_drop_late(&executor->lanes[i]);
     }
+}
+
+void executor_free(struct executor *executor)
+{
+    if (executor == NULL)
+        return;
+    executor_drop(executor);
     for (struct handling *handling = executor->under_way, *next; handling != NULL; handling = next) {
         next = handling->next;
         handling_drop(handling);

@@ -104,6 +104,8 @@ void executor_close(struct executor *executor, int64_t until_ms);
 /* Waits for the plugin's stop and the thread's end. False: a handler has not returned, and the executor cannot be
  * freed. */
 bool executor_join(struct executor *executor, int64_t until_ms) __attribute__((warn_unused_result));
+/* After executor_join() returned true: drops the messages that it still has, and those that came since. */
+void executor_drop(struct executor *executor);
 void executor_free(struct executor *executor);
 
 #endif

@@ -83,6 +83,10 @@ bool plugins_open_command(const struct settings *settings, const char *command, 
                           struct fault *fault) __attribute__((warn_unused_result));
 void plugins_free(struct plugins *plugins);
 
+/* Adds one that is open already; frees one. */
+void plugins_put(struct plugins *plugins, struct plugin *plugin);
+void plugins_drop(struct plugins *plugins, struct plugin *plugin);
+
 /* True if the file is one of the plugins. */
 bool plugins_have(const struct plugins *plugins, const char *path);
 

@@ -112,8 +112,7 @@ static bool add(const struct settings *settings, struct plugins *plugins, const 
     }
     if (in_worker && named)
         worker_require(plugin->worker);
-    plugins->at = memory_resize(plugins->at, (plugins->count + 1) * sizeof(struct plugin *));
-    plugins->at[plugins->count++] = plugin;
+    plugins_put(plugins, plugin);
     return true;
 }
 
@@ -223,6 +222,23 @@ bool plugins_open(const struct settings *settings, char *const *paths, size_t pa
         plugins_free(plugins);
     found_free(&found);
     return added;
+}
+
+void plugins_put(struct plugins *plugins, struct plugin *plugin)
+{
+    plugins->at = memory_resize(plugins->at, (plugins->count + 1) * sizeof(struct plugin *));
+    plugins->at[plugins->count++] = plugin;
+}
+
+void plugins_drop(struct plugins *plugins, struct plugin *plugin)
+{
+    for (size_t i = 0; i < plugins->count; i++) {
+        if (plugins->at[i] != plugin)
+            continue;
+        plugins->at[i] = plugins->at[--plugins->count];
+        plugin_free(plugin);
+        return;
+    }
 }
 
 void plugins_free(struct plugins *plugins)

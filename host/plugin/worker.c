@@ -135,7 +135,7 @@ static void on_end_of_current(struct process *process, const struct fault *why)
     worker_set_current(worker, NULL);
     if (worker_is_closing(worker)) {
         if (!as_asked)
-            log_warning(worker->use.log, worker->plugin->name, "%s, while the host stops", why->text);
+            log_warning(worker->use.log, worker->plugin->name, "%s, while it was to stop", why->text);
     } else if (!is_replaced) {
         go_down(worker, process, why);
     } else if (!as_asked) {
@@ -250,7 +250,7 @@ static void close_all(struct worker *worker, int64_t now)
         if (process->state == UP)
             process_close(process, until, now);
         else if (process->state < UP)
-            process_condemn(process, SIGKILL, "%s", "the host stops");
+            process_condemn(process, SIGKILL, "%s", "it had not started");
         else if (process->due > until + LATE_MS)
             process->due = until + LATE_MS;
     }
@@ -361,8 +361,10 @@ static int start(const struct valawai_host *host, void **self)
         if (worker->required && worker->now == NULL)
             break;
     }
-    if (atomic_load(&worker->up))
+    if (atomic_load(&worker->up)) {
+        atomic_store(&worker->started, true);
         return 0;
+    }
     return worker->start_answer != 0 ? worker->start_answer : -1;
 }
 

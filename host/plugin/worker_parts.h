@@ -107,6 +107,7 @@ struct worker {
     unsigned lives;        /* how many processes there were */
 
     atomic_bool up;
+    atomic_bool started; /* its start has returned, so the executor's queue wakes it */
     bool was_up;
     bool over; /* no other process follows */
     bool has_sender;

@@ -106,5 +106,6 @@ void worker_renew(struct worker *worker, struct plugin *plugin)
     plugin_free(plugin);
     successor_discard(atomic_exchange(&worker->offered, successor));
     eventfd_write(worker->wake, 1);
-    queue_wake(worker->services->waking);
+    if (atomic_load(&worker->started))
+        queue_wake(worker->services->waking);
 }

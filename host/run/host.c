@@ -29,10 +29,9 @@
 
 static void topic_changed(struct host *host, bool up)
 {
-    host->routes_up += up ? 1 : (size_t)-1;
-    size_t all = host->ring->route_count;
-    if (up && host->routes_up == all)
-        log_info(host->log, "host", "consuming %zu topic%s", all, all == 1 ? "" : "s");
+    host->consumed = members_consumed(host);
+    if (up && host->consumed.up == host->consumed.all)
+        log_info(host->log, "host", "consuming %zu topic%s", host->consumed.all, host->consumed.all == 1 ? "" : "s");
 }
 
 /* A query of a plugin, on its way to the MOV. */
@@ -111,7 +110,13 @@ static void handle_event(struct host *host, struct event *event)
     case ASKED:
         ask(host, event->query);
         break;
-    case STARTED_ONE: /* check_starts() finds out which */
+    case STARTED_ONE: /* members_tend() finds out which */
+        break;
+    case FORGOTTEN:
+        members_forgotten(host, event->subscription);
+        break;
+    case RENEWED:
+        changes_renewed(host, event->plugin, event->version[0] == '\0' ? NULL : event->version, event->why.text);
         break;
     }
     free(event);
@@ -120,22 +125,22 @@ static void handle_event(struct host *host, struct event *event)
 /* One line for people: the progress of the host. */
 static void show_status(struct host *host, bool healthy)
 {
-    const char *plural = host->ring->route_count == 1 ? "" : "s";
+    const char *plural = host->consumed.all == 1 ? "" : "s";
     char text[128];
     if (!host->receiving || !host->publishing)
         snprintf(text, sizeof text, "waiting for the broker");
-    else if (host->routes_up < host->ring->route_count)
-        snprintf(text, sizeof text, "consuming %zu of %zu topic%s", host->routes_up, host->ring->route_count, plural);
+    else if (host->consumed.up < host->consumed.all)
+        snprintf(text, sizeof text, "consuming %zu of %zu topic%s", host->consumed.up, host->consumed.all, plural);
     else
         snprintf(text, sizeof text, "%s, consuming %zu topic%s", healthy ? "registered" : "waiting for the MOV",
-                 host->ring->route_count, plural);
+                 host->consumed.all, plural);
     notify_show(host->notify, healthy, text);
 }
 
 static void show_health(struct host *host)
 {
-    bool at_work = host->receiving && host->publishing && host->routes_up == host->ring->route_count &&
-                   host->refused == 0 && ring_is_whole(host->ring) && !host->stopping;
+    bool at_work = host->receiving && host->publishing && host->consumed.up == host->consumed.all &&
+                   host->refused_count == 0 && members_are_whole(host) && !host->stopping;
     char *text = at_work ? registration_text(host->registration) : NULL;
     health_show(host->health, text);
     show_status(host, health_is_shown(host->health));
@@ -147,7 +152,6 @@ static void note_state(struct host *host, int64_t now)
 {
     show_note(host->show,
               &(struct show_state){.registration = host->registration,
-                                   .components = host->components,
                                    .receiving = host->receiving,
                                    .publishing = host->publishing,
                                    .stopping = host->stopping,
@@ -168,36 +172,15 @@ static void sleep_until(struct host *host, int64_t deadline)
     struct pollfd fds[] = {
         {.fd = host->events.fd, .events = POLLIN},
         {.fd = host->stopping ? -1 : signals_fd(host->signals), .events = POLLIN},
+        {.fd = host->stopping ? -1 : reload_fd(host->reload), .events = POLLIN},
     };
     if (!queue_sleep(&host->events))
         return;
     int64_t now = clock_ms();
-    poll(fds, 2, deadline > now ? (int)(deadline - now) : 0);
+    poll(fds, 3, deadline > now ? (int)(deadline - now) : 0);
     if ((fds[0].revents & POLLNVAL) != 0 || (fds[1].revents & POLLNVAL) != 0)
         log_fatal(DESCRIPTORS_CLOSED);
     queue_slept(&host->events);
-}
-
-static void want_topics(struct host *host, const struct seat *seat, bool wanted)
-{
-    for (size_t i = 0; i < host->ring->route_count; i++)
-        if (host->ring->routes[i].executor == seat->executor)
-            consumer_want(host->consumer, &host->ring->routes[i].subscription, wanted);
-}
-
-/* A plugin works as soon as its start has returned: the host consumes its topics and registers its component. */
-static void check_starts(struct host *host)
-{
-    if (host->started != STARTING || host->stopping)
-        return;
-    host->started = ring_started(host->ring, 0, host->fault);
-    for (size_t i = 0; i < host->ring->seat_count; i++) {
-        const struct seat *seat = &host->ring->seats[i];
-        if (!seat->started || !host->components[i].starting)
-            continue;
-        host->components[i].starting = false;
-        want_topics(host, seat, true);
-    }
 }
 
 /* Waits a moment for the plugins. Most are ready at once; the others join later. True if the host can begin to work. */
@@ -209,12 +192,27 @@ static bool await_starts(struct host *host)
         int64_t soon = clock_ms() + 50; /* to check for a stop */
         host->started = ring_started(host->ring, soon < until ? soon : until, host->fault);
     } while (host->started == STARTING && clock_ms() < until && !signals_stop(host->signals));
-    for (size_t i = 0; i < host->ring->seat_count; i++) {
-        host->components[i].starting = !host->ring->seats[i].started;
-        if (host->components[i].starting)
-            want_topics(host, &host->ring->seats[i], false);
-    }
+    members_begin(host);
+    host->consumed = members_consumed(host);
     return host->started != START_FAILED && !signals_stop(host->signals);
+}
+
+static int64_t sooner(int64_t one, int64_t other)
+{
+    return one < other ? one : other;
+}
+
+/* What the members and the plan of a reload need. Neither matters any more when the host stops. */
+static int64_t tend_members(struct host *host, int64_t now)
+{
+    if (host->stopping)
+        return INT64_MAX;
+    if (signals_hung_up(host->signals))
+        reload_hangup(host->reload);
+    int64_t due = changes_tend(host, now);
+    due = sooner(due, members_tend(host, now));
+    host->consumed = members_consumed(host);
+    return due;
 }
 
 /* Sleeps until an event comes or something is due, and handles it. */
@@ -222,14 +220,13 @@ static void turn(struct host *host, int64_t until_ms)
 {
     sleep_until(host, host->due < until_ms ? host->due : until_ms);
     host_take_events(host);
-    check_starts(host);
     signals_keep(host->signals);
     int64_t now = clock_ms();
-    int64_t due = registration_tend(host->registration, now), asked = queries_tend(host->queries, now);
-    host->due = due < asked ? due : asked;
+    host->due = tend_members(host, now);
+    host->due = sooner(host->due, registration_tend(host->registration, now));
+    host->due = sooner(host->due, queries_tend(host->queries, now));
     show_health(host);
-    int64_t notify_due = notify_tend(host->notify, now);
-    host->due = notify_due < host->due ? notify_due : host->due;
+    host->due = sooner(host->due, notify_tend(host->notify, now));
     if (host->publisher_started)
         publisher_tend(host->publisher, host->receiving);
     ring_tend(host->ring, now);
@@ -262,8 +259,10 @@ static void announce_stop(void *context)
     struct host *host = context;
     notify_stopping(host->notify);
     health_show(host->health, NULL);
-    for (size_t i = 0; i < host->ring->route_count; i++)
-        consumer_want(host->consumer, &host->ring->routes[i].subscription, false);
+    for (size_t i = 0; i < host->member_count; i++)
+        if (host->members[i]->known && host->members[i]->state < MEMBER_DRAINING)
+            for (size_t r = 0; r < host->members[i]->seat->route_count; r++)
+                consumer_want(host->consumer, &host->members[i]->seat->routes[r].subscription, false);
 }
 
 static void close_plugins(void *context, int64_t answers_until)
@@ -334,19 +333,22 @@ static int64_t no_sooner(int64_t deadline)
 
 /* The arguments of the control thread, and its result. */
 struct run {
-    const struct settings *settings;
-    const struct plugins *plugins;
-    struct signals *signals;
-    struct log *log;
+    const struct run_options *options;
     struct fault *fault;
     bool as_asked;
 };
 
-static bool control(const struct settings *settings, const struct plugins *plugins, struct signals *signals,
-                    struct log *log, struct fault *fault)
+static bool control(const struct run_options *options, struct fault *fault)
 {
-    struct host host = {
-        .settings = settings, .log = log, .fault = fault, .signals = signals, .threads = thread_count()};
+    const struct settings *settings = options->settings;
+    struct signals *signals = options->signals;
+    struct log *log = options->log;
+    struct host host = {.settings = settings,
+                        .plugins = options->plugins,
+                        .log = log,
+                        .fault = fault,
+                        .signals = signals,
+                        .threads = thread_count()};
 
     if (signals_stop(signals)) { /* while the plugins were loaded */
         log_info(log, "host", "stopped");
@@ -360,8 +362,7 @@ static bool control(const struct settings *settings, const struct plugins *plugi
 
     signal(SIGPIPE, SIG_IGN);
     queue_init(&host.events, true);
-    host.refused = plugins->refused_count;
-    host_make_parts(&host, plugins);
+    host_make_parts(&host, options);
     signals_keep(signals);
 
     bool ended = true;
@@ -385,6 +386,7 @@ static bool control(const struct settings *settings, const struct plugins *plugi
         ring_close(host.ring, deadline - SHUTDOWN_ANSWERS_MS);
         ended = ring_join(host.ring, deadline);
     }
+    ended = reload_stop(host.reload, no_sooner(deadline)) && ended;
     ended = exporter_stop(host.exporter, clock_ms() + TRACES_MS) && ended;
     bool silent = http_stop(host.http, no_sooner(deadline));
     if (silent && host.publisher_started)
@@ -413,17 +415,16 @@ static void *control_run(void *argument)
 {
     struct run *run = argument;
     thread_name("vh-control");
-    run->as_asked = control(run->settings, run->plugins, run->signals, run->log, run->fault);
+    run->as_asked = control(run->options, run->fault);
     return NULL;
 }
 
 /* The control thread is not the main thread, because the name of the main thread is the name of the process, as `pgrep`
  * sees it.
  * */
-bool host_run(const struct settings *settings, const struct plugins *plugins, struct signals *signals, struct log *log,
-              struct fault *fault)
+bool host_run(const struct run_options *options, struct fault *fault)
 {
-    struct run run = {settings, plugins, signals, log, fault, false};
+    struct run run = {options, fault, false};
     pthread_join(thread_start(control_run, &run), NULL);
     signals_release(); /* a second signal ends the log, too */
     return run.as_asked;

@@ -3,6 +3,7 @@
  * parts: makes the parts of the host, and passes their events to the control thread. */
 #include "run/parts.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -93,6 +94,16 @@ static void on_started(void *context)
     tell(context, event_new(STARTED_ONE));
 }
 
+/* [executor's thread] */
+static void on_renewed(void *context, const struct plugin *plugin, const char *version, const char *why)
+{
+    struct event *event = event_new(RENEWED);
+    event->plugin = plugin;
+    snprintf(event->version, sizeof event->version, "%s", version == NULL ? "" : version);
+    fault_set(&event->why, "%s", why == NULL ? "" : why);
+    tell(context, event);
+}
+
 /* ---- events of the connections ---- */
 
 static void on_receiving(void *context, bool up)
@@ -147,6 +158,13 @@ static void on_page_listening(struct subscription *subscription, bool up)
     on_subscribed(subscription, up, PAGE_LISTENING);
 }
 
+static void on_removed(void *context, struct subscription *subscription)
+{
+    struct event *event = event_new(FORGOTTEN);
+    event->subscription = subscription;
+    tell(context, event);
+}
+
 static void on_watched(void *context, unsigned consumers)
 {
     struct event *event = event_new(MOV);
@@ -158,6 +176,7 @@ static const struct consumer_events consumer_events = {
     .connected = on_receiving,
     .gave_up = on_gave_up,
     .watched = on_watched,
+    .removed = on_removed,
 };
 
 static const struct publisher_events publisher_events = {.connected = on_publishing, .blocked = on_blocked};
@@ -203,12 +222,6 @@ static struct publisher *make_publisher(struct host *host, const struct plugins 
     return publisher;
 }
 
-static void subscribe(struct host *host, size_t *count, struct subscription *subscription)
-{
-    subscription->receiver = host;
-    host->subscriptions[(*count)++] = subscription;
-}
-
 static void make_ring(struct host *host, const struct plugins *plugins)
 {
     const struct settings *settings = host->settings;
@@ -222,56 +235,67 @@ static void make_ring(struct host *host, const struct plugins *plugins)
         .keeps_dead_letters = settings->host.dead_letters == DEAD_LETTERS_KEEP,
         .ask = on_asked,
         .started = on_started,
+        .renewed = on_renewed,
         .context = host,
     };
     host->ring = ring_new(&ring);
 }
 
-/* Makes a component for each seat, with the topic on which the MOV answers. */
-static void make_components(struct host *host, struct component **components, size_t *count)
+void host_subscribe_member(struct host *host, struct member *member)
 {
-    for (size_t i = 0; i < host->ring->seat_count; i++) {
-        const struct seat *seat = &host->ring->seats[i];
-        struct component *component = components[i] = &host->components[i];
-        *component =
-            (struct component){.plugin = seat->plugin, .services = seat->services, .answers = &host->answers[i]};
-        component->answers->topic = seat->plugin->registered;
-        component->answers->kind = SUBSCRIBE_ANSWER;
-        component->answers->owner = component;
-        component->answers->component = seat->plugin->name;
-        component->answers->delivered = on_notified;
-        component->answers->changed = on_listening;
-        subscribe(host, count, component->answers);
-    }
-}
-
-static void subscribe_topics(struct host *host, size_t *count)
-{
-    for (size_t i = 0; i < host->ring->route_count; i++) {
-        struct subscription *subscription = &host->ring->routes[i].subscription;
+    member->answers = (struct subscription){
+        .topic = member->plugin->registered,
+        .kind = SUBSCRIBE_ANSWER,
+        .receiver = host,
+        .owner = &member->component,
+        .component = member->plugin->name,
+        .delivered = on_notified,
+        .changed = on_listening,
+    };
+    for (size_t i = 0; i < member->seat->route_count; i++) {
+        struct subscription *subscription = &member->seat->routes[i].subscription;
+        subscription->receiver = host;
         subscription->delivered = on_delivered;
         subscription->changed = on_consuming;
-        subscribe(host, count, subscription);
     }
 }
 
-static void subscribe_pages(struct host *host, struct subscription *const pages[2], size_t *count)
+static void make_pages(struct host *host)
 {
-    pages[QUERY_COMPONENTS]->topic = COMPONENT_PAGES_TOPIC;
-    pages[QUERY_CONNECTIONS]->topic = "valawai/topology/page";
+    host->pages[QUERY_COMPONENTS].topic = COMPONENT_PAGES_TOPIC;
+    host->pages[QUERY_CONNECTIONS].topic = "valawai/topology/page";
     for (int i = 0; i < 2; i++) {
-        pages[i]->kind = SUBSCRIBE_SHARED;
-        pages[i]->prefetch = PAGES_PREFETCH;
-        pages[i]->delivered = on_paged;
-        pages[i]->changed = on_page_listening;
-        subscribe(host, count, pages[i]);
+        host->pages[i].kind = SUBSCRIBE_SHARED;
+        host->pages[i].receiver = host;
+        host->pages[i].prefetch = PAGES_PREFETCH;
+        host->pages[i].delivered = on_paged;
+        host->pages[i].changed = on_page_listening;
     }
 }
 
-static void make_consumer(struct host *host, const struct plugins *plugins, size_t count)
+/* The subscriptions in force at the start: every member's, then the pages. */
+static struct subscription **subscriptions_of(struct host *host, size_t *count)
+{
+    size_t most = 2;
+    for (size_t i = 0; i < host->member_count; i++)
+        most += 1 + host->members[i]->seat->route_count;
+    struct subscription **all = memory_new(most * sizeof(struct subscription *));
+    for (size_t i = 0; i < host->member_count; i++)
+        all[(*count)++] = &host->members[i]->answers;
+    for (size_t i = 0; i < host->member_count; i++)
+        for (size_t r = 0; r < host->members[i]->seat->route_count; r++)
+            all[(*count)++] = &host->members[i]->seat->routes[r].subscription;
+    for (int i = 0; i < 2; i++)
+        all[(*count)++] = &host->pages[i];
+    return all;
+}
+
+static void make_consumer(struct host *host)
 {
     const struct settings *settings = host->settings;
-    struct text names = component_names(plugins);
+    struct text names = component_names(host->plugins);
+    size_t count = 0;
+    struct subscription **subscriptions = subscriptions_of(host, &count);
     struct consumer_options options = {
         .broker = broker_of(settings),
         .log = host->log,
@@ -283,8 +307,21 @@ static void make_consumer(struct host *host, const struct plugins *plugins, size
         .events = &consumer_events,
         .context = host,
     };
-    host->consumer = consumer_new(&options, host->subscriptions, count);
+    host->consumer = consumer_new(&options, subscriptions, count);
+    free(subscriptions);
     text_free(&names);
+}
+
+/* [http's thread] */
+static unsigned long on_reload(void *context, const char *name)
+{
+    return reload_ask(context, name);
+}
+
+/* [http's thread] */
+static void on_put_reload(void *context, struct text *out)
+{
+    reload_put_json(context, out);
 }
 
 static struct http *make_http(struct host *host)
@@ -296,37 +333,52 @@ static struct http *make_http(struct host *host)
         .listen_text = settings->http.listen,
         .log = host->log,
         .look = show_look,
+        .looked = show_looked,
         .tick = show_tick,
         .context = host->show,
+        .reload = on_reload,
+        .put_reload = on_put_reload,
+        .reloading = host->reload,
     });
 }
 
-void host_make_parts(struct host *host, const struct plugins *plugins)
+static void make_registration(struct host *host)
+{
+    struct component **components = memory_new((host->member_count + 1) * sizeof(struct component *));
+    for (size_t i = 0; i < host->member_count; i++)
+        components[i] = &host->members[i]->component;
+    host->registration = registration_new(components, host->member_count, host->publisher, host->health, host->log,
+                                          (struct sender){.confirmed = on_confirmed, .context = host});
+    free(components);
+}
+
+void host_make_parts(struct host *host, const struct run_options *options)
 {
     host->notify = notify_new(host->log);
     notify_show(host->notify, false, "starting the plugins");
     host->exporter = exporter_start(host->settings, host->log);
-    host->publisher = make_publisher(host, plugins);
-    make_ring(host, plugins);
-
-    size_t seats = host->ring->seat_count, count = 0;
-    host->subscriptions = memory_new((seats + host->ring->route_count + 2) * sizeof(struct subscription *));
-    host->answers = memory_new((seats + 1) * sizeof *host->answers);
-    host->components = memory_new((seats + 1) * sizeof *host->components);
-    struct component **components = memory_new((seats + 1) * sizeof(struct component *));
-    struct subscription *const pages[] = {&host->pages[QUERY_COMPONENTS], &host->pages[QUERY_CONNECTIONS]};
-    make_components(host, components, &count);
-    subscribe_topics(host, &count);
-    subscribe_pages(host, pages, &count);
-    make_consumer(host, plugins, count);
-    host->registration = registration_new(components, seats, host->publisher, host->health, host->log,
-                                          (struct sender){.confirmed = on_confirmed, .context = host});
-    free(components);
+    host->publisher = make_publisher(host, host->plugins);
+    host->reload = reload_new(&(struct reload_options){
+        .settings = host->settings,
+        .config = options->config,
+        .paths = options->paths,
+        .path_count = options->path_count,
+        .plugins = host->plugins,
+        .log = host->log,
+        .waking = &host->events,
+    });
+    make_ring(host, host->plugins);
+    members_make(host);
+    make_pages(host);
+    make_consumer(host);
+    make_registration(host);
     host->queries = queries_new(host->publisher, (uint32_t)host->settings->broker.delivery_limit,
                                 (struct sender){.confirmed = on_confirmed, .context = host});
+    struct subscription *const pages[] = {&host->pages[QUERY_COMPONENTS], &host->pages[QUERY_CONNECTIONS]};
     queries_use(host->queries, host->consumer, pages);
     registration_use(host->registration, host->consumer, host->queries);
     host->show = show_new(host->settings, host->ring, host->publisher, host->log);
+    changes_show_refused(host);
     host->http = make_http(host);
 }
 
@@ -341,10 +393,10 @@ void host_free_parts(struct host *host)
     health_free(host->health);
     notify_free(host->notify);
     queries_free(host->queries);
+    members_free(host);
     ring_free(host->ring);
     exporter_free(host->exporter);
-    free(host->components);
-    free(host->answers);
-    free(host->subscriptions);
+    reload_free(host->reload);
+    changes_free(host);
     queue_destroy(&host->events);
 }

@@ -10,8 +10,11 @@
 #include "mov/health.h"
 #include "mov/queries.h"
 #include "mov/registration.h"
+#include "run/changes.h"
 #include "run/host.h"
+#include "run/members.h"
 #include "run/notify.h"
+#include "run/reload.h"
 #include "run/ring.h"
 #include "run/show.h"
 #include "run/signals.h"
@@ -32,7 +35,9 @@ struct event {
         PAGED,
         CONFIRMED,
         ASKED,
-        STARTED_ONE
+        STARTED_ONE,
+        FORGOTTEN,
+        RENEWED
     } kind;
     bool up;
     unsigned consumers;
@@ -40,6 +45,8 @@ struct event {
     struct delivery *delivery;
     struct publication *publication;
     struct plugin_query *query;
+    const struct plugin *plugin;
+    char version[64]; /* RENEWED: of the file that has taken over; "": it has not */
     struct fault why;
 };
 
@@ -55,28 +62,34 @@ struct host {
     struct ring *ring;
     struct show *show;
     struct http *http;
-    struct exporter *exporter;           /* of traces; NULL: tracing is off */
-    struct component *components;        /* for registration, one for each seat */
-    struct subscription *answers;        /* to the topics on which the MOV answers registrations */
-    struct subscription pages[2];        /* to the queues on which the MOV answers queries */
-    struct subscription **subscriptions; /* all of them */
+    struct exporter *exporter; /* of traces; NULL: tracing is off */
+    struct reload *reload;
+    struct plugins *plugins; /* all that are open */
+    struct member **members; /* those that have a seat */
+    size_t member_count;
+    struct shown **refused; /* plugins that cannot run, as status shows them */
+    size_t refused_count;
+    bool refused_due;             /* to be shown anew */
+    struct subscription pages[2]; /* to the queues on which the MOV answers queries */
 
     struct queue events;
     int64_t due; /* when there is work without an event */
     bool receiving, publishing, publisher_started;
     bool received, published; /* there has been a connection */
     uint64_t reconnects;      /* of both connections */
-    size_t routes_up;
-    size_t refused;       /* plugins that cannot run */
-    enum started started; /* of the plugins, all together */
+    struct consumed consumed; /* topics */
+    enum started started;     /* of the plugins, all together */
     bool gave_up, stopping;
     struct fault *fault;
     struct signals *signals;
     unsigned long threads; /* of the process, before those of the host and the plugins */
 };
 
-/* Makes the other parts. host already has its settings, log, health file and queue of events. */
-void host_make_parts(struct host *host, const struct plugins *plugins);
+/* Makes the other parts. host already has its settings, plugins, log, health file and queue of events. */
+void host_make_parts(struct host *host, const struct run_options *options);
+
+/* Fills in the subscriptions of a member. */
+void host_subscribe_member(struct host *host, struct member *member);
 
 /* Frees unsettled deliveries and unconfirmed publications with consumer and publisher. */
 void host_free_parts(struct host *host);

@@ -2,6 +2,7 @@
 #include "run/ring.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/backoff.h"
@@ -42,7 +43,7 @@ static void pass_trace(struct list *publications, struct properties cause)
 
 static const struct plugin *plugin_of(const struct delivery *delivery)
 {
-    return ((const struct route *)delivery->from)->plugin;
+    return ((const struct route *)delivery->from)->seat->plugin;
 }
 
 static void tell_not_kept(const struct ring *ring, const struct delivery *delivery, const char *why)
@@ -186,6 +187,14 @@ static void on_started(void *context)
         ring->options.started(ring->options.context);
 }
 
+/* [executor's thread] */
+static void on_renewed(void *context, const struct plugin *plugin, const char *version, const char *why)
+{
+    const struct ring *ring = context;
+    if (ring->options.renewed != NULL)
+        ring->options.renewed(ring->options.context, plugin, version, why);
+}
+
 static const struct executor_events executor_events = {
     .handled = on_handled, .rejected = on_rejected, .started = on_started};
 
@@ -215,6 +224,7 @@ static void use_worker(struct ring *ring, struct worker *worker, struct executor
         .handler_ms = settings->host.handler_seconds * 1000,
         .grace_ms = settings->host.grace_seconds * 1000,
         .changed = on_started,
+        .renewed = on_renewed,
         .context = ring,
     };
     worker_use(worker, &use);
@@ -222,10 +232,32 @@ static void use_worker(struct ring *ring, struct worker *worker, struct executor
     options->link = worker_link(worker);
 }
 
-static void seat_make(struct ring *ring, struct seat *seat, const struct plugin *plugin)
+static void make_routes(struct seat *seat)
+{
+    const struct plugin *plugin = seat->plugin;
+    seat->routes = memory_new((plugin->topic_count + 1) * sizeof *seat->routes);
+    seat->route_count = plugin->topic_count;
+    for (size_t i = 0; i < plugin->topic_count; i++) {
+        const struct valawai_topic *topic = &plugin->entry.topics[i];
+        struct route *route = &seat->routes[i];
+        route->executor = seat->executor;
+        route->seat = seat;
+        route->subscription.topic = topic->name;
+        route->subscription.kind = SUBSCRIBE_TOPIC;
+        route->subscription.owner = (void *)(uintptr_t)topic;
+        route->subscription.component = plugin->name;
+        route->subscription.prefetch = plugin->section == NULL ? 0 : (uint16_t)plugin->section->prefetch;
+        route->subscription.wanted = true;
+        route->subscription.counts =
+            services_counts(seat->services, contract_find(plugin->contract, topic->name), false);
+    }
+}
+
+struct seat *ring_add(struct ring *ring, const struct plugin *plugin)
 {
     const struct settings *settings = ring->options.settings;
     struct log *log = ring->options.log;
+    struct seat *seat = memory_new(sizeof *seat);
     tell_warnings(log, plugin);
     struct services_options services = {
         .plugin = plugin,
@@ -255,37 +287,61 @@ static void seat_make(struct ring *ring, struct seat *seat, const struct plugin 
     if (plugin->worker != NULL)
         use_worker(ring, plugin->worker, &options);
     seat->executor = executor_new(&options);
-    for (size_t i = 0; i < plugin->topic_count; i++) {
-        struct route *route = &ring->routes[ring->route_count++];
-        route->executor = seat->executor;
-        route->plugin = plugin;
-        route->subscription.topic = plugin->entry.topics[i].name;
-        route->subscription.kind = SUBSCRIBE_TOPIC;
-        route->subscription.owner = (void *)(uintptr_t)&plugin->entry.topics[i];
-        route->subscription.component = plugin->name;
-        route->subscription.prefetch = plugin->section == NULL ? 0 : (uint16_t)plugin->section->prefetch;
-        route->subscription.wanted = true;
-        route->subscription.counts =
-            services_counts(seat->services, contract_find(plugin->contract, plugin->entry.topics[i].name), false);
-    }
+    make_routes(seat);
+    ring->seats = memory_resize(ring->seats, (ring->seat_count + 1) * sizeof *ring->seats);
+    ring->seats[ring->seat_count++] = seat;
+    return seat;
+}
+
+static void seat_free(struct seat *seat)
+{
+    executor_free(seat->executor);
+    services_free(seat->services);
+    free(seat->routes);
+    free(seat);
+}
+
+static void take_out(struct ring *ring, const struct seat *seat)
+{
+    size_t at = 0;
+    while (ring->seats[at] != seat)
+        at++;
+    memmove(&ring->seats[at], &ring->seats[at + 1], (--ring->seat_count - at) * sizeof *ring->seats);
+}
+
+void ring_remove(struct ring *ring, struct seat *seat)
+{
+    take_out(ring, seat);
+    seat_free(seat);
+}
+
+void ring_park(struct ring *ring, struct seat *seat)
+{
+    take_out(ring, seat);
+    seat->next_parked = ring->parked;
+    ring->parked = seat;
+}
+
+struct subscription *ring_find(const struct ring *ring, const char *topic)
+{
+    for (size_t i = 0; i < ring->seat_count; i++)
+        for (size_t r = 0; r < ring->seats[i]->route_count; r++)
+            if (strcmp(ring->seats[i]->routes[r].subscription.topic, topic) == 0)
+                return &ring->seats[i]->routes[r].subscription;
+    return NULL;
 }
 
 struct ring *ring_new(const struct ring_options *options)
 {
     const struct plugins *plugins = options->plugins;
     struct ring *ring = memory_new(sizeof *ring);
-    size_t topics = 0;
-    for (size_t i = 0; i < plugins->count; i++)
-        topics += plugins->at[i]->topic_count;
     ring->options = *options;
     ring->sender = (struct sender){.confirmed = on_confirmed, .context = ring};
     if (gethostname(ring->host, sizeof ring->host - 1) != 0)
         ring->host[0] = '\0';
     ring->mov = contract_of_mov();
-    ring->seats = memory_new((plugins->count + 1) * sizeof *ring->seats);
-    ring->routes = memory_new((topics + 1) * sizeof *ring->routes);
     for (size_t i = 0; i < plugins->count; i++)
-        seat_make(ring, &ring->seats[ring->seat_count++], plugins->at[i]);
+        ring_add(ring, plugins->at[i]);
     return ring;
 }
 
@@ -294,12 +350,11 @@ void ring_free(struct ring *ring)
     if (ring == NULL)
         return;
     blame_end();
-    for (size_t i = 0; i < ring->seat_count; i++) {
-        executor_free(ring->seats[i].executor);
-        services_free(ring->seats[i].services);
-    }
+    for (size_t i = 0; i < ring->seat_count; i++)
+        seat_free(ring->seats[i]);
+    for (struct seat *seat; (seat = ring->parked) != NULL; seat_free(seat))
+        ring->parked = seat->next_parked;
     free(ring->seats);
-    free(ring->routes);
     free(ring);
 }
 
@@ -307,7 +362,7 @@ void ring_start(struct ring *ring)
 {
     blame_install();
     for (size_t i = 0; i < ring->seat_count; i++)
-        executor_start(ring->seats[i].executor);
+        executor_start(ring->seats[i]->executor);
 }
 
 enum started ring_started(struct ring *ring, int64_t until_ms, struct fault *fault)
@@ -315,8 +370,8 @@ enum started ring_started(struct ring *ring, int64_t until_ms, struct fault *fau
     enum started all = STARTED;
     for (size_t i = 0; i < ring->seat_count; i++) {
         int64_t left = until_ms - clock_ms();
-        enum started one = executor_started(ring->seats[i].executor, left > 0 ? (int)left : 0, fault);
-        ring->seats[i].started = one == STARTED;
+        enum started one = executor_started(ring->seats[i]->executor, left > 0 ? (int)left : 0, fault);
+        ring->seats[i]->started = one == STARTED;
         if (one == START_FAILED)
             return one;
         if (one == STARTING)
@@ -325,32 +380,22 @@ enum started ring_started(struct ring *ring, int64_t until_ms, struct fault *fau
     return all;
 }
 
-bool ring_is_whole(const struct ring *ring)
-{
-    for (size_t i = 0; i < ring->seat_count; i++) {
-        const struct worker *worker = ring->seats[i].plugin->worker;
-        if (worker != NULL && !worker_is_up(worker))
-            return false;
-    }
-    return true;
-}
-
 void ring_tend(struct ring *ring, int64_t now)
 {
     for (size_t i = 0; i < ring->seat_count; i++)
-        executor_tend(ring->seats[i].executor, now);
+        executor_tend(ring->seats[i]->executor, now);
 }
 
 void ring_close(struct ring *ring, int64_t until_ms)
 {
     for (size_t i = 0; i < ring->seat_count; i++)
-        executor_close(ring->seats[i].executor, until_ms);
+        executor_close(ring->seats[i]->executor, until_ms);
 }
 
 bool ring_join(struct ring *ring, int64_t until_ms)
 {
     bool all = true;
     for (size_t i = 0; i < ring->seat_count; i++)
-        all = executor_join(ring->seats[i].executor, until_ms) && all;
+        all = executor_join(ring->seats[i]->executor, until_ms) && all;
     return all;
 }

@@ -16,7 +16,7 @@
 struct route {
     struct subscription subscription;
     struct executor *executor;
-    const struct plugin *plugin;
+    struct seat *seat;
 };
 
 /* A plugin with its parts of the ring. */
@@ -24,12 +24,16 @@ struct seat {
     const struct plugin *plugin;
     struct services *services;
     struct executor *executor;
+    struct route *routes; /* one for each topic that the plugin handles */
+    size_t route_count;
+    struct seat *next_parked;
     bool started;
+    const char *waits; /* why the plugin does not work though it has started; NULL: it does */
 };
 
 struct ring_options {
     const struct settings *settings;
-    const struct plugins *plugins;
+    const struct plugins *plugins; /* at the start; ring_add() adds others */
     struct log *log;
     struct transport transport;
     struct exporter *exporter; /* of traces; NULL: tracing is off */
@@ -38,6 +42,8 @@ struct ring_options {
     void (*ask)(void *context, struct plugin_query *question);
     /* [any thread] A plugin has returned from its start. May be NULL. */
     void (*started)(void *context);
+    /* [executor's thread] As worker_use says. May be NULL. */
+    void (*renewed)(void *context, const struct plugin *plugin, const char *version, const char *why);
     void *context;
 };
 
@@ -46,10 +52,9 @@ struct ring {
     struct sender sender;       /* of the handlers' publications, and of dead letters */
     char host[256];             /* the name of the machine */
     const struct contract *mov; /* the contract of the MOV's own queues */
-    struct seat *seats;         /* in the order of the plugins */
+    struct seat **seats;
     size_t seat_count;
-    struct route *routes;
-    size_t route_count;
+    struct seat *parked; /* of plugins that have ended */
 };
 
 struct ring *ring_new(const struct ring_options *options);
@@ -62,11 +67,20 @@ void ring_start(struct ring *ring);
  * `started` of each seat. */
 enum started ring_started(struct ring *ring, int64_t until_ms, struct fault *fault) __attribute__((warn_unused_result));
 
+/* A further plugin, which executor_start() starts. Its subscriptions have no receiver yet. */
+struct seat *ring_add(struct ring *ring, const struct plugin *plugin);
+
+/* Frees a seat: its executor has ended, its account is idle, and no delivery refers to its routes any more. */
+void ring_remove(struct ring *ring, struct seat *seat);
+
+/* The same, but keeps it to the end of the ring. */
+void ring_park(struct ring *ring, struct seat *seat);
+
+/* The subscription of a topic; NULL: no plugin handles it. */
+struct subscription *ring_find(const struct ring *ring, const char *topic);
+
 /* [any thread] receive -> route: deliveries of the ring's routes. Empties the list. */
 void ring_deliver(struct ring *ring, struct list *deliveries);
-
-/* [any thread] True unless a plugin's process is down. */
-bool ring_is_whole(const struct ring *ring);
 
 /* Warns of slow handlers. Call it about once a second. */
 void ring_tend(struct ring *ring, int64_t now);

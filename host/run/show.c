@@ -32,15 +32,25 @@ struct noted_host {
     enum view_mov mov;
 };
 
-/* A record of level ERROR from the thread that wrote it; the newest replaces the one before. */
-typedef _Atomic(struct view_error *) error_slot;
+/* One component, from its coming to its going. */
+struct shown {
+    struct shown *next_shown;
+    const struct seat *seat;           /* NULL: a plugin that cannot run … */
+    const struct component *component; /* … and is no component */
+    char *name, *file, *version;
+    struct noted now;              /* the control thread's, for the next lines */
+    struct noted noted;            /* under the lock, and … */
+    struct view_error fresh_error; /* … of level ERROR: the newest since the last look */
 
-/* What http's thread keeps of a component between two requests. */
-struct past {
+    /* Of http's thread, between two requests: */
     struct series settled;
     struct histogram_sums sums[SUMS_KEPT]; /* of its handlers, a minute apart: a ring */
     size_t sum_count, points;
     struct view_error last_error;
+};
+
+struct totals {
+    unsigned long long received, acknowledged, kept, rejected, returned, retried, published, confirmed;
 };
 
 struct show {
@@ -49,19 +59,18 @@ struct show {
     const struct publisher *publisher;
     struct log *log;
     int64_t started_s, started_ms;
-    size_t count; /* of components */
     char abi[32];
     struct text broker; /* its addresses */
 
-    struct noted *next;   /* the control thread's, for the next lines */
-    pthread_mutex_t lock; /* held while the members below are copied */
-    struct noted *noted;
+    pthread_mutex_t list_lock; /* of the list of components, while a view of them is in use; taken before the other */
+    struct shown *first;
+
+    pthread_mutex_t lock; /* held while the states are copied */
     struct noted_host host;
+    struct view_error fresh_error; /* of the host itself */
 
-    error_slot *errors; /* one for each component, and the last one for the host itself */
-
-    struct past *past; /* http's thread's */
-    struct view_error last_error;
+    struct view_error last_error; /* http's thread's */
+    struct totals gone;           /* of components that were removed; under list_lock */
 };
 
 /* ---- errors ---- */
@@ -70,35 +79,79 @@ struct show {
 static void on_error(void *context, enum log_level level, const char *name, const char *said, size_t len)
 {
     struct show *show = context;
-    size_t place = show->count;
+    struct view_error error = {.time = clock_date_s()}, *place = &show->fresh_error;
     (void)level;
-    for (size_t i = 0; i < show->count; i++)
-        if (strcmp(name, show->ring->seats[i].plugin->name) == 0)
-            place = i;
-    struct view_error *error = memory_new(sizeof *error);
-    size_t cut = text_cut(said, len, sizeof error->text - 1);
-    memcpy(error->text, said, cut);
-    error->time = clock_date_s();
-    free(atomic_exchange(&show->errors[place], error));
+    memcpy(error.text, said, text_cut(said, len, sizeof error.text - 1));
+    pthread_mutex_lock(&show->lock);
+    for (struct shown *shown = show->first; shown != NULL; shown = shown->next_shown)
+        if (strcmp(name, shown->name) == 0)
+            place = &shown->fresh_error;
+    *place = error;
+    pthread_mutex_unlock(&show->lock);
 }
 
-/* [http's thread] */
-static void take_error(error_slot *slot, struct view_error *last)
+/* [locked] */
+static void take_error(struct view_error *fresh, struct view_error *last)
 {
-    struct view_error *error = atomic_exchange(slot, NULL);
-    if (error != NULL)
-        *last = *error;
-    free(error);
+    if (fresh->time != 0)
+        *last = *fresh;
+    fresh->time = 0;
+}
+
+/* ---- components come and go ---- */
+
+static struct shown *add(struct show *show, const char *name, const char *file, const char *version)
+{
+    struct shown *shown = memory_new(sizeof *shown), **place = &show->first;
+    shown->name = memory_text(name);
+    shown->file = memory_text(file);
+    shown->version = memory_text(version);
+    snprintf(shown->noted.reason, sizeof shown->noted.reason, "the host is starting");
+    pthread_mutex_lock(&show->list_lock);
+    pthread_mutex_lock(&show->lock);
+    while (*place != NULL)
+        place = &(*place)->next_shown;
+    *place = shown;
+    pthread_mutex_unlock(&show->lock);
+    pthread_mutex_unlock(&show->list_lock);
+    return shown;
+}
+
+struct shown *show_add(struct show *show, const struct seat *seat, const struct component *component)
+{
+    struct shown *shown = add(show, seat->plugin->name, seat->plugin->file, seat->plugin->entry.version);
+    pthread_mutex_lock(&show->list_lock);
+    shown->seat = seat;
+    shown->component = component;
+    pthread_mutex_unlock(&show->list_lock);
+    return shown;
+}
+
+struct shown *show_add_refused(struct show *show, const char *path, const char *why)
+{
+    const char *slash = strrchr(path, '/'), *file = slash == NULL ? path : slash + 1;
+    struct shown *shown = add(show, file, file, "");
+    snprintf(shown->now.reason, sizeof shown->now.reason, "cannot run: %s", why);
+    shown->now.since = clock_date_s();
+    return shown;
+}
+
+void show_version(struct show *show, struct shown *shown, const char *version)
+{
+    pthread_mutex_lock(&show->list_lock);
+    free(shown->version);
+    shown->version = memory_text(version);
+    pthread_mutex_unlock(&show->list_lock);
 }
 
 /* ---- the control thread ---- */
 
 /* A topic of the component that is not consumed; NULL: all are. */
-static const char *not_consumed(const struct ring *ring, const struct seat *seat)
+static const char *not_consumed(const struct seat *seat)
 {
-    for (size_t i = 0; i < ring->route_count; i++)
-        if (ring->routes[i].executor == seat->executor && !atomic_load(&ring->routes[i].subscription.up))
-            return ring->routes[i].subscription.topic;
+    for (size_t i = 0; i < seat->route_count; i++)
+        if (!atomic_load(&seat->routes[i].subscription.up))
+            return seat->routes[i].subscription.topic;
     return NULL;
 }
 
@@ -113,11 +166,13 @@ static void find_reason(const struct show *show, const struct show_state *state,
         snprintf(noted->reason, size, "the host is stopping");
     else if (!seat->started)
         snprintf(noted->reason, size, "the plugin's start has not returned");
+    else if (seat->waits != NULL)
+        snprintf(noted->reason, size, "%s", seat->waits);
     else if (seat->plugin->worker != NULL && !worker_is_up(seat->plugin->worker))
         snprintf(noted->reason, size, "the plugin's process is down");
     else if (!state->receiving || !state->publishing)
         snprintf(noted->reason, size, "no %s connection to the broker", state->receiving ? "publishing" : "receiving");
-    else if ((topic = not_consumed(show->ring, seat)) != NULL)
+    else if ((topic = not_consumed(seat)) != NULL)
         snprintf(noted->reason, size, "%s is not consumed", topic);
     else if (look->why != NULL)
         snprintf(noted->reason, size, "%s", look->why);
@@ -141,11 +196,11 @@ static void log_change(const struct show *show, const char *component, const str
         log_debug(show->log, component, "%s unhealthy: %s", began ? "begins" : "still", noted->reason);
 }
 
-static void note_component(struct show *show, const struct show_state *state, size_t index, int64_t now)
+static void note_component(const struct show *show, const struct show_state *state, struct shown *shown, int64_t now)
 {
-    const struct seat *seat = &show->ring->seats[index];
-    struct registration_look look = registration_look(state->registration, &state->components[index]);
-    struct noted *noted = &show->next[index], was = *noted;
+    const struct seat *seat = shown->seat;
+    struct registration_look look = registration_look(state->registration, shown->component);
+    struct noted *noted = &shown->now, was = *noted;
     int64_t since = executor_busy_since(seat->executor);
     find_reason(show, state, seat, &look, since == 0 ? -1 : now - since, noted);
     noted->started = seat->started;
@@ -171,12 +226,14 @@ void show_note(struct show *show, const struct show_state *state, int64_t now)
                : there ? VIEW_MOV_PRESENT
                        : VIEW_MOV_MISSING,
     };
-    for (size_t i = 0; i < show->count; i++) {
-        note_component(show, state, i, now);
-        host.healthy = host.healthy && show->next[i].healthy;
+    for (struct shown *shown = show->first; shown != NULL; shown = shown->next_shown) {
+        if (shown->seat != NULL)
+            note_component(show, state, shown, now);
+        host.healthy = host.healthy && shown->now.healthy;
     }
     pthread_mutex_lock(&show->lock);
-    memcpy(show->noted, show->next, show->count * sizeof *show->noted);
+    for (struct shown *shown = show->first; shown != NULL; shown = shown->next_shown)
+        shown->noted = shown->now;
     show->host = host;
     pthread_mutex_unlock(&show->lock);
 }
@@ -211,18 +268,18 @@ static void look_at_counts(struct view_topic *view, const struct counts *counts)
 }
 
 /* NULL: the plugin has no handler for it. */
-static const struct route *route_of(const struct ring *ring, const struct seat *seat, const char *topic)
+static const struct route *route_of(const struct seat *seat, const char *topic)
 {
-    for (size_t i = 0; i < ring->route_count; i++)
-        if (ring->routes[i].executor == seat->executor && strcmp(ring->routes[i].subscription.topic, topic) == 0)
-            return &ring->routes[i];
+    for (size_t i = 0; i < seat->route_count; i++)
+        if (strcmp(seat->routes[i].subscription.topic, topic) == 0)
+            return &seat->routes[i];
     return NULL;
 }
 
-static void look_at_topic(const struct show *show, const struct seat *seat, struct view_topic *view,
-                          const struct contract_topic *topic, bool of_mov)
+static void look_at_topic(const struct seat *seat, struct view_topic *view, const struct contract_topic *topic,
+                          bool of_mov)
 {
-    const struct route *route = route_of(show->ring, seat, topic_name(topic));
+    const struct route *route = route_of(seat, topic_name(topic));
     view->name = topic_name(topic);
     view->subscribe = !of_mov && route != NULL;
     view->publish = of_mov || topic_has(topic, CONTRACT_PUBLISH);
@@ -239,7 +296,7 @@ static void look_at_topics(const struct show *show, const struct seat *seat, str
     for (int c = 0; c < 2; c++) {
         for (size_t t = 0; t < contract_topics(contracts[c]); t++) {
             struct view_topic *topic = &view->topics[view->topic_count];
-            look_at_topic(show, seat, topic, contract_topic(contracts[c], t), c == 1);
+            look_at_topic(seat, topic, contract_topic(contracts[c], t), c == 1);
             if (topic->subscribe || (topic->publish && (c == 0 || topic->published > 0)))
                 view->topic_count++;
             else
@@ -248,71 +305,119 @@ static void look_at_topics(const struct show *show, const struct seat *seat, str
     }
 }
 
-/* Of all its handlers, since the host started. */
-static struct histogram_sums handling_of(const struct show *show, size_t index)
+/* Of all its handlers, since the plugin started. */
+static struct histogram_sums handling_of(const struct seat *seat)
 {
     struct histogram_sums sums = {0};
-    for (size_t i = 0; i < show->ring->route_count; i++) {
-        const struct route *route = &show->ring->routes[i];
-        if (route->executor == show->ring->seats[index].executor) {
-            struct histogram_sums one = histogram_read(&route->subscription.counts->handling);
-            histogram_sum(&sums, &one, NULL);
-        }
+    for (size_t i = 0; i < seat->route_count; i++) {
+        struct histogram_sums one = histogram_read(&seat->routes[i].subscription.counts->handling);
+        histogram_sum(&sums, &one, NULL);
     }
     return sums;
 }
 
-static void look_at_past(const struct show *show, size_t index, struct view_component *view)
+static void look_at_past(const struct shown *shown, struct view_component *view)
 {
-    struct past *past = &show->past[index];
-    struct histogram_sums now = handling_of(show, index), recent = {0};
-    size_t oldest = past->sum_count < SUMS_KEPT ? 0 : past->sum_count % SUMS_KEPT;
-    histogram_sum(&recent, &now, past->sum_count < SUMS_KEPT ? NULL : &past->sums[oldest]);
+    struct histogram_sums now = handling_of(shown->seat), recent = {0};
+    size_t oldest = shown->sum_count < SUMS_KEPT ? 0 : shown->sum_count % SUMS_KEPT;
+    histogram_sum(&recent, &now, shown->sum_count < SUMS_KEPT ? NULL : &shown->sums[oldest]);
     view->p50 = histogram_quantile(&recent, 0.5);
     view->p99 = histogram_quantile(&recent, 0.99);
-    view->rate = series_now(&past->settled);
-    view->rate_count = series_points(&past->settled, view->rates);
-    take_error(&show->errors[index], &past->last_error);
-    view->last_error = past->last_error;
+    view->rate = series_now(&shown->settled);
+    view->rate_count = series_points(&shown->settled, view->rates);
 }
 
-static void look_at_component(const struct show *show, size_t index, const struct noted *noted,
-                              struct view_component *view)
+static void look_at_seat(const struct show *show, const struct shown *shown, struct view_component *view)
 {
-    const struct seat *seat = &show->ring->seats[index];
-    *view = (struct view_component){
-        .name = seat->plugin->name,
-        .type = seat->plugin->type,
-        .version = seat->plugin->entry.version,
-        .file = seat->plugin->file,
-        .isolation = seat->plugin->worker == NULL ? "thread" : "process",
-        .started = noted->started,
-        .registered = noted->registered,
-        .healthy = noted->healthy,
-        .since = noted->since,
-        .over_limit = noted->over_limit,
-        .tickets = atomic_load_explicit(&seat->services->open, memory_order_relaxed),
-        .outbox_bytes = count_get(&seat->services->account.bytes),
-    };
-    memcpy(view->reason, noted->reason, sizeof view->reason);
-    memcpy(view->id, noted->id, sizeof view->id);
+    const struct seat *seat = shown->seat;
+    view->type = seat->plugin->type;
+    view->isolation = seat->plugin->worker == NULL ? "thread" : "process";
+    view->tickets = atomic_load_explicit(&seat->services->open, memory_order_relaxed);
+    view->outbox_bytes = count_get(&seat->services->account.bytes);
     if (seat->plugin->worker != NULL)
         view->worker_bytes = worker_bytes(seat->plugin->worker);
     look_at_topics(show, seat, view);
-    look_at_past(show, index, view);
+    look_at_past(shown, view);
+}
+
+static void look_at_component(struct show *show, struct shown *shown, struct view_component *view)
+{
+    pthread_mutex_lock(&show->lock);
+    const struct noted noted = shown->noted;
+    take_error(&shown->fresh_error, &shown->last_error);
+    pthread_mutex_unlock(&show->lock);
+    *view = (struct view_component){
+        .name = shown->name,
+        .type = "",
+        .version = shown->version,
+        .file = shown->file,
+        .isolation = "",
+        .started = noted.started,
+        .registered = noted.registered,
+        .healthy = noted.healthy,
+        .since = noted.since,
+        .over_limit = noted.over_limit,
+        .last_error = shown->last_error,
+        .p50 = -1,
+        .p99 = -1,
+    };
+    memcpy(view->reason, noted.reason, sizeof view->reason);
+    memcpy(view->id, noted.id, sizeof view->id);
+    if (shown->seat != NULL)
+        look_at_seat(show, shown, view);
+}
+
+static void add_totals(struct totals *totals, const struct view_component *component)
+{
+    for (size_t i = 0; i < component->topic_count; i++) {
+        const struct view_topic *topic = &component->topics[i];
+        totals->received += topic->received;
+        totals->acknowledged += topic->acknowledged;
+        totals->kept += topic->kept;
+        totals->rejected += topic->rejected;
+        totals->returned += topic->returned;
+        totals->retried += topic->retried;
+        totals->published += topic->published;
+        totals->confirmed += topic->confirmed;
+    }
+}
+
+void show_remove(struct show *show, struct shown *shown)
+{
+    struct view_component view = {0};
+    pthread_mutex_lock(&show->list_lock);
+    if (shown->seat != NULL)
+        look_at_topics(show, shown->seat, &view);
+    add_totals(&show->gone, &view);
+    free(view.topics);
+    pthread_mutex_lock(&show->lock);
+    for (struct shown **place = &show->first; *place != NULL; place = &(*place)->next_shown) {
+        if (*place == shown) {
+            *place = shown->next_shown;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&show->lock);
+    pthread_mutex_unlock(&show->list_lock);
+    free(shown->name);
+    free(shown->file);
+    free(shown->version);
+    free(shown);
 }
 
 void show_look(void *context, struct view *view)
 {
     struct show *show = context;
-    struct noted *noted = memory_new((show->count + 1) * sizeof *noted);
+    size_t count = 0;
+    pthread_mutex_lock(&show->list_lock);
+    for (const struct shown *shown = show->first; shown != NULL; shown = shown->next_shown)
+        count++;
     pthread_mutex_lock(&show->lock);
-    memcpy(noted, show->noted, show->count * sizeof *noted);
     struct noted_host host = show->host;
+    take_error(&show->fresh_error, &show->last_error);
     pthread_mutex_unlock(&show->lock);
 
     int64_t now = clock_ms(), oldest = publisher_oldest(show->publisher);
-    take_error(&show->errors[show->count], &show->last_error);
     *view = (struct view){
         .version = HOST_VERSION,
         .abi = show->abi,
@@ -329,16 +434,22 @@ void show_look(void *context, struct view *view)
         .mov_present = host.mov == VIEW_MOV_PRESENT,
         .last_error = show->last_error,
         .outbox_bytes = publisher_own_bytes(show->publisher),
-        .components = memory_new((show->count + 1) * sizeof *view->components),
-        .component_count = show->count,
+        .components = memory_new((count + 1) * sizeof *view->components),
     };
     log_dropped(show->log, &view->console_dropped, &view->file_dropped);
-    for (size_t i = 0; i < show->count; i++) {
-        look_at_component(show, i, &noted[i], &view->components[i]);
-        view->outbox_bytes += view->components[i].outbox_bytes;
+    for (struct shown *shown = show->first; shown != NULL; shown = shown->next_shown) {
+        struct view_component *component = &view->components[view->component_count++];
+        look_at_component(show, shown, component);
+        view->outbox_bytes += component->outbox_bytes;
     }
     view->outbox_oldest = view->outbox_bytes == 0 || oldest > now ? 0 : (double)(now - oldest) / 1000;
-    free(noted);
+}
+
+void show_looked(void *context, struct view *view)
+{
+    struct show *show = context;
+    view_free(view);
+    pthread_mutex_unlock(&show->list_lock);
 }
 
 static void put_span(struct text *out, int64_t seconds)
@@ -356,45 +467,34 @@ void show_log_totals(struct show *show)
 {
     struct view view;
     struct text out = {0};
-    unsigned long long received = 0, acknowledged = 0, kept = 0, rejected = 0, returned = 0, retried = 0;
-    unsigned long long published = 0, confirmed = 0;
     show_look(show, &view);
-    for (size_t i = 0; i < view.component_count; i++) {
-        for (size_t t = 0; t < view.components[i].topic_count; t++) {
-            const struct view_topic *topic = &view.components[i].topics[t];
-            received += topic->received;
-            acknowledged += topic->acknowledged;
-            kept += topic->kept;
-            rejected += topic->rejected;
-            returned += topic->returned;
-            retried += topic->retried;
-            published += topic->published;
-            confirmed += topic->confirmed;
-        }
-    }
+    struct totals totals = show->gone;
+    for (size_t i = 0; i < view.component_count; i++)
+        add_totals(&totals, &view.components[i]);
     text_puts(&out, "ran for ");
     put_span(&out, view.uptime_ms / 1000);
     log_info(show->log, "host",
              "%s: received %llu, acknowledged %llu, dead letters %llu, rejected %llu, returned %llu; retried %llu; "
              "published %llu, confirmed %llu; reconnects %llu",
-             out.at, received, acknowledged, kept, rejected, returned, retried, published, confirmed,
-             (unsigned long long)view.reconnects);
+             out.at, totals.received, totals.acknowledged, totals.kept, totals.rejected, totals.returned,
+             totals.retried, totals.published, totals.confirmed, (unsigned long long)view.reconnects);
     text_free(&out);
-    view_free(&view);
+    show_looked(show, &view);
 }
 
 void show_tick(void *context, int64_t now)
 {
-    const struct show *show = context;
-    for (size_t i = 0; i < show->count; i++) {
-        struct past *past = &show->past[i];
+    struct show *show = context;
+    pthread_mutex_lock(&show->list_lock);
+    for (struct shown *shown = show->first; shown != NULL; shown = shown->next_shown) {
         uint64_t settled = 0;
-        for (size_t r = 0; r < show->ring->route_count; r++)
-            if (show->ring->routes[r].executor == show->ring->seats[i].executor)
-                settled += settled_of(show->ring->routes[r].subscription.counts);
-        if (series_take(&past->settled, now, settled) && ++past->points % POINTS_OF_QUANTILES == 0)
-            past->sums[past->sum_count++ % SUMS_KEPT] = handling_of(show, i);
+        for (size_t i = 0; shown->seat != NULL && i < shown->seat->route_count; i++)
+            settled += settled_of(shown->seat->routes[i].subscription.counts);
+        if (shown->seat != NULL && series_take(&shown->settled, now, settled) &&
+            ++shown->points % POINTS_OF_QUANTILES == 0)
+            shown->sums[shown->sum_count++ % SUMS_KEPT] = handling_of(shown->seat);
     }
+    pthread_mutex_unlock(&show->list_lock);
 }
 
 static void put_addresses(struct text *out, const struct settings *settings)
@@ -419,13 +519,7 @@ struct show *show_new(const struct settings *settings, const struct ring *ring, 
     put_addresses(&show->broker, settings);
     show->started_s = clock_date_s();
     show->started_ms = clock_ms();
-    show->count = ring->seat_count;
-    show->next = memory_new((show->count + 1) * sizeof *show->next);
-    show->noted = memory_new((show->count + 1) * sizeof *show->noted);
-    show->errors = memory_new((show->count + 1) * sizeof *show->errors);
-    show->past = memory_new((show->count + 1) * sizeof *show->past);
-    for (size_t i = 0; i < show->count; i++)
-        snprintf(show->noted[i].reason, sizeof show->noted[i].reason, "the host is starting");
+    pthread_mutex_init(&show->list_lock, NULL);
     pthread_mutex_init(&show->lock, NULL);
     log_listen(log, LOG_ERROR, on_error, show);
     return show;
@@ -436,13 +530,10 @@ void show_free(struct show *show)
     if (show == NULL)
         return;
     log_listen(show->log, LOG_ERROR, NULL, NULL);
-    for (size_t i = 0; i <= show->count; i++)
-        free(atomic_exchange(&show->errors[i], NULL));
+    while (show->first != NULL)
+        show_remove(show, show->first);
+    pthread_mutex_destroy(&show->list_lock);
     pthread_mutex_destroy(&show->lock);
     text_free(&show->broker);
-    free(show->errors);
-    free(show->past);
-    free(show->next);
-    free(show->noted);
     free(show);
 }

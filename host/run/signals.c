@@ -2,6 +2,7 @@
 #include "run/signals.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -25,6 +26,7 @@ struct signals {
     bool logged;
     sigset_t held; /* the signals that stop the host */
     bool kept, taken_back, hurried;
+    bool reloads, hung_up; /* SIGHUP asks for a reload; it has come */
 
     pthread_t watcher; /* owns fd and first while it watches */
     bool watching;
@@ -114,6 +116,15 @@ void signals_release(void)
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
+/* A terminal sends SIGHUP when it closes. */
+static bool has_terminal(void)
+{
+    int terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (terminal >= 0)
+        close(terminal);
+    return terminal >= 0;
+}
+
 struct signals *signals_new(struct log *log, struct fault *fault)
 {
     struct signals *signals = memory_new(sizeof *signals);
@@ -121,6 +132,7 @@ struct signals *signals_new(struct log *log, struct fault *fault)
     stop_signals(&set);
     signals->log = log;
     signals->held = set;
+    signals->reloads = !has_terminal();
     signals->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     signals->loaded = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (signals->fd >= 0 && signals->loaded >= 0)
@@ -144,12 +156,24 @@ void signals_free(struct signals *signals)
 static void take_first(struct signals *signals)
 {
     struct signalfd_siginfo signal;
-    if (signals->first != 0)
-        return;
-    if (read(signals->fd, &signal, sizeof signal) == sizeof signal)
-        signals->first = (int)signal.ssi_signo;
-    else if (errno == EBADF)
-        log_fatal(DESCRIPTORS_CLOSED);
+    while (signals->first == 0) {
+        if (read(signals->fd, &signal, sizeof signal) != sizeof signal) {
+            if (errno == EBADF)
+                log_fatal(DESCRIPTORS_CLOSED);
+            return;
+        }
+        if (signal.ssi_signo == SIGHUP && signals->reloads)
+            signals->hung_up = true;
+        else
+            signals->first = (int)signal.ssi_signo;
+    }
+}
+
+bool signals_hung_up(struct signals *signals)
+{
+    bool hung_up = signals->hung_up;
+    signals->hung_up = false;
+    return hung_up;
 }
 
 bool signals_stop(struct signals *signals)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * signals: SIGTERM, SIGINT and SIGHUP stop the host. They are blocked before any other code runs, so every thread of
+ * signals: SIGTERM and SIGINT stop the host. SIGHUP stops it when its terminal closes, and asks for a reload if it has
+ * no controlling terminal. The signals are blocked before any other code runs, so every thread of
  * the host, of a plugin, and of a plugin's libraries inherits the mask, and no signal kills the process. An early
  * signal stays pending until the host reads it, also in a process with id 1, for which the kernel discards signals that
  * are neither handled nor blocked. */
@@ -33,6 +34,9 @@ void signals_unwatch(struct signals *signals);
  * or ignores them, this call takes them back and logs it once. Children of fork() get the signals unblocked and with
  * their default disposition. */
 void signals_keep(struct signals *signals);
+
+/* True once after SIGHUP to a host without a controlling terminal: it asks for a reload there. */
+bool signals_hung_up(struct signals *signals);
 
 /* True after a signal. The first call that returns true logs it. [one thread] */
 bool signals_stop(struct signals *signals);

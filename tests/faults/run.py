@@ -33,6 +33,7 @@ from faults import FAULTS, Clock  # noqa: E402
 import returns  # noqa: E402, F401 - these take their place in the list
 import letters  # noqa: E402, F401
 import mov_faults  # noqa: E402, F401
+import reloads  # noqa: E402, F401
 import workers  # noqa: E402, F401
 import mix  # noqa: E402, F401
 from host import BINARY  # noqa: E402

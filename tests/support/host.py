@@ -86,6 +86,11 @@ def registered(component="echo"):
     return f"valawai/c1/{component}/control/registered"
 
 
+# Gives the program a controlling terminal of its own.
+TERMINAL = ("/usr/bin/python3", "-c", "import fcntl, os, sys, termios; os.setsid(); master, slave = os.openpty(); "
+            "fcntl.ioctl(slave, termios.TIOCSCTTY, 0); os.set_inheritable(master, True); os.execvp(sys.argv[1], sys.argv[1:])")
+
+
 class Host:
     """One run of the program in its own directory, with a minimal environment."""
 

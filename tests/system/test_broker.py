@@ -80,7 +80,7 @@ def test_no_amqp_there(new_host):
         server.shutdown(socket.SHUT_RDWR)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stop_while_it_waits_for_the_broker(new_host, number):
     host = new_host(env={"RABBITMQ_HOST": "127.0.0.1", "RABBITMQ_PORT": str(free_port()), "RABBITMQ_RETRY_SLEEP": "60"}).start()
     host.wait(lambda: host.console, what="a record of the first attempt")

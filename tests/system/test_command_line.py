@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from broker import scaled
-from host import BINARY, ECHO, ROOT, Result, one_line, plugin, published, received
+from host import BINARY, ECHO, ROOT, Result, one_line, plugin, published, received, TERMINAL
 
 
 @pytest.mark.parametrize("args", [("--help",), ("run", "--help")])
@@ -204,7 +204,7 @@ def test_stdout_stays_empty(new_host, broker, mov, client):
 
 def test_hangup_is_a_stop(new_host, broker, mov, client):
     """The signal comes twice, from the terminal and from the shell in it."""
-    host = new_host(broker).start()
+    host = new_host(broker, prefix=TERMINAL).start()
     identifier = host.wait_healthy()["id"]
     host.send_signal(signal.SIGHUP)
     host.wait_record("stopping on SIGHUP")

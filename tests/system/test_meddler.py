@@ -90,7 +90,7 @@ def test_a_umask_locks_no_file(meddle, client):
 
 
 @in_a_thread
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("change", ["handlers", "unblock", "both"])
 def test_a_signal_stops_the_host_whatever_a_plugin_does_to_it(meddle, client, mov, change, number):
     host = meddle(change)

@@ -143,7 +143,7 @@ def test_log_records_before_the_registration_hold_up_nothing(new_host, broker, m
 # --- going ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stop(new_host, broker, mov, client, number):
     host = new_host(broker).start()
     identifier = host.wait_healthy()["id"]

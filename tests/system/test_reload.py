@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Plugins that come, change and go while the host runs."""
+import json
 import os
 import shutil
+import signal
+import subprocess
 
 import pytest
 
-from host import ECHO, published, received
+from broker import scaled, wait_until
+from host import BINARY, ECHO, plugin, published, received
 
 
 def body(number):
@@ -43,4 +47,165 @@ def test_a_loaded_plugin_survives_its_file(broker, client, mov, new_host, direct
         plugin.flush()
         os.fsync(plugin.fileno())
     assert len(echoes(client, 0, 20)) == 20
+    assert host.stop() == 0
+
+
+SAYS = "Received a message to echo"
+
+
+def put(directory, *changes, name="echo.so"):
+    """Puts a variant of the echo plugin into the directory, in one step. Each change is a pair of texts of the same length."""
+    code = open(ECHO, "rb").read()
+    for old, new in changes:
+        assert len(old) == len(new) and old.encode() in code
+        code = code.replace(old.encode(), new.encode())
+    new = directory.parent / "new.so"
+    new.write_bytes(code)
+    os.chmod(new, 0o644)
+    os.rename(new, directory / name)
+
+
+def reload(host, *arguments):
+    return subprocess.run([BINARY, "reload", "--dir", host.path("logs"), *arguments], text=True, capture_output=True,
+                          timeout=scaled(90))
+
+
+@pytest.fixture
+def host(broker, client, mov, new_host, directory):
+    """A host of the plugin directory, in processes."""
+    client.declare(published())
+    host = new_host(broker, plugins=(), conf=f'plugin_directory = "{directory}"\n', env={"VALAWAI_ISOLATION": "process"})
+    host.start().wait_healthy()
+    return host
+
+
+def test_another_file_takes_over(host, client, mov, directory):
+    id_before = host.health()
+    assert len(echoes(client, 0)) == 1
+    host.wait_record(SAYS)
+    put(directory, (SAYS, "Received a message to eccho"[:len(SAYS)]))
+    host.wait_record(r"another file has taken over: \S*/echo.so, version 1.0.0", name="c1_echo")
+    assert len(echoes(client, 1)) == 1
+    host.wait_record("Received a message to ecch")
+    assert host.health() == id_before, "the registration is kept"
+
+
+def test_a_broken_file_changes_nothing(host, client, directory):
+    with open(directory / "new", "wb") as new:
+        new.write(open(ECHO, "rb").read()[:5000])
+    os.rename(directory / "new", directory / "echo.so")
+    host.wait_record(r"reload: \S*/echo.so: truncated", level="ERROR")
+    assert len(echoes(client, 0, 5)) == 5
+    assert host.health()
+
+
+def test_the_verb_tells_what_has_become_of_each_plugin(host, client, directory):
+    result = reload(host)
+    assert (result.returncode, result.stdout) == (0, "✓ no plugin has changed\n"), result
+    result = reload(host, "echo")
+    assert (result.returncode, result.stdout) == (0, f"✓ {directory}/echo.so: version 1.0.0 has taken over\n"), result
+    result = reload(host, "no")
+    assert (result.returncode, result.stdout) == (1, "✗ no: no plugin has this name\n"), result
+    (directory / "echo.so").write_bytes(b"no ELF")
+    result = reload(host, "c1_echo")
+    assert result.returncode == 1
+    assert "echo.so: not a shared object" in result.stdout
+    host.write("plugins.conf", 'plugin_directory = "x"\nbroker { prefetch = ')
+    result = reload(host)
+    assert result.returncode == 1 and "plugins.conf" in result.stdout, result
+    assert len(echoes(client, 0, 5)) == 5
+
+
+OTHER = plugin("other")
+
+
+def test_a_new_file_joins_and_a_removed_one_leaves(host, client, mov, directory):
+    """Twice, so that what the first time leaves behind shows."""
+    client.declare(published("other"))
+    for turn in range(2):
+        shutil.copy(OTHER, directory / "other.so")
+        host.wait_record("works: .*other.so") if turn == 0 else None
+        wait_until(lambda: len(mov.active()) == 2, 10, "both are registered")
+        wait_until(lambda: host.health(), 10, "health with both")
+        client.publish(received("other"), {"content": "x"})
+        assert len(client.collect(published("other"), 1)) == 1
+        os.unlink(directory / "other.so")
+        wait_until(lambda: len(mov.active()) == 1, 10, "the other one is unregistered")
+        wait_until(lambda: client.consumers(received("other")) == 0, 10, "its topic is not consumed")
+        wait_until(lambda: len(status_of(host)["components"]) == 1, 10, "one component")
+        wait_until(lambda: host.health(), 10, "health without it")
+    assert len(echoes(client, 0, 3)) == 3
+    assert host.stop() == 0
+
+
+def status_of(host):
+    return json.loads(subprocess.run([BINARY, "status", "--json", "--dir", host.path("logs")], capture_output=True).stdout)
+
+
+def test_another_document_is_registered_anew(host, client, mov, directory):
+    before = host.health()["id"]
+    client.publish(received(), *(body(number) for number in range(50)))
+    put(directory, ("1.0.0", "1.0.1"))
+    host.wait_record("works: .*echo.so, version 1.0.1")
+    assert len(client.collect(published(), 50)) == 50
+    wait_until(lambda: host.health() and host.health()["id"] != before, 10, "another id")
+    mov.wait_for(lambda mov: len(mov.active()) == 1)
+    assert len(echoes(client, 100, 5)) == 5
+    assert [one["version"] for one in status_of(host)["components"]] == ["1.0.1"]
+    assert host.stop() == 0
+    mov.wait_for(lambda mov: not mov.active())
+
+
+def test_a_plugin_that_cannot_run_is_shown_and_tried_again(host, client, mov, directory):
+    (directory / "other.so").write_bytes(b"no ELF")
+    wait_until(lambda: not host.health(), 10, "no health with a broken plugin")
+    component = wait_until(lambda: [one for one in status_of(host)["components"] if one["name"] == "other.so"], 10, "its row")[0]
+    assert "not a shared object" in component["reason"]
+    assert len(echoes(client, 0, 3)) == 3
+    shutil.copy(OTHER, directory / "other.so")
+    wait_until(lambda: len(mov.active()) == 2 and host.health(), 10, "it runs")
+    assert [one["name"] for one in status_of(host)["components"]] == ["c1_echo", "c1_other"]
+
+
+def test_a_renamed_file_is_the_same_component(host, client, mov, directory):
+    before = host.health()
+    os.rename(directory / "echo.so", directory / "again.so")
+    host.wait_record("works: .*again.so")
+    assert len(echoes(client, 0, 3)) == 3
+    assert host.health() == before, "the registration is kept"
+
+
+def test_settings_of_a_plugin_are_applied_and_others_are_named(host, client, directory):
+    host.write("plugins.conf", f'plugin_directory = "{directory}"\nbroker {{ prefetch = 7 }}\nplugin echo {{ attempts = 3 }}\n')
+    result = reload(host)
+    assert result.returncode == 0, result
+    assert result.stdout.splitlines() == [f"✓ {directory}/echo.so: version 1.0.0 works",
+                                          "– broker.prefetch has changed; a restart of the host applies it"]
+    host.write("plugins.conf", f'plugin_directory = "{directory}"\nplugin echo {{ enabled = false }}\n')
+    result = reload(host)
+    assert (result.returncode, result.stdout) == (0, f"✓ {directory}/echo.so: removed\n"), result
+    assert client.consumers(received()) == 0
+    assert not host.health()
+
+
+def test_hangup_reloads_a_host_without_a_terminal(host, client, directory):
+    host.write("plugins.conf", f'plugin_directory = "{directory}"\nplugin echo {{ enabled = false }}\n')
+    host.send_signal(signal.SIGHUP)
+    host.wait_record("has ended: .*echo.so")
+    assert host.running()
+
+
+def test_a_thread_is_not_exchanged(broker, client, mov, new_host, directory):
+    client.declare(published(), published("other"))
+    host = new_host(broker, plugins=(), conf=f'plugin_directory = "{directory}"\n', env={"VALAWAI_ISOLATION": "thread"})
+    host.start().wait_healthy()
+    put(directory, (SAYS, "Received a message to eccho"[:len(SAYS)]))
+    host.wait_record("runs in a thread of the host, so another file needs a restart", level="ERROR")
+    shutil.copy(OTHER, directory / "other.so")
+    wait_until(lambda: len(mov.active()) == 2 and host.health(), 10, "another plugin joins")
+    client.publish(received("other"), {"content": "x"})
+    assert len(client.collect(published("other"), 1)) == 1
+    os.unlink(directory / "other.so")
+    wait_until(lambda: len(mov.active()) == 1, 10, "it leaves")
+    assert len(echoes(client, 0, 3)) == 3
     assert host.stop() == 0

@@ -133,7 +133,7 @@ static struct delivery *deliver(const char *body, struct properties properties)
     struct list one = {0};
     struct delivery *delivery = delivery_with(NULL, strlen(body), properties);
     memcpy(delivery->body, body, delivery->len);
-    delivery->from = &ring->routes[0].subscription;
+    delivery->from = &ring->seats[0]->routes[0].subscription;
     list_put(&one, &delivery->node);
     ring_deliver(ring, &one);
     while (sem_wait(&happened) != 0) /* a signal */
@@ -244,7 +244,7 @@ static void a_message_that_was_not_read_is_rejected(void **state)
     UNUSED(state);
     struct list one = {0};
     struct delivery *delivery = delivery_new(0);
-    delivery->from = &ring->routes[0].subscription;
+    delivery->from = &ring->seats[0]->routes[0].subscription;
     delivery->refused = 2000;
     list_put(&one, &delivery->node);
     ring_deliver(ring, &one);

@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "run/reload.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/backoff.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/thread.h"
+#include "run/directory.h"
+
+/* Tells one version of a file from another. */
+struct identity {
+    dev_t device;
+    ino_t inode;
+    off_t size;
+    struct timespec modified, changed;
+};
+
+/* A file that the host has looked at. */
+struct known {
+    char *path;      /* as it was found, absolute */
+    char *component; /* NULL: it was never opened */
+    struct identity identity;
+    struct plugin_section *section;
+    bool isolated;
+    struct fault why; /* it cannot run; "": it runs */
+    bool found;       /* by the job that runs */
+};
+
+struct reload {
+    struct reload_options options;
+    char **paths; /* those of the options, absolute */
+    char *config; /* the same; NULL: none */
+
+    struct directory directory;
+
+    struct known *known; /* the job's while one runs, otherwise the control thread's */
+    size_t known_count;
+
+    pthread_mutex_t lock; /* of what follows */
+    unsigned long asked;
+    bool is_asked;
+    char name[128]; /* of the plugin that is asked for; "": of all */
+    bool running, finished;
+    struct plan plan;      /* the last one */
+    unsigned long answers; /* the requests up to this one */
+    struct text restart;   /* names of settings that need a restart, as JSON strings with commas */
+    struct {
+        char *component;
+        struct fault why;
+    } * refusals; /* for `known`, when no job runs */
+    size_t refusal_count;
+
+    struct plan next; /* the job's */
+    unsigned long next_number;
+    struct text next_restart;
+    struct settings *settings; /* the job's: as plugins.conf is now */
+    bool forced;
+    char only[128];
+    pthread_t thread;
+};
+
+/* ---- plans ---- */
+
+static struct step *plan_put(struct plan *plan, const char *path, const char *component, enum change change)
+{
+    plan->steps = memory_resize(plan->steps, (plan->count + 1) * sizeof *plan->steps);
+    struct step *step = &plan->steps[plan->count++];
+    *step = (struct step){
+        .path = memory_text(path), .component = component == NULL ? NULL : memory_text(component), .change = change};
+    return step;
+}
+
+static void plan_clear(struct plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        free(plan->steps[i].path);
+        free(plan->steps[i].component);
+        plugin_free(plan->steps[i].plugin);
+        text_free(&plan->steps[i].text);
+    }
+    free(plan->steps);
+    *plan = (struct plan){0};
+}
+
+static void fail(struct step *step, const char *text)
+{
+    step->state = STEP_FAILED;
+    text_clear(&step->text);
+    text_puts(&step->text, text);
+}
+
+/* ---- the files ---- */
+
+static bool identify(const char *path, struct identity *identity)
+{
+    struct stat status;
+    if (stat(path, &status) != 0)
+        return false;
+    *identity = (struct identity){.device = status.st_dev,
+                                  .inode = status.st_ino,
+                                  .size = status.st_size,
+                                  .modified = status.st_mtim,
+                                  .changed = status.st_ctim};
+    return true;
+}
+
+static bool is_same_time(struct timespec one, struct timespec other)
+{
+    return one.tv_sec == other.tv_sec && one.tv_nsec == other.tv_nsec;
+}
+
+static bool is_same(const struct identity *one, const struct identity *other)
+{
+    return one->device == other->device && one->inode == other->inode && one->size == other->size &&
+           is_same_time(one->modified, other->modified) && is_same_time(one->changed, other->changed);
+}
+
+static struct known *known_find(const struct reload *reload, const char *path)
+{
+    for (size_t i = 0; i < reload->known_count; i++)
+        if (strcmp(reload->known[i].path, path) == 0)
+            return &reload->known[i];
+    return NULL;
+}
+
+static struct known *known_put(struct reload *reload, const char *path)
+{
+    reload->known = memory_resize(reload->known, (reload->known_count + 1) * sizeof *reload->known);
+    struct known *known = &reload->known[reload->known_count++];
+    *known = (struct known){.path = memory_text(path)};
+    return known;
+}
+
+static void known_clear(struct known *known)
+{
+    free(known->path);
+    free(known->component);
+    plugin_section_free(known->section);
+}
+
+static void set_component(struct known *known, const char *component)
+{
+    free(known->component);
+    known->component = component == NULL ? NULL : memory_text(component);
+}
+
+/* The name is that of the component, or of the file with or without its directory and .so. */
+static bool is_meant(const char *name, const char *path, const char *component)
+{
+    const char *slash = strrchr(path, '/'), *file = slash == NULL ? path : slash + 1;
+    size_t len = strlen(file);
+    if (name[0] == '\0' || strcmp(name, file) == 0 || strcmp(name, path) == 0)
+        return true;
+    if (len > 3 && strcmp(file + len - 3, ".so") == 0 && strlen(name) == len - 3 && memcmp(name, file, len - 3) == 0)
+        return true;
+    return component != NULL && strcmp(name, component) == 0;
+}
+
+/* ---- the job: it reads the disk, and knows no member of the host ---- */
+
+static void open_one(struct reload *reload, struct known *known, struct step *step)
+{
+    const struct plugins *plugins = reload->options.plugins;
+    struct fault fault;
+    if (step->change == CHANGE_RENEW && !known->isolated) {
+        fail(step, "it runs in a thread of the host, so another file needs a restart; with isolation = process it "
+                   "does not");
+        return;
+    }
+    if (!plugins_open_one(reload->settings, plugins, step->path, &step->plugin, &fault)) {
+        const char *text = fault.text;
+        size_t len = strlen(step->path);
+        if (strncmp(text, step->path, len) == 0 && strncmp(text + len, ": ", 2) == 0)
+            text += len + 2;
+        fail(step, text);
+        if (step->change == CHANGE_ADD)
+            known->why = fault;
+        step->change = CHANGE_NONE;
+        return;
+    }
+    known->why.text[0] = '\0';
+    known->isolated = step->plugin->worker != NULL;
+    if (step->component == NULL)
+        step->component = memory_text(step->plugin->name);
+    set_component(known, step->plugin->name);
+}
+
+static void look_at(struct reload *reload, const char *path)
+{
+    struct identity identity = {0};
+    struct known *known = known_find(reload, path);
+    const struct plugin_section *section = settings_section(reload->settings, path);
+    bool runs = known != NULL && known->component != NULL && known->why.text[0] == '\0';
+    bool there = identify(path, &identity);
+    bool isolated = plugins_isolate(reload->settings, reload->options.plugins, path);
+    bool changed = known == NULL || !is_same(&known->identity, &identity) || (runs && known->isolated != isolated) ||
+                   !plugin_sections_are_equal(known->section, section);
+    if (known != NULL)
+        known->found = true;
+    if (!is_meant(reload->only, path, known == NULL ? NULL : known->component))
+        return;
+    if (!changed && !(reload->forced && (reload->only[0] != '\0' || !runs)))
+        return;
+    if (known == NULL) {
+        known = known_put(reload, path);
+        known->found = true;
+    }
+    known->identity = identity;
+    plugin_section_free(known->section);
+    known->section = plugin_section_copy(section);
+    struct step *step = plan_put(&reload->next, path, known->component, runs ? CHANGE_RENEW : CHANGE_ADD);
+    if (there) {
+        open_one(reload, known, step);
+    } else {
+        fail(step, strerror(errno));
+        step->change = CHANGE_NONE;
+    }
+}
+
+static void find_removed(struct reload *reload)
+{
+    for (size_t i = 0; i < reload->known_count;) {
+        struct known *known = &reload->known[i];
+        if (known->found) {
+            i++;
+            continue;
+        }
+        if (known->component != NULL && known->why.text[0] == '\0')
+            plan_put(&reload->next, known->path, known->component, CHANGE_REMOVE);
+        known_clear(known);
+        *known = reload->known[--reload->known_count];
+    }
+}
+
+static void put_restart(void *context, const char *name)
+{
+    struct text *out = context;
+    text_printf(out, "%s\"%s\"", out->len > 0 ? "," : "", name);
+}
+
+static void make_plan(struct reload *reload)
+{
+    struct fault fault;
+    struct found found = {0};
+    const char *config = reload->config;
+    for (size_t i = 0; i < reload->known_count; i++)
+        reload->known[i].found = false;
+    if (!settings_read(config, &reload->settings, &fault)) {
+        fail(plan_put(&reload->next, config == NULL ? "settings" : config, NULL, CHANGE_NONE), fault.text);
+        return;
+    }
+    settings_anchor(reload->settings);
+    settings_compare(reload->options.settings, reload->settings, put_restart, &reload->next_restart);
+    reload->settings->host.isolation = reload->options.settings->host.isolation;
+    if (!plugins_find(reload->settings, reload->paths, reload->options.path_count, &found, &fault)) {
+        fail(plan_put(&reload->next, reload->settings->plugin_directory, NULL, CHANGE_NONE), fault.text);
+    } else {
+        for (size_t i = 0; i < found.count; i++) {
+            char *path = path_absolute(found.paths[i]);
+            look_at(reload, path);
+            free(path);
+        }
+        if (reload->only[0] == '\0')
+            find_removed(reload);
+    }
+    if (reload->only[0] != '\0' && reload->next.count == 0)
+        fail(plan_put(&reload->next, reload->only, NULL, CHANGE_NONE), "no plugin has this name");
+    found_free(&found);
+    settings_free(reload->settings);
+    reload->settings = NULL;
+}
+
+static void *job_run(void *argument)
+{
+    struct reload *reload = argument;
+    thread_name("vh-reload");
+    make_plan(reload);
+    pthread_mutex_lock(&reload->lock);
+    reload->finished = true;
+    pthread_mutex_unlock(&reload->lock);
+    queue_wake(reload->options.waking);
+    return NULL;
+}
+
+/* ---- the control thread ---- */
+
+int reload_fd(const struct reload *reload)
+{
+    return reload->directory.fd;
+}
+
+void reload_hangup(struct reload *reload)
+{
+    (void)reload_ask(reload, "");
+}
+
+/* Plugins that were opened, and could not run. */
+static void take_refusals(struct reload *reload)
+{
+    for (size_t i = 0; i < reload->refusal_count; i++) {
+        for (size_t k = 0; k < reload->known_count; k++)
+            if (reload->known[k].component != NULL &&
+                strcmp(reload->known[k].component, reload->refusals[i].component) == 0)
+                reload->known[k].why = reload->refusals[i].why;
+        free(reload->refusals[i].component);
+    }
+    reload->refusal_count = 0;
+}
+
+int64_t reload_tend(struct reload *reload, int64_t now)
+{
+    int64_t due = directory_tend(&reload->directory, now);
+    pthread_mutex_lock(&reload->lock);
+    bool starts = !reload->running && (reload->is_asked || now >= due);
+    if (starts) {
+        take_refusals(reload);
+        memcpy(reload->only, reload->name, sizeof reload->only);
+        reload->forced = reload->is_asked;
+        if (now >= due) { /* a change of the directory concerns all plugins */
+            reload->only[0] = '\0';
+            directory_taken(&reload->directory);
+        }
+        reload->is_asked = false;
+        reload->name[0] = '\0';
+        reload->running = true;
+    }
+    unsigned long number = reload->asked;
+    pthread_mutex_unlock(&reload->lock);
+    if (starts) {
+        reload->next_number = number;
+        reload->thread = thread_start(job_run, reload);
+    }
+    due = starts ? INT64_MAX : due;
+    return reload->directory.watch_at < due ? reload->directory.watch_at : due;
+}
+
+struct plan *reload_take(struct reload *reload)
+{
+    pthread_mutex_lock(&reload->lock);
+    bool finished = reload->finished;
+    pthread_mutex_unlock(&reload->lock);
+    if (!finished)
+        return NULL;
+    pthread_join(reload->thread, NULL);
+    pthread_mutex_lock(&reload->lock);
+    reload->running = reload->finished = false;
+    plan_clear(&reload->plan);
+    text_free(&reload->restart);
+    reload->plan = reload->next;
+    reload->restart = reload->next_restart;
+    reload->answers = reload->next_number;
+    reload->next = (struct plan){0};
+    reload->next_restart = (struct text){0};
+    pthread_mutex_unlock(&reload->lock);
+    return &reload->plan;
+}
+
+static void conclude(struct reload *reload, const char *component, int state, const char *format, va_list arguments)
+{
+    pthread_mutex_lock(&reload->lock);
+    for (size_t i = 0; i < reload->plan.count; i++) {
+        struct step *step = &reload->plan.steps[i];
+        if (step->state != STEP_UNDER_WAY || step->component == NULL || strcmp(step->component, component) != 0)
+            continue;
+        step->state = state;
+        text_clear(&step->text);
+        text_vprintf(&step->text, format, arguments);
+        break;
+    }
+    pthread_mutex_unlock(&reload->lock);
+}
+
+void reload_done(struct reload *reload, const char *component, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    conclude(reload, component, STEP_DONE, format, arguments);
+    va_end(arguments);
+}
+
+void reload_failed(struct reload *reload, const char *component, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    conclude(reload, component, STEP_FAILED, format, arguments);
+    va_end(arguments);
+}
+
+void reload_refuse(struct reload *reload, const struct plugin *plugin, const char *why)
+{
+    reload_failed(reload, plugin->name, "%s", why);
+    pthread_mutex_lock(&reload->lock);
+    reload->refusals = memory_resize(reload->refusals, (reload->refusal_count + 1) * sizeof *reload->refusals);
+    reload->refusals[reload->refusal_count].component = memory_text(plugin->name);
+    fault_set(&reload->refusals[reload->refusal_count].why, "%s", why);
+    reload->refusal_count++;
+    pthread_mutex_unlock(&reload->lock);
+}
+
+bool reload_refused(struct reload *reload, void (*each)(void *context, const char *path, const char *why),
+                    void *context)
+{
+    pthread_mutex_lock(&reload->lock);
+    bool known = !reload->running;
+    if (known)
+        take_refusals(reload);
+    pthread_mutex_unlock(&reload->lock);
+    for (size_t i = 0; known && i < reload->known_count; i++)
+        if (reload->known[i].why.text[0] != '\0')
+            each(context, reload->known[i].path, reload->known[i].why.text);
+    return known;
+}
+
+/* ---- any thread ---- */
+
+unsigned long reload_ask(struct reload *reload, const char *name)
+{
+    pthread_mutex_lock(&reload->lock);
+    bool same = reload->is_asked && strcmp(reload->name, name) == 0;
+    if (reload->is_asked && !same) /* two names: all */
+        reload->name[0] = '\0';
+    else
+        snprintf(reload->name, sizeof reload->name, "%s", name);
+    reload->is_asked = true;
+    unsigned long number = ++reload->asked;
+    pthread_mutex_unlock(&reload->lock);
+    queue_wake(reload->options.waking);
+    return number;
+}
+
+void reload_put_json(struct reload *reload, struct text *out)
+{
+    static const char *const changes[] = {"add", "renew", "remove", "none"};
+    static const char *const states[] = {"under way", "done", "failed"};
+    bool done = true;
+    pthread_mutex_lock(&reload->lock);
+    for (size_t i = 0; i < reload->plan.count; i++)
+        done = done && reload->plan.steps[i].state != STEP_UNDER_WAY;
+    text_printf(out, "{\"request\":%lu,\"done\":%s,\"steps\":[", reload->answers, done ? "true" : "false");
+    for (size_t i = 0; i < reload->plan.count; i++) {
+        const struct step *step = &reload->plan.steps[i];
+        text_puts(out, i > 0 ? ",{\"path\":" : "{\"path\":");
+        text_put_json(out, step->path, strlen(step->path));
+        text_printf(out, ",\"component\":%s%s%s,\"change\":\"%s\",\"state\":\"%s\",\"text\":",
+                    step->component == NULL ? "" : "\"", step->component == NULL ? "null" : step->component,
+                    step->component == NULL ? "" : "\"", changes[step->change], states[step->state]);
+        text_put_json(out, step->text.len > 0 ? step->text.at : "", step->text.len);
+        text_puts(out, "}");
+    }
+    text_printf(out, "],\"needs_restart\":[%s]}\n", reload->restart.len > 0 ? reload->restart.at : "");
+    pthread_mutex_unlock(&reload->lock);
+}
+
+/* ---- start and end ---- */
+
+static const struct plugin *loaded(const struct plugins *plugins, const char *path)
+{
+    char *real = realpath(path, NULL);
+    const struct plugin *plugin = NULL;
+    for (size_t i = 0; real != NULL && i < plugins->count; i++)
+        if (strcmp(plugins->at[i]->path, real) == 0)
+            plugin = plugins->at[i];
+    free(real);
+    return plugin;
+}
+
+static void know_those_of_the_start(struct reload *reload)
+{
+    const struct plugins *plugins = reload->options.plugins;
+    struct found found = {0};
+    struct fault fault;
+    bool good = plugins_find(reload->options.settings, reload->paths, reload->options.path_count, &found, &fault);
+    for (size_t i = 0; good && i < found.count; i++) {
+        char *path = path_absolute(found.paths[i]);
+        const struct plugin *plugin = loaded(plugins, path);
+        struct known *known = known_put(reload, path);
+        known->section = plugin_section_copy(settings_section(reload->options.settings, path));
+        (void)identify(path, &known->identity);
+        if (plugin != NULL) {
+            set_component(known, plugin->name);
+            known->isolated = plugin->worker != NULL;
+        }
+        for (size_t r = 0; r < plugins->refused_count; r++)
+            if (strcmp(plugins->refused[r].path, path) == 0)
+                known->why = plugins->refused[r].why;
+        free(path);
+    }
+    found_free(&found);
+}
+
+struct reload *reload_new(const struct reload_options *options)
+{
+    struct reload *reload = memory_new(sizeof *reload);
+    reload->options = *options;
+    reload->config = options->config == NULL ? NULL : path_absolute(options->config);
+    reload->paths = memory_new((options->path_count + 1) * sizeof *reload->paths);
+    for (size_t i = 0; i < options->path_count; i++)
+        reload->paths[i] = path_absolute(options->paths[i]);
+    pthread_mutex_init(&reload->lock, NULL);
+    know_those_of_the_start(reload);
+    directory_watch(&reload->directory, options->settings->plugin_directory, options->log);
+    return reload;
+}
+
+bool reload_stop(struct reload *reload, int64_t until_ms)
+{
+    if (reload == NULL || !reload->running)
+        return true;
+    reload->running = !thread_join(reload->thread, until_ms);
+    return !reload->running;
+}
+
+void reload_free(struct reload *reload)
+{
+    if (reload == NULL)
+        return;
+    plan_clear(&reload->plan);
+    plan_clear(&reload->next);
+    text_free(&reload->restart);
+    text_free(&reload->next_restart);
+    for (size_t i = 0; i < reload->known_count; i++)
+        known_clear(&reload->known[i]);
+    for (size_t i = 0; i < reload->refusal_count; i++)
+        free(reload->refusals[i].component);
+    for (size_t i = 0; i < reload->options.path_count; i++)
+        free(reload->paths[i]);
+    directory_close(&reload->directory);
+    free(reload->paths);
+    free(reload->config);
+    free(reload->known);
+    free(reload->refusals);
+    pthread_mutex_destroy(&reload->lock);
+    free(reload);
+}
