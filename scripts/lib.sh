@@ -21,6 +21,7 @@ build_packages=(cmake ninja-build gcc libc6-dev pkg-config librabbitmq-dev libjs
     libpcre2-dev libmicrohttpd-dev libcurl4-openssl-dev libcmocka-dev)
 run_packages=("${build_packages[@]}" rabbitmq-server python3 python3-pika python3-yaml)
 bench_packages=("${run_packages[@]}" valgrind strace linux-perf)
+unit_packages=("${build_packages[@]}" python3 json-schema-test-suite)
 test_packages=("${run_packages[@]}" python3-pytest python3-pytest-xdist openssl json-schema-test-suite prometheus chromium)
 
 # ---- output ---------------------------------------------------------------------------------------------------------
@@ -200,8 +201,8 @@ end_install() {
     apt_process=''
 }
 
-# Debian starts a service when it installs it, and at every boot. The scripts need no RabbitMQ and no Docker for the whole
-# machine, so Debian's policy file keeps them from starting, and they are disabled. An existing policy file stays.
+# Debian starts a service when it installs it, and at every boot. The scripts need no RabbitMQ, no Docker and no Prometheus for
+# the whole machine, so Debian's policy file keeps them from starting, and they are disabled. An existing policy file stays.
 policy=/usr/sbin/policy-rc.d
 policy_mark="valawai-host, process $$"
 # shellcheck disable=SC2016 # the inner shell's own
@@ -212,7 +213,7 @@ cat >"$1" <<END && chmod 755 "$1"
 # $2
 # Exists while that process installs packages, and has no effect after it.
 kill -0 $3 2>/dev/null || exit 0
-case \$1 in rabbitmq-server*|epmd*|docker*|containerd*) exit 101 ;; esac
+case \$1 in rabbitmq-server*|epmd*|docker*|containerd*|prometheus*) exit 101 ;; esac
 exit 0
 END'
 deny_services() {
@@ -225,6 +226,8 @@ allow_services() {
     [[ " $apt_installs " != *" rabbitmq-server "* ]] ||
         units+=(rabbitmq-server.service epmd.service epmd.socket) scripts+=(rabbitmq-server)
     [[ " $apt_installs " != *" docker.io "* ]] || units+=(docker.service docker.socket containerd.service) scripts+=(docker)
+    # promtool comes with the server.
+    [[ " $apt_installs " != *" prometheus "* ]] || units+=(prometheus.service) scripts+=(prometheus)
     [ ! -d /run/systemd/system ] || now=--now
     if ((${#units[@]})); then
         if command -v systemctl; then

@@ -62,7 +62,9 @@ esac
 
 export VALAWAI_TIMEOUT_FACTOR=${VALAWAI_TIMEOUT_FACTOR:-2}
 
-install_missing "$run/apt.txt" "${test_packages[@]}"
+packages=("${test_packages[@]}")
+[ -z "$quick" ] || packages=("${unit_packages[@]}")
+install_missing "$run/apt.txt" "${packages[@]}"
 build "$preset" "$run/build.txt" all
 
 results=("$run/unit.xml")

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Builds the fuzz targets into build/fuzz and runs them one after another, from their seeds and what lies in the tree. What
-# the fuzzer learns on the way is not kept; an input that breaks something is.
+# Builds the fuzz targets into build/fuzz and runs them, as many at a time as there are processors, from their seeds and what
+# lies in the tree. What the fuzzer learns on the way is not kept; an input that breaks something is.
 #
 #     tests/fuzz/run.sh [SECONDS [TARGET...]]     SECONDS in all, 60 without; every target without names
 #
@@ -28,12 +28,14 @@ targets=("$@")
 for target in "${targets[@]}"; do
     [ -d "$fuzz/seeds/$target" ] || usage
 done
-each=$((seconds / ${#targets[@]} > 0 ? seconds / ${#targets[@]} : 1))
+at_once=$(nproc)
+rounds=$(((${#targets[@]} + at_once - 1) / at_once))
+each=$((seconds / rounds > 0 ? seconds / rounds : 1))
 
-process=''
+declare -A processes
 temp=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d) || exit 1
 clean_up() {
-    [ -z "$process" ] || { kill "$process" && wait "$process"; } 2>/dev/null
+    ((${#processes[@]} == 0)) || { kill "${processes[@]}" && wait; } 2>/dev/null
     rm -rf "$temp"
 }
 trap clean_up EXIT
@@ -83,15 +85,13 @@ run_target() {
 }
 
 crashes=0
-for target in "${targets[@]}"; do
-    status=0
-    run_target "$target" </dev/null >"$temp/$target.txt" 2>&1 &
-    process=$!
-    wait "$process" || status=$?
-    process=''
+report() {
+    local target=$1 status=0 executions
+    wait "${processes[$target]}" || status=$?
+    unset "processes[$target]"
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$temp/$target.txt" | tail -n 1)
     printf '%-14s %10s executions in %s s\n' "$target" "${executions:-?}" "$each"
-    ((status != 0)) || continue
+    ((status != 0)) || return
     crashes=$((crashes + 1))
     cp "$temp/$target.txt" "$findings/$target.txt"
     grep -avE '^(#[0-9]+|stat::|0x)' "$temp/$target.txt" | tail -n 40 | cut -c 1-400 | sed 's/^/    | /'
@@ -99,6 +99,16 @@ for target in "${targets[@]}"; do
     sed -n 's/.*Test unit written to //p' "$findings/$target.txt" | while read -r finding; do
         echo "$target: finding: $finding"
         echo "$target: again: $build/tests/fuzz/fuzz_$target $finding"
+    done
+}
+
+for ((first = 0; first < ${#targets[@]}; first += at_once)); do
+    for target in "${targets[@]:first:at_once}"; do
+        run_target "$target" </dev/null >"$temp/$target.txt" 2>&1 &
+        processes[$target]=$!
+    done
+    for target in "${targets[@]:first:at_once}"; do
+        report "$target"
     done
 done
 echo "crashes: $crashes"

@@ -29,7 +29,7 @@ WRAPPER = shlex.split(os.environ.get("VALAWAI_WRAPPER") or "")
 
 # The components of the plugins that the tests load. All their topics have the same three names.
 COMPONENTS = ("echo", "other", "slow", "retry", "verdict", "misuse", "same_topic", "long_descriptor", "deadly",
-              "constructor", "fatal", "greedy", "meddler")
+              "constructor", "fatal", "greedy", "meddler", "later", "lingerer", "threads")
 
 LEVELS = "DEBUG|INFO|WARNING|ERROR|CRITICAL"
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}"

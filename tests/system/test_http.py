@@ -157,7 +157,8 @@ def test_other_paths_and_methods(mov, broker, client, new_host):
 
 def test_metrics_agree_with_what_was_sent(mov, broker, client, new_host):
     """Good messages with every kind of bad one in between."""
-    host, web = start(new_host, broker, plugins=(plugin("verdict"),))
+    # The queue of dead letters must hold every bad message.
+    host, web = start(new_host, broker, plugins=(plugin("verdict"),), conf=f"host {{ dead_letters_max = {MESSAGES} }}\n")
     bodies = {"done": {"content": "done"}, "wrong": {"content": "wrong"}, "failed": {"content": "failed"},
               "invalid": {"content": 3}, "not_json": b"not JSON", "unknown": {"content": "unknown"}}
     sent = collections.Counter()
