@@ -32,7 +32,7 @@ at_once=$(nproc)
 rounds=$(((${#targets[@]} + at_once - 1) / at_once))
 each=$((seconds / rounds > 0 ? seconds / rounds : 1))
 
-declare -A processes
+declare -A processes=()
 temp=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d) || exit 1
 clean_up() {
     ((${#processes[@]} == 0)) || { kill "${processes[@]}" && wait; } 2>/dev/null
