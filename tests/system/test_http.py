@@ -208,7 +208,11 @@ def test_metrics_add_up_over_lost_connections(broker, client, new_host):
     for cut in range(3):
         before = value("valawai_messages_acknowledged_total")
         host.wait(lambda: value("valawai_messages_acknowledged_total") > before + 50, 30, "some progress")
-        broker.ctl("close_all_connections", f"cut {cut}")
+        host.send_signal(signal.SIGSTOP)  # so that messages are left, however long rabbitmqctl takes
+        try:
+            broker.ctl("close_all_connections", f"cut {cut}")
+        finally:
+            host.send_signal(signal.SIGCONT)
         client.close()
         host.wait(lambda: web.metrics()[("valawai_broker_reconnects_total", None, None, None)] == 2 * (cut + 1), 30,
                   "both connections")
