@@ -3,8 +3,15 @@
 
 #include <stdlib.h>
 
-const char *const view_reasons[VIEW_REASONS] = {"invalid",        "wrong",       "failed", "attempts",
-                                                "delivery_limit", "publication", "crashed"};
+const char *const view_reasons[VIEW_REASONS] = {
+    [VIEW_INVALID] = "invalid",
+    [VIEW_WRONG] = "wrong",
+    [VIEW_FAILED] = "failed",
+    [VIEW_ATTEMPTS] = "attempts",
+    [VIEW_DELIVERY_LIMIT] = "delivery_limit",
+    [VIEW_PUBLICATION] = "publication",
+    [VIEW_CRASHED] = "crashed",
+};
 
 void view_free(struct view *view)
 {

@@ -14,9 +14,20 @@
 #define VIEW_TEXT_MAX 256    /* bytes of a reason or of an error, with the '\0' */
 #define VIEW_RATE_POINTS 60  /* … */
 #define VIEW_RATE_SECONDS 15 /* … each over so many seconds: 15 minutes in all */
-#define VIEW_REASONS 7
 
-/* Why messages are dead, in the order of view_topic.dead: "invalid" and so on. */
+/* Why messages are dead. */
+enum view_reason {
+    VIEW_INVALID,
+    VIEW_WRONG,
+    VIEW_FAILED,
+    VIEW_ATTEMPTS,
+    VIEW_DELIVERY_LIMIT,
+    VIEW_PUBLICATION,
+    VIEW_CRASHED,
+    VIEW_REASONS
+};
+
+/* Their names: "invalid" and so on. */
 extern const char *const view_reasons[VIEW_REASONS];
 
 struct view_topic {

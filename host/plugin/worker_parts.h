@@ -86,7 +86,7 @@ struct successor {
     struct process *process;
     struct options *options;
     struct limits limits;
-    char *version;
+    char *version, *path;
 };
 
 struct worker {

@@ -15,6 +15,7 @@ void successor_free(struct successor *successor)
         return;
     options_free(successor->options);
     free(successor->version);
+    free(successor->path);
     free(successor);
 }
 
@@ -58,6 +59,9 @@ static void take_over(struct worker *worker)
     options_free(worker->options);
     worker->options = successor->options;
     worker->limits = successor->limits;
+    free(worker->path);
+    worker->path = successor->path;
+    successor->path = NULL;
     successor->options = NULL;
     backoff_reset(&worker->backoff);
     worker_went_up(worker);
@@ -100,6 +104,7 @@ void worker_renew(struct worker *worker, struct plugin *plugin)
     successor->process->worker = worker;
     successor->options = plugin->options;
     successor->limits = other->limits;
+    successor->path = memory_text(other->path);
     successor->version = memory_text(other->about.version);
     worker_set_current(other, NULL);
     plugin->options = NULL;

@@ -17,12 +17,20 @@ static void show_refused(void *context, const char *path, const char *why)
     host->refused[host->refused_count++] = show_add_refused(host->show, path, why);
 }
 
+static void ignore(void *context, const char *path, const char *why)
+{
+    (void)context, (void)path, (void)why;
+}
+
 void changes_show_refused(struct host *host)
 {
+    host->refused_due = !reload_refused(host->reload, ignore, NULL);
+    if (host->refused_due) /* those of before stay until the reload has ended */
+        return;
     for (size_t i = 0; i < host->refused_count; i++)
         show_remove(host->show, host->refused[i]);
     host->refused_count = 0;
-    host->refused_due = !reload_refused(host->reload, show_refused, host);
+    (void)reload_refused(host->reload, show_refused, host);
 }
 
 void changes_free(struct host *host)
@@ -135,7 +143,8 @@ void changes_renewed(struct host *host, const struct plugin *plugin, const char 
     if (member == NULL)
         return;
     if (version != NULL) {
-        show_version(host->show, member->shown, version);
+        if (member->shown != NULL)
+            show_version(host->show, member->shown, version);
         log_info(host->log, plugin->name, "another file has taken over: %s, version %s", plugin->path, version);
         reload_done(host->reload, plugin->name, "version %s has taken over", version);
     } else {

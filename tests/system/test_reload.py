@@ -10,6 +10,7 @@ import pytest
 
 from broker import scaled, wait_until
 from host import BINARY, ECHO, plugin, published, received
+from processes import workers_of
 
 
 def body(number):
@@ -209,3 +210,24 @@ def test_a_thread_is_not_exchanged(broker, client, mov, new_host, directory):
     wait_until(lambda: len(mov.active()) == 1, 10, "it leaves")
     assert len(echoes(client, 0, 3)) == 3
     assert host.stop() == 0
+
+
+def test_a_link_to_another_file(broker, client, mov, new_host, directory):
+    """Programs that deploy change a link. The next process after a crash comes from the new file, too."""
+    client.declare(published())
+    versions = directory.parent / "versions"
+    for name in ("one", "two"):
+        (versions / name).mkdir(parents=True)
+    os.rename(directory / "echo.so", versions / "one" / "echo.so")
+    put(versions / "two", (SAYS, "Received a message to eccho"[:len(SAYS)]))
+    os.symlink(versions / "one" / "echo.so", directory / "echo.so")
+    host = new_host(broker, plugins=(), conf=f'plugin_directory = "{directory}"\n', env={"VALAWAI_ISOLATION": "process"})
+    host.start().wait_healthy()
+    os.symlink(versions / "two" / "echo.so", directory / ".new")
+    os.rename(directory / ".new", directory / "echo.so")
+    host.wait_record("another file has taken over", name="c1_echo")
+    shutil.rmtree(versions / "one")
+    os.kill(workers_of(host.pid)["echo.so"], signal.SIGKILL)
+    host.wait_record("Cannot run echo, because its process ended: killed by SIGKILL")
+    assert len(echoes(client, 0)) == 1
+    host.wait_record("Received a message to ecch")
