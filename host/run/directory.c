@@ -13,15 +13,20 @@
     (IN_CREATE | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_MODIFY | IN_ATTRIB | IN_DELETE_SELF |   \
      IN_MOVE_SELF | IN_ONLYDIR)
 
+static void say_unwatched(const struct directory *directory, const char *why)
+{
+    log_warning(directory->log, "host",
+                "cannot watch the plugin directory %s: %s; use valawai-host reload after a change", directory->path,
+                why);
+}
+
 static void watch(struct directory *directory, int64_t now)
 {
     if (directory->fd < 0 || now < directory->watch_at)
         return;
     bool watches = inotify_add_watch(directory->fd, directory->path, EVENTS) >= 0;
     if (!watches && errno != ENOENT && errno != ENOTDIR && directory->watch_at == 0)
-        log_warning(directory->log, "host",
-                    "cannot watch the plugin directory %s: %s; use valawai-host reload after a change", directory->path,
-                    strerror(errno));
+        say_unwatched(directory, strerror(errno));
     directory->watch_at = watches ? INT64_MAX : now + WATCH_MS;
     if (watches && now != 0)
         directory->changed_at = now;
@@ -76,6 +81,10 @@ void directory_watch(struct directory *directory, const char *path, struct log *
 {
     *directory = (struct directory){.path = path, .log = log};
     directory->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (directory->fd < 0) {
+        directory->watch_at = INT64_MAX;
+        say_unwatched(directory, strerror(errno));
+    }
     watch(directory, 0);
 }
 
