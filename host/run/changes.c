@@ -71,9 +71,8 @@ static struct member *bring(struct host *host, struct step *step, struct member 
     if (replaced == NULL) /* it may have gone just now */
         replaced = members_going(host, plugin->name);
     if (!clashes(host, plugin, replaced, &fault))
-        return member_add(host, plugin, replaced);
-    log_error(host->log, "host", "%s", fault.text);
-    reload_refuse(host->reload, plugin, fault.text);
+        return member_add(host, plugin, step->path, replaced);
+    reload_refuse(host->reload, step->path, fault.text);
     plugin_free(plugin);
     return NULL;
 }

@@ -52,8 +52,10 @@ void members_begin(struct host *host)
 
 void members_free(struct host *host)
 {
-    for (size_t i = 0; i < host->member_count; i++)
+    for (size_t i = 0; i < host->member_count; i++) {
+        free(host->members[i]->path);
         free(host->members[i]);
+    }
     free(host->members);
 }
 
@@ -68,9 +70,10 @@ static void publish_topics(struct host *host, const struct contract *contract)
     free(topics);
 }
 
-struct member *member_add(struct host *host, struct plugin *plugin, struct member *replaces)
+struct member *member_add(struct host *host, struct plugin *plugin, const char *path, struct member *replaces)
 {
     struct member *member = make(host, plugin, ring_add(host->ring, plugin));
+    member->path = memory_text(path);
     plugins_put(host->plugins, plugin);
     publish_topics(host, plugin->contract);
     publisher_share(host->publisher, host->member_count);
@@ -190,6 +193,7 @@ static void member_free(struct host *host, struct member *member)
         ring_remove(host->ring, member->seat);
         plugins_drop(host->plugins, member->plugin);
     }
+    free(member->path);
     free(member);
 }
 
@@ -210,7 +214,9 @@ static void tend_start(struct host *host, struct member *member)
         host->started = START_FAILED;
         *host->fault = fault;
     } else if (started == START_FAILED) {
-        reload_refuse(host->reload, member->plugin, fault.text);
+        log_error(host->log, "host", "%s", fault.text);
+        reload_refuse(host->reload, member->path, fault.text);
+        host->refused_due = true;
         member_remove(host, member);
     }
 }

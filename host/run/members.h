@@ -21,6 +21,7 @@ enum member_state {
 
 struct member {
     struct plugin *plugin;
+    char *path; /* as the reload found it; NULL: a plugin of the start */
     struct seat *seat;
     struct component component;
     struct subscription answers; /* on the topic on which the MOV answers registrations */
@@ -41,8 +42,8 @@ void members_free(struct host *host); /* without their seats */
 void members_begin(struct host *host);
 
 /* Adds a plugin, whose executor starts. It works as soon as its start has returned and, if it replaces another member,
- * that one has gone. Takes ownership of the plugin. */
-struct member *member_add(struct host *host, struct plugin *plugin, struct member *replaces);
+ * that one has gone. path: as the reload found the file. Takes ownership of the plugin. */
+struct member *member_add(struct host *host, struct plugin *plugin, const char *path, struct member *replaces);
 
 /* Stops consuming, finishes the messages in hand within host.grace_seconds, returns the others to their queues,
  * unregisters the component and frees the member. */

@@ -49,20 +49,17 @@ struct reload {
     bool is_asked;
     char name[128]; /* of the plugin that is asked for; "": of all */
     bool running, finished;
-    struct plan plan;      /* the last one */
-    unsigned long answers; /* the requests up to this one */
-    struct text restart;   /* names of settings that need a restart, as JSON strings with commas */
-    struct {
-        char *component;
-        struct fault why;
-    } * refusals; /* for `known`, when no job runs */
+    struct plan plan;         /* the last one */
+    unsigned long answers;    /* the requests up to this one */
+    struct text restart;      /* names of settings that need a restart, as JSON strings with commas */
+    struct refused *refusals; /* for `known`, when no job runs */
     size_t refusal_count;
 
     struct plan next; /* the job's */
     unsigned long next_number;
     struct text next_restart;
     struct settings *settings; /* the job's: as plugins.conf is now */
-    bool forced;
+    bool forced, removes;      /* removes: so a plugin that clashed with another may run now */
     char only[128];
     pthread_t thread;
 };
@@ -95,6 +92,13 @@ static void fail(struct step *step, const char *text)
     step->state = STEP_FAILED;
     text_clear(&step->text);
     text_puts(&step->text, text);
+}
+
+/* A fault often begins with the path, which the reader of the step knows. */
+static const char *without_path(const char *path, const char *text)
+{
+    size_t len = strlen(path);
+    return strncmp(text, path, len) == 0 && strncmp(text + len, ": ", 2) == 0 ? text + len + 2 : text;
 }
 
 /* ---- the files ---- */
@@ -176,11 +180,7 @@ static void open_one(struct reload *reload, struct known *known, struct step *st
         return;
     }
     if (!plugins_open_one(reload->settings, plugins, step->path, &step->plugin, &fault)) {
-        const char *text = fault.text;
-        size_t len = strlen(step->path);
-        if (strncmp(text, step->path, len) == 0 && strncmp(text + len, ": ", 2) == 0)
-            text += len + 2;
-        fail(step, text);
+        fail(step, without_path(step->path, fault.text));
         if (step->change == CHANGE_ADD)
             known->why = fault;
         step->change = CHANGE_NONE;
@@ -203,16 +203,12 @@ static void look_at(struct reload *reload, const char *path)
     bool isolated = plugins_isolate(reload->settings, reload->options.plugins, path);
     bool changed = known == NULL || !is_same(&known->identity, &identity) || (runs && known->isolated != isolated) ||
                    !plugin_sections_are_equal(known->section, section);
-    if (known != NULL)
-        known->found = true;
     if (!is_meant(reload->only, path, known == NULL ? NULL : known->component))
         return;
-    if (!changed && !(reload->forced && (reload->only[0] != '\0' || !runs)))
+    if (!changed && (runs || !reload->removes) && !(reload->forced && (reload->only[0] != '\0' || !runs)))
         return;
-    if (known == NULL) {
+    if (known == NULL)
         known = known_put(reload, path);
-        known->found = true;
-    }
     known->identity = identity;
     plugin_section_free(known->section);
     known->section = plugin_section_copy(section);
@@ -225,8 +221,17 @@ static void look_at(struct reload *reload, const char *path)
     }
 }
 
-static void find_removed(struct reload *reload)
+static void find_removed(struct reload *reload, const struct found *found)
 {
+    for (size_t i = 0; i < reload->known_count; i++)
+        reload->known[i].found = false;
+    for (size_t i = 0; i < found->count; i++) {
+        char *path = path_absolute(found->paths[i]);
+        struct known *known = known_find(reload, path);
+        if (known != NULL)
+            known->found = true;
+        free(path);
+    }
     for (size_t i = 0; i < reload->known_count;) {
         struct known *known = &reload->known[i];
         if (known->found) {
@@ -251,8 +256,6 @@ static void make_plan(struct reload *reload)
     struct fault fault;
     struct found found = {0};
     const char *config = reload->config;
-    for (size_t i = 0; i < reload->known_count; i++)
-        reload->known[i].found = false;
     if (!settings_read(config, &reload->settings, &fault)) {
         fail(plan_put(&reload->next, config == NULL ? "settings" : config, NULL, CHANGE_NONE), fault.text);
         return;
@@ -263,13 +266,14 @@ static void make_plan(struct reload *reload)
     if (!plugins_find(reload->settings, reload->paths, reload->options.path_count, &found, &fault)) {
         fail(plan_put(&reload->next, reload->settings->plugin_directory, NULL, CHANGE_NONE), fault.text);
     } else {
+        if (reload->only[0] == '\0')
+            find_removed(reload, &found);
+        reload->removes = reload->next.count > 0;
         for (size_t i = 0; i < found.count; i++) {
             char *path = path_absolute(found.paths[i]);
             look_at(reload, path);
             free(path);
         }
-        if (reload->only[0] == '\0')
-            find_removed(reload);
     }
     if (reload->only[0] != '\0' && reload->next.count == 0)
         fail(plan_put(&reload->next, reload->only, NULL, CHANGE_NONE), "no plugin has this name");
@@ -306,11 +310,10 @@ void reload_hangup(struct reload *reload)
 static void take_refusals(struct reload *reload)
 {
     for (size_t i = 0; i < reload->refusal_count; i++) {
-        for (size_t k = 0; k < reload->known_count; k++)
-            if (reload->known[k].component != NULL &&
-                strcmp(reload->known[k].component, reload->refusals[i].component) == 0)
-                reload->known[k].why = reload->refusals[i].why;
-        free(reload->refusals[i].component);
+        struct known *known = known_find(reload, reload->refusals[i].path);
+        if (known != NULL)
+            known->why = reload->refusals[i].why;
+        free(reload->refusals[i].path);
     }
     reload->refusal_count = 0;
 }
@@ -394,14 +397,16 @@ void reload_failed(struct reload *reload, const char *component, const char *for
     va_end(arguments);
 }
 
-void reload_refuse(struct reload *reload, const struct plugin *plugin, const char *why)
+void reload_refuse(struct reload *reload, const char *path, const char *why)
 {
-    reload_failed(reload, plugin->name, "%s", why);
+    struct refused refusal = {.path = memory_text(path)};
+    fault_set(&refusal.why, "%s", without_path(path, why));
     pthread_mutex_lock(&reload->lock);
+    for (size_t i = 0; i < reload->plan.count; i++)
+        if (strcmp(reload->plan.steps[i].path, path) == 0)
+            fail(&reload->plan.steps[i], refusal.why.text);
     reload->refusals = memory_resize(reload->refusals, (reload->refusal_count + 1) * sizeof *reload->refusals);
-    reload->refusals[reload->refusal_count].component = memory_text(plugin->name);
-    fault_set(&reload->refusals[reload->refusal_count].why, "%s", why);
-    reload->refusal_count++;
+    reload->refusals[reload->refusal_count++] = refusal;
     pthread_mutex_unlock(&reload->lock);
 }
 
@@ -529,7 +534,7 @@ void reload_free(struct reload *reload)
     for (size_t i = 0; i < reload->known_count; i++)
         known_clear(&reload->known[i]);
     for (size_t i = 0; i < reload->refusal_count; i++)
-        free(reload->refusals[i].component);
+        free(reload->refusals[i].path);
     for (size_t i = 0; i < reload->options.path_count; i++)
         free(reload->paths[i]);
     directory_close(&reload->directory);

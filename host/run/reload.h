@@ -75,8 +75,8 @@ void reload_done(struct reload *reload, const char *component, const char *forma
 void reload_failed(struct reload *reload, const char *component, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* A plugin that was opened cannot run. It is tried again when its file or its settings change. */
-void reload_refuse(struct reload *reload, const struct plugin *plugin, const char *why);
+/* A plugin that was opened cannot run. path: of its step. It is tried again when its file or its settings change. */
+void reload_refuse(struct reload *reload, const char *path, const char *why);
 
 /* Calls back for each plugin that cannot run. False: not known, because a reload is running. */
 bool reload_refused(struct reload *reload, void (*each)(void *context, const char *path, const char *why),

@@ -231,3 +231,40 @@ def test_a_link_to_another_file(broker, client, mov, new_host, directory):
     host.wait_record("Cannot run echo, because its process ended: killed by SIGKILL")
     assert len(echoes(client, 0)) == 1
     host.wait_record("Received a message to ecch")
+
+
+def test_a_second_file_of_a_component_is_refused(host, client, directory):
+    shutil.copy(directory / "echo.so", directory / "again.so")
+    host.wait_record(r"again.so: is component c1_echo, which \S*/echo.so is already", level="ERROR")
+    wait_until(lambda: not host.health(), 10, "no health with a plugin that cannot run")
+    assert len(echoes(client, 0, 3)) == 3
+    os.unlink(directory / "echo.so")
+    host.wait_record("works: .*again.so")
+    wait_until(lambda: host.health(), 10, "health with the one that is left")
+    assert len(status_of(host)["components"]) == 1
+    assert len(echoes(client, 3, 3)) == 3
+
+
+def test_the_directory_goes_and_comes_back(host, client, directory):
+    os.rename(directory, directory.parent / "away")
+    host.wait_record("reload: .*plugins: .*No such file or directory", level="ERROR")
+    assert len(echoes(client, 0, 3)) == 3
+    assert host.health()
+    os.rename(directory.parent / "away", directory)
+    shutil.copy(OTHER, directory / "other.so")
+    wait_until(lambda: len(status_of(host)["components"]) == 2, 15, "a plugin of the directory that is back")
+    assert len(echoes(client, 3, 3)) == 3
+
+
+def test_many_changes_at_once(host, client, mov, directory):
+    """Programs that write a file in pieces, or several times, cause a reload when they are done."""
+    code = open(ECHO, "rb").read()
+    for turn in range(20):
+        with open(directory / "echo.so", "wb") as file:
+            for at in range(0, len(code), 4096):
+                file.write(code[at:at + 4096])
+                file.flush()
+    assert len(echoes(client, 0, 20)) == 20
+    host.wait_record("another file has taken over", name="c1_echo")
+    assert len(echoes(client, 20, 20)) == 20
+    assert not [record for record in host.records() if record.level == "ERROR"]
