@@ -39,7 +39,7 @@ static void take_event(struct directory *directory, const struct inotify_event *
     if ((event->mask & (IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF)) != 0)
         directory->watch_at = now;
     if ((event->mask & IN_MODIFY) != 0 && strlen(name) < sizeof directory->writing)
-        strcpy(directory->writing, name);
+        memcpy(directory->writing, name, strlen(name) + 1);
     else if ((event->mask & (IN_CLOSE_WRITE | IN_MOVED_FROM | IN_DELETE)) != 0 && strcmp(name, directory->writing) == 0)
         directory->writing[0] = '\0';
 }

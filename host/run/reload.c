@@ -232,17 +232,18 @@ static void find_removed(struct reload *reload, const struct found *found)
             known->found = true;
         free(path);
     }
-    for (size_t i = 0; i < reload->known_count;) {
+    size_t kept = 0;
+    for (size_t i = 0; i < reload->known_count; i++) {
         struct known *known = &reload->known[i];
         if (known->found) {
-            i++;
+            reload->known[kept++] = *known;
             continue;
         }
         if (known->component != NULL && known->why.text[0] == '\0')
             plan_put(&reload->next, known->path, known->component, CHANGE_REMOVE);
         known_clear(known);
-        *known = reload->known[--reload->known_count];
     }
+    reload->known_count = kept;
 }
 
 static void put_restart(void *context, const char *name)
