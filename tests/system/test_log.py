@@ -157,7 +157,7 @@ def test_full_disk(new_host, broker, mov, client):
     echo(client, *map(str, range(50)))
     assert host.stop() == 0
     assert_said_once(host, "/dev/full: cannot write it")
-    assert len(mov.unregistered) == 1
+    mov.wait_for(lambda mov: len(mov.unregistered) == 1)
 
 
 def test_directory_that_cannot_be_made(new_host, broker, mov, client):
@@ -167,7 +167,7 @@ def test_directory_that_cannot_be_made(new_host, broker, mov, client):
     mov.wait_for(lambda mov: mov.active(), 10)
     echo(client, *map(str, range(50)))
     assert host.stop() == 0
-    assert len(mov.unregistered) == 1
+    mov.wait_for(lambda mov: len(mov.unregistered) == 1)
     lines = [line for line in host.console.splitlines() if "file/logs" in line]
     for other in "component_id.json", "no control socket":  # they lie there too, and may be reported
         assert len([line for line in lines if other in line]) <= 1, lines
@@ -198,7 +198,7 @@ def test_disk_that_fills_up(new_host, broker, mov, client):
         assert_said_once(host, "log_messages.txt")
         echo(client, "still there")
         assert host.stop() == 0
-        assert len(mov.unregistered) == 1
+        mov.wait_for(lambda mov: len(mov.unregistered) == 1)
     finally:
         subprocess.run(["umount", "--lazy", logs], check=False)
 

@@ -93,7 +93,7 @@ def test_echo_over_tls_and_a_ca_that_is_not_ours(new_host, tls_broker, pki):
         assert properties.headers == {"traceparent": "00-1-2-01"}
         assert properties.content_type == "application/json" and properties.delivery_mode == 2
         assert host.stop() == 0
-        assert len(mov.unregistered) == 1
+        mov.wait_for(lambda mov: len(mov.unregistered) == 1)
     one_line(new_host(env=environment(broker, pki, ca="other_ca")).run(), "localhost", "TLS")
     for ca, why in (("/no/such.pem", "No such file"), (__file__, "no certificates"), ("/", "no certificates")):
         result = new_host(env=environment(broker, pki, RABBITMQ_TLS_CA=ca)).run()
