@@ -9,12 +9,11 @@
 
 enum answer {
     ANSWER_GOT,
-    ANSWER_NO_HOST, /* none runs there */
-    ANSWER_FAILED,  /* one is there, and does not answer as it should */
+    ANSWER_NO_HOST, /* no host runs there */
+    ANSWER_FAILED,  /* a host runs there, and its answer is not usable */
 };
 
-/* What the host of that log directory answers to the request with success, put behind what is in the body. Waits for
- * some seconds at most. */
+/* Appends the successful reply of the host of that log directory to body. Waits for a few seconds at most. */
 enum answer http_ask(const char *directory, const char *method, const char *path, struct text *body,
                      struct fault *fault) __attribute__((warn_unused_result));
 

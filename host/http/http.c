@@ -26,12 +26,12 @@
 #define CONNECTION_MEMORY 8192 /* for a request: its line and its headers */
 #define CONNECTION_SECONDS 5   /* without a byte */
 #define REQUEST_MS 10000       /* for a request and its reply, also between two of them */
-#define TICK_MS 1000           /* … */
+#define TICK_MS 1000           /* between two samples of the rates */
 #define RETRY_MS 5000          /* until a port that is taken, or a socket that cannot be made, is tried again */
 #define BEAT_MS 10000          /* a control thread that has not turned for so long is not alive */
 #define KEPT_MS 100
 #define REFUSED_MAX 64        /* connections in a second, while there is no libmicrohttpd */
-#define DESCRIPTORS_OTHERS 48 /* that the host needs for all else */
+#define DESCRIPTORS_OTHERS 48 /* for the rest of the host */
 
 /* One of the two sockets, with its connections. It listens by itself until the first client connects, and from then on
  * libmicrohttpd serves it. */
@@ -66,11 +66,11 @@ struct http {
     int wake;
     unsigned connections; /* of each socket */
 
-    pthread_t thread; /* of which is: */
+    pthread_t thread; /* owns: */
     struct microhttpd mhd;
     bool mhd_open, mhd_said;
     struct face unix_face, tcp_face;
-    int64_t tcp_at; /* when to listen there; INT64_MAX: it does, or is not to */
+    int64_t tcp_at; /* when to listen there; INT64_MAX: it listens already, or TCP is off */
     bool tcp_said;
     struct kept kept;
 

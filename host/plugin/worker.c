@@ -91,7 +91,7 @@ void process_return_all(struct process *process, bool blames, const char *why)
 
 /* ---- a crash, and the next process ---- */
 
-/* At once after a message was handled; later and later if no process comes to that. */
+/* At once if the process handled a message; after a growing delay otherwise. */
 static uint32_t delay_of(struct worker *worker, const struct process *process)
 {
     if (process == NULL || (!process->handled && worker->lives > 1))

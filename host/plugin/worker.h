@@ -2,10 +2,10 @@
  *
  * worker: a plugin in a process of its own, as the host sees it. It is a plugin like any other: it has a descriptor,
  * and an executor calls its handlers. They only pass the message on, and the verdict comes with the worker's frames.
- * So validation, attempts, order, dead letters and shutdown are those of the executor and of the ring.
+ * The executor and the ring provide validation, attempts, order, dead letters and shutdown.
  *
- * When the process ends, it is made again, and what it had is given to it again. What it had begun is suspected of
- * having ended it, and is retried alone; after some attempts it is rejected. */
+ * When the process ends, another one is made, and the messages of the old one are given to it. Messages that the plugin
+ * had begun are suspects: each is retried alone, and is rejected after some attempts. */
 #ifndef PLUGIN_WORKER_H
 #define PLUGIN_WORKER_H
 

@@ -48,7 +48,7 @@ struct child {
     struct text sending;
 };
 
-/* The host is gone, or it has no use for this worker any more. What the plugin has started ends, too. */
+/* The host is gone, or no longer needs this worker. Processes that the plugin has started end, too. */
 _Noreturn void child_end_now(void);
 
 /* --- worker_child_out.c --- */

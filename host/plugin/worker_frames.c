@@ -56,7 +56,7 @@ void frame_reader_free(struct frame_reader *reader)
 char *frame_reader_room(struct frame_reader *reader, size_t *room)
 {
     struct text *in = &reader->in;
-    if (reader->at > 0) { /* what was read of it is not needed any more */
+    if (reader->at > 0) { /* the bytes already read are no longer needed */
         in->len -= reader->at;
         memmove(in->at, in->at + reader->at, in->len);
         reader->at = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * worker_frames: what the host and a worker say to each other, as docs/worker-protocol.md defines it. A frame is a line
- * of words; where its last words are lengths, so many bytes follow, each part with a line feed. Reading and writing
+ * of words; where its last words are lengths, that many bytes follow, each part with a line feed. Reading and writing
  * need no descriptor. What is read is not trusted: each number and each length is checked against a bound. */
 #ifndef PLUGIN_WORKER_FRAMES_H
 #define PLUGIN_WORKER_FRAMES_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * worker_page: memory that the host and a worker share, so that a worker which ends at any moment has said what it was
- * at, without a system call for each message. A worker in another language has none, and is judged by its frames. */
+ * worker_page: memory that the host and a worker share, so that a worker that ends at any moment leaves a record of
+ * its messages, without a system call for each of them. A worker in another language has none, and is judged by its
+ * frames. */
 #ifndef PLUGIN_WORKER_PAGE_H
 #define PLUGIN_WORKER_PAGE_H
 

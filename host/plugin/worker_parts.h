@@ -152,7 +152,7 @@ void process_close(struct process *process, int64_t until, int64_t now);
 void worker_tend_successor(struct worker *worker, int64_t now);
 /* A process that closes has no message in hand that it has begun. */
 void worker_drained(struct process *process);
-/* why: the successor has failed; NULL: it has taken over, or does not matter any more. */
+/* why: the successor has failed; NULL: it has taken over, or is no longer needed. */
 void worker_end_renewal(struct worker *worker, const char *why);
 void successor_free(struct successor *successor); /* without its process */
 /* [any thread] Frees one that no worker has taken. May be NULL. */
@@ -173,7 +173,7 @@ bool process_take_greeting(struct process *process, const struct frame *frame, s
 int worker_handle(void *self, const struct valawai_message *message);
 /* Sends messages while the process takes more. */
 void worker_pump(struct worker *worker);
-/* What no process has got yet is the executor's again; lane NULL: of all topics. */
+/* Returns messages that no process has received to the executor; lane NULL: of all topics. */
 void worker_return_pending(struct worker *worker, const struct lane *lane);
 /* The executor acts on the verdict when it looks at its notices. */
 void worker_return(struct handling *handling, int verdict);

@@ -61,8 +61,8 @@ struct nursery {
     struct usage_look look;
 };
 
-/* What a worker is not to know: how to reach the broker, and options of other plugins. The host passes each plugin its
- * own. The bytes go, too: /proc shows them to the end. */
+/* Removes the way to the broker and the options of other plugins, which no worker may know. The host passes each plugin
+ * its own. Clears the bytes as well, because /proc shows them until the process ends. */
 static void forget_environment(void)
 {
     static const char *const prefixes[] = {"RABBITMQ_", "MQ_", "VALAWAI_OPTION_"};

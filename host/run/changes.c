@@ -80,7 +80,7 @@ static struct member *bring(struct host *host, struct step *step, struct member 
 static void renew(struct host *host, struct step *step)
 {
     struct member *member = members_find(host, step->component);
-    if (member == NULL) { /* it has not come to run */
+    if (member == NULL) { /* the plugin has never run */
         bring(host, step, NULL);
     } else if (can_take_over(member->plugin, step->plugin)) {
         worker_renew(member->plugin->worker, step->plugin);

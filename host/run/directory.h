@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * directory: changes of the plugin directory, by inotify. A change counts when no program writes to a file of the
- * directory any more. Belongs to the control thread; it reads no disk but for the name of the directory. */
+ * directory: changes of the plugin directory, by inotify. A change counts once no program is writing to a file of the
+ * directory. Belongs to the control thread. */
 #ifndef RUN_DIRECTORY_H
 #define RUN_DIRECTORY_H
 

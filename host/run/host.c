@@ -202,7 +202,7 @@ static int64_t sooner(int64_t one, int64_t other)
     return one < other ? one : other;
 }
 
-/* What the members and the plan of a reload need. Neither matters any more when the host stops. */
+/* Members that come and go, and the plan of a reload. Neither matters when the host stops. */
 static int64_t tend_members(struct host *host, int64_t now)
 {
     if (host->stopping)

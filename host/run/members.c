@@ -136,7 +136,7 @@ void member_remove(struct host *host, struct member *member)
     executor_close(member->seat->executor, now + answers);
 }
 
-/* No code of the plugin runs any more. */
+/* The code of the plugin no longer runs. */
 static void leave(struct host *host, struct member *member)
 {
     struct member *successor = member->successor;
@@ -152,7 +152,7 @@ static void leave(struct host *host, struct member *member)
     }
 }
 
-/* True if nothing refers to the member any more. The MOV's answer to a registration on its way comes first. */
+/* True if nothing refers to the member. The MOV's answer to a registration on its way comes first. */
 static bool has_left(struct host *host, struct member *member)
 {
     if (registration_has(host->registration, &member->component))

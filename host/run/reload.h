@@ -44,7 +44,7 @@ struct step {
     char *path;
     char *component; /* NULL: a file that was never opened */
     enum change change;
-    struct plugin *plugin; /* ADD, RENEW: opened; whoever applies the step takes it */
+    struct plugin *plugin; /* ADD, RENEW: opened; the code that applies the step takes ownership */
     enum { STEP_UNDER_WAY, STEP_DONE, STEP_FAILED } state;
     struct text text; /* what has become of it */
 };

@@ -70,7 +70,7 @@ enum started ring_started(struct ring *ring, int64_t until_ms, struct fault *fau
 /* A further plugin, which executor_start() starts. Its subscriptions have no receiver yet. */
 struct seat *ring_add(struct ring *ring, const struct plugin *plugin);
 
-/* Frees a seat: its executor has ended, its account is idle, and no delivery refers to its routes any more. */
+/* Frees a seat: its executor has ended, its account is idle, and no delivery refers to its routes. */
 void ring_remove(struct ring *ring, struct seat *seat);
 
 /* The same, but keeps it to the end of the ring. */
