@@ -90,19 +90,32 @@ static void renew(struct host *host, struct step *step)
     }
 }
 
-/* The member of the plugin's component, if the plan removes its file: the file was renamed. */
-static struct member *renamed(const struct host *host, struct plan *plan, const struct plugin *plugin)
+/* The member of the plugin's component, if the plan removes its file: the file was renamed. Steps that remove come
+ * first in a plan. */
+static struct member *renamed(struct host *host, const struct plan *plan, const struct plugin *plugin)
 {
     for (size_t i = 0; i < plan->count; i++) {
-        struct step *step = &plan->steps[i];
+        const struct step *step = &plan->steps[i];
         if (step->change != CHANGE_REMOVE || strcmp(step->component, plugin->name) != 0)
             continue;
-        step->change = CHANGE_NONE;
-        step->state = STEP_DONE;
-        text_printf(&step->text, "its file is %s now", plugin->path);
+        reload_done(host->reload, plugin->name, "its file is %s now", plugin->path);
         return members_find(host, plugin->name);
     }
     return NULL;
+}
+
+/* A member that waits to replace another one goes with it. */
+static void remove_component(struct host *host, const char *component)
+{
+    bool goes = false;
+    for (size_t i = 0; i < host->member_count; i++) {
+        if (strcmp(host->members[i]->plugin->name, component) != 0)
+            continue;
+        member_remove(host, host->members[i]);
+        goes = true;
+    }
+    if (!goes)
+        reload_done(host->reload, component, "removed");
 }
 
 static void apply(struct host *host, struct plan *plan)
@@ -116,9 +129,8 @@ static void apply(struct host *host, struct plan *plan)
     }
     for (size_t i = 0; i < plan->count; i++) {
         const struct step *step = &plan->steps[i];
-        struct member *member = step->change == CHANGE_REMOVE ? members_find(host, step->component) : NULL;
-        if (member != NULL)
-            member_remove(host, member);
+        if (step->change == CHANGE_REMOVE && step->state == STEP_UNDER_WAY)
+            remove_component(host, step->component);
         if (step->state == STEP_FAILED)
             log_error(host->log, "host", "reload: %s: %s", step->path, step->text.at);
     }

@@ -337,12 +337,13 @@ int64_t reload_tend(struct reload *reload, int64_t now)
         reload->running = true;
     }
     unsigned long number = reload->asked;
+    bool runs = reload->running; /* its end wakes the control thread */
     pthread_mutex_unlock(&reload->lock);
     if (starts) {
         reload->next_number = number;
         reload->thread = thread_start(job_run, reload);
     }
-    due = starts ? INT64_MAX : due;
+    due = runs ? INT64_MAX : due;
     return reload->directory.watch_at < due ? reload->directory.watch_at : due;
 }
 
