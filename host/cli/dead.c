@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/backoff.h"
 #include "base/json.h"
@@ -24,6 +25,8 @@
 
 #define TOPIC_MAX (255 - (sizeof DEAD_SUFFIX - 1))
 #define REASONS_MAX 50 /* that are counted; the host has seven */
+#define RETURN_LOOKS 50
+#define RETURN_LOOK_MS 20
 
 enum action { LIST, SHOW, RETRY, DROP };
 
@@ -348,6 +351,23 @@ static bool is_over(const struct job *job)
 
 /* ---- one topic ---- */
 
+/* A quorum queue returns letters some time after the broker has read the request. Waits for them, so that the next look
+ * finds every letter, but not for ever: another program may have taken them. */
+static bool return_letters(struct dialogue *dialogue, const struct job *job, uint64_t tag, struct fault *fault)
+{
+    bool found = true;
+    uint32_t there = 0, expected = job->there - (uint32_t)job->done;
+    if (!dialogue_return(dialogue, tag, fault))
+        return false;
+    for (int i = 0; i < RETURN_LOOKS && found && there < expected; i++) {
+        if (i > 0)
+            usleep(RETURN_LOOK_MS * 1000);
+        if (!dialogue_look(dialogue, job->queue, &found, &there, fault))
+            return false;
+    }
+    return true;
+}
+
 /* Handles the letters that are in the queue now, and not later ones, so a message that dies again is not retried again.
  */
 static bool walk(struct dialogue *dialogue, struct job *job, struct fault *fault)
@@ -368,7 +388,7 @@ static bool walk(struct dialogue *dialogue, struct job *job, struct fault *fault
         if (!taken)
             kept = message.tag;
     }
-    return kept == 0 || dialogue_return(dialogue, kept, fault);
+    return kept == 0 || return_letters(dialogue, job, kept, fault);
 }
 
 static bool work(const struct settings *settings, struct job *job, struct fault *fault)

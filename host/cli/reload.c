@@ -3,6 +3,7 @@
  * valawai-host reload: asks the host of a log directory to read plugins.conf and its plugins again, and shows what has
  * become of each plugin. */
 #include <getopt.h>
+#include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
@@ -104,12 +105,15 @@ static int reload(const char *directory, const char *name)
     struct text path = {0};
     text_printf(&path, "/reload%s%s", name[0] == '\0' ? "" : "/", name);
     struct json_object *reply = ask(directory, "POST", path.at, &status);
-    text_free(&path);
-    if (reply == NULL)
+    text_clear(&path);
+    if (reply == NULL) {
+        text_free(&path);
         return status;
+    }
     int64_t request = json_object_get_int64(member(reply, "request")), until = clock_ms() + PATIENCE_MS;
     json_object_put(reply);
-    while ((reply = ask(directory, "GET", "/reload", &status)) != NULL) {
+    text_printf(&path, "/reload/%" PRId64, request);
+    while ((reply = ask(directory, "GET", path.at, &status)) != NULL) {
         bool is_over = covers(reply, request) && json_object_get_boolean(member(reply, "done"));
         if (is_over || clock_ms() > until) {
             bool good = covers(reply, request) && show(reply) && is_over;
@@ -124,6 +128,7 @@ static int reload(const char *directory, const char *name)
         usleep(LOOK_MS * 1000);
     }
     json_object_put(reply);
+    text_free(&path);
     return status;
 }
 

@@ -143,7 +143,7 @@ static bool has_body(const struct microhttpd *mhd, struct MHD_Connection *connec
 
 #define RELOAD "/reload"
 
-/* True for /reload and for /reload/NAME. */
+/* True for /reload, /reload/NAME and /reload/NUMBER. */
 static bool is_reload(const char *url, const char **name)
 {
     size_t len = strlen(RELOAD);
@@ -151,7 +151,8 @@ static bool is_reload(const char *url, const char **name)
     return strncmp(url, RELOAD, len) == 0 && (url[len] == '\0' || url[len] == '/');
 }
 
-/* Only for the owner of the Unix socket: POST begins a reload, GET tells what has become of the last one. */
+/* Only for the owner of the Unix socket: POST begins a reload, GET tells what has become of a request and of
+ * later ones; without a number, of all that are remembered. */
 static bool answer_reload(const struct face *face, const char *url, const char *method, struct reply *reply)
 {
     const struct http_options *options = &face->http->options;
@@ -164,7 +165,7 @@ static bool answer_reload(const struct face *face, const char *url, const char *
         reply->status = MHD_HTTP_ACCEPTED;
         text_printf(&reply->body, "{\"request\":%lu}\n", options->reload(options->reloading, name));
     } else {
-        options->put_reload(options->reloading, &reply->body);
+        options->put_reload(options->reloading, strtoul(name, NULL, 10), &reply->body);
     }
     return true;
 }

@@ -60,7 +60,8 @@ static bool can_take_over(const struct plugin *old, const struct plugin *new)
     bool same = one == NULL || other == NULL ? one == other
                                              : one->threads == other->threads && one->prefetch == other->prefetch &&
                                                    one->attempts == other->attempts && one->validate == other->validate;
-    return same && old->worker != NULL && new->worker != NULL &&worker_can_renew(old->worker, new->worker);
+    bool in_workers = old->worker != NULL && new->worker != NULL;
+    return same && in_workers && worker_can_renew(old->worker, new->worker);
 }
 
 static struct member *bring(struct host *host, struct step *step, struct member *replaced)

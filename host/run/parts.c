@@ -319,9 +319,9 @@ static unsigned long on_reload(void *context, const char *name)
 }
 
 /* [http's thread] */
-static void on_put_reload(void *context, struct text *out)
+static void on_put_reload(void *context, unsigned long request, struct text *out)
 {
-    reload_put_json(context, out);
+    reload_put_json(context, request, out);
 }
 
 static struct http *make_http(struct host *host)

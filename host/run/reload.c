@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/backoff.h"
@@ -14,25 +13,10 @@
 #include "base/memory.h"
 #include "base/thread.h"
 #include "run/directory.h"
+#include "run/known.h"
 
-/* Tells one version of a file from another. */
-struct identity {
-    dev_t device;
-    ino_t inode;
-    off_t size;
-    struct timespec modified, changed;
-};
-
-/* A file that the host has looked at. */
-struct known {
-    char *path;      /* as it was found, absolute */
-    char *component; /* NULL: it was never opened */
-    struct identity identity;
-    struct plugin_section *section;
-    bool isolated;
-    struct fault why; /* it cannot run; "": it runs */
-    bool found;       /* by the job that runs */
-};
+#define NAMES_MAX 4096 /* bytes of names that wait */
+#define PAST_MAX 256   /* steps of earlier plans that are remembered */
 
 struct reload {
     struct reload_options options;
@@ -41,15 +25,16 @@ struct reload {
 
     struct directory directory;
 
-    struct known *known; /* the job's while one runs, otherwise the control thread's */
-    size_t known_count;
+    struct knowns known; /* the job's while one runs, otherwise the control thread's */
 
     pthread_mutex_t lock; /* of what follows */
     unsigned long asked;
     bool is_asked;
-    char name[128]; /* of the plugin that is asked for; "": of all */
+    bool all;          /* is asked for, or names[] */
+    struct text names; /* of plugins, each with \n */
     bool running, finished;
     struct plan plan;         /* the last one */
+    struct plan past;         /* steps of earlier plans, for those who asked for them */
     unsigned long answers;    /* the requests up to this one */
     struct text restart;      /* names of settings that need a restart, as JSON strings with commas */
     struct refused *refusals; /* for `known`, when no job runs */
@@ -59,8 +44,9 @@ struct reload {
     unsigned long next_number;
     struct text next_restart;
     struct settings *settings; /* the job's: as plugins.conf is now */
-    bool forced, removes;      /* removes: so a plugin that clashed with another may run now */
-    char only[128];
+    bool forced, everything;   /* as asked; forced: not because the directory has changed */
+    struct text only;          /* the names; "": none */
+    bool removes;              /* so a plugin that clashed with another may run now */
     pthread_t thread;
 };
 
@@ -75,16 +61,54 @@ static struct step *plan_put(struct plan *plan, const char *path, const char *co
     return step;
 }
 
+static void step_clear(struct step *step)
+{
+    free(step->path);
+    free(step->component);
+    plugin_free(step->plugin);
+    text_free(&step->text);
+}
+
 static void plan_clear(struct plan *plan)
 {
-    for (size_t i = 0; i < plan->count; i++) {
-        free(plan->steps[i].path);
-        free(plan->steps[i].component);
-        plugin_free(plan->steps[i].plugin);
-        text_free(&plan->steps[i].text);
-    }
+    for (size_t i = 0; i < plan->count; i++)
+        step_clear(&plan->steps[i]);
     free(plan->steps);
     *plan = (struct plan){0};
+}
+
+static struct step *plan_find(const struct plan *plan, const char *path)
+{
+    for (size_t i = 0; i < plan->count; i++)
+        if (strcmp(plan->steps[i].path, path) == 0)
+            return &plan->steps[i];
+    return NULL;
+}
+
+/* Forgets the steps that the newer plan does again, and the oldest above the limit. */
+static void plan_forget(struct plan *plan, const struct plan *newer)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < plan->count; i++) {
+        struct step *step = &plan->steps[i];
+        if (plan_find(newer, step->path) != NULL || plan->count - i > PAST_MAX)
+            step_clear(step);
+        else
+            plan->steps[kept++] = *step;
+    }
+    plan->count = kept;
+}
+
+/* Appends the steps of one plan to another, and leaves none. */
+static void plan_append(struct plan *plan, struct plan *from)
+{
+    if (from->count > 0) {
+        plan->steps = memory_resize(plan->steps, (plan->count + from->count) * sizeof *plan->steps);
+        memcpy(plan->steps + plan->count, from->steps, from->count * sizeof *plan->steps);
+        plan->count += from->count;
+    }
+    free(from->steps);
+    *from = (struct plan){0};
 }
 
 static void fail(struct step *step, const char *text)
@@ -101,71 +125,21 @@ static const char *without_path(const char *path, const char *text)
     return strncmp(text, path, len) == 0 && strncmp(text + len, ": ", 2) == 0 ? text + len + 2 : text;
 }
 
-/* ---- the files ---- */
-
-static bool identify(const char *path, struct identity *identity)
+/* Each name that is asked for has a step, so that its asker hears of it. */
+static void miss_names(struct reload *reload)
 {
-    struct stat status;
-    if (stat(path, &status) != 0)
-        return false;
-    *identity = (struct identity){.device = status.st_dev,
-                                  .inode = status.st_ino,
-                                  .size = status.st_size,
-                                  .modified = status.st_mtim,
-                                  .changed = status.st_ctim};
-    return true;
-}
-
-static bool is_same_time(struct timespec one, struct timespec other)
-{
-    return one.tv_sec == other.tv_sec && one.tv_nsec == other.tv_nsec;
-}
-
-static bool is_same(const struct identity *one, const struct identity *other)
-{
-    return one->device == other->device && one->inode == other->inode && one->size == other->size &&
-           is_same_time(one->modified, other->modified) && is_same_time(one->changed, other->changed);
-}
-
-static struct known *known_find(const struct reload *reload, const char *path)
-{
-    for (size_t i = 0; i < reload->known_count; i++)
-        if (strcmp(reload->known[i].path, path) == 0)
-            return &reload->known[i];
-    return NULL;
-}
-
-static struct known *known_put(struct reload *reload, const char *path)
-{
-    reload->known = memory_resize(reload->known, (reload->known_count + 1) * sizeof *reload->known);
-    struct known *known = &reload->known[reload->known_count++];
-    *known = (struct known){.path = memory_text(path)};
-    return known;
-}
-
-static void known_clear(struct known *known)
-{
-    free(known->path);
-    free(known->component);
-    plugin_section_free(known->section);
-}
-
-static void set_component(struct known *known, const char *component)
-{
-    free(known->component);
-    known->component = component == NULL ? NULL : memory_text(component);
-}
-
-/* The name is that of the component, or of the file with or without its directory and .so. */
-static bool is_meant(const char *name, const char *path, const char *component)
-{
-    const char *slash = strrchr(path, '/'), *file = slash == NULL ? path : slash + 1;
-    size_t len = strlen(file);
-    if (name[0] == '\0' || strcmp(name, file) == 0 || strcmp(name, path) == 0)
-        return true;
-    if (len > 3 && strcmp(file + len - 3, ".so") == 0 && strlen(name) == len - 3 && memcmp(name, file, len - 3) == 0)
-        return true;
-    return component != NULL && strcmp(name, component) == 0;
+    for (char *name = reload->only.len == 0 ? "" : reload->only.at, *end; *name != '\0'; name = end + 1) {
+        bool meant = false;
+        end = strchr(name, '\n');
+        for (size_t i = 0; i < reload->next.count && !meant; i++)
+            meant =
+                known_has_name(name, (size_t)(end - name), reload->next.steps[i].path, reload->next.steps[i].component);
+        if (meant)
+            continue;
+        char *unknown = memory_format("%.*s", (int)(end - name), name);
+        fail(plan_put(&reload->next, unknown, NULL, CHANGE_NONE), "no plugin has this name");
+        free(unknown);
+    }
 }
 
 /* ---- the job: it reads the disk, and knows no member of the host ---- */
@@ -174,6 +148,7 @@ static void open_one(struct reload *reload, struct known *known, struct step *st
 {
     const struct plugins *plugins = reload->options.plugins;
     struct fault fault;
+    known->failed = step->change == CHANGE_RENEW;
     if (step->change == CHANGE_RENEW && !known->isolated) {
         fail(step, "it runs in a thread of the host, so another file needs a restart; with isolation = process it "
                    "does not");
@@ -187,28 +162,29 @@ static void open_one(struct reload *reload, struct known *known, struct step *st
         return;
     }
     known->why.text[0] = '\0';
+    known->failed = false;
     known->isolated = step->plugin->worker != NULL;
     if (step->component == NULL)
         step->component = memory_text(step->plugin->name);
-    set_component(known, step->plugin->name);
+    known_set_component(known, step->plugin->name);
 }
 
 static void look_at(struct reload *reload, const char *path)
 {
     struct identity identity = {0};
-    struct known *known = known_find(reload, path);
+    struct known *known = known_find(&reload->known, path);
     const struct plugin_section *section = settings_section(reload->settings, path);
     bool runs = known != NULL && known->component != NULL && known->why.text[0] == '\0';
-    bool there = identify(path, &identity);
+    bool there = identity_read(path, &identity);
     bool isolated = plugins_isolate(reload->settings, reload->options.plugins, path);
-    bool changed = known == NULL || !is_same(&known->identity, &identity) || (runs && known->isolated != isolated) ||
-                   !plugin_sections_are_equal(known->section, section);
-    if (!is_meant(reload->only, path, known == NULL ? NULL : known->component))
-        return;
-    if (!changed && (runs || !reload->removes) && !(reload->forced && (reload->only[0] != '\0' || !runs)))
+    bool changed = known == NULL || !identity_is(&known->identity, &identity) ||
+                   (runs && known->isolated != isolated) || !plugin_sections_are_equal(known->section, section);
+    bool named = known_is_named(&reload->only, path, known == NULL ? NULL : known->component);
+    bool again = !runs ? reload->forced || reload->removes : reload->forced && known->failed;
+    if (!named && !(reload->everything && (changed || again)))
         return;
     if (known == NULL)
-        known = known_put(reload, path);
+        known = known_put(&reload->known, path);
     known->identity = identity;
     plugin_section_free(known->section);
     known->section = plugin_section_copy(section);
@@ -223,27 +199,27 @@ static void look_at(struct reload *reload, const char *path)
 
 static void find_removed(struct reload *reload, const struct found *found)
 {
-    for (size_t i = 0; i < reload->known_count; i++)
-        reload->known[i].found = false;
+    for (size_t i = 0; i < reload->known.count; i++)
+        reload->known.at[i].found = false;
     for (size_t i = 0; i < found->count; i++) {
         char *path = path_absolute(found->paths[i]);
-        struct known *known = known_find(reload, path);
+        struct known *known = known_find(&reload->known, path);
         if (known != NULL)
             known->found = true;
         free(path);
     }
     size_t kept = 0;
-    for (size_t i = 0; i < reload->known_count; i++) {
-        struct known *known = &reload->known[i];
+    for (size_t i = 0; i < reload->known.count; i++) {
+        struct known *known = &reload->known.at[i];
         if (known->found) {
-            reload->known[kept++] = *known;
+            reload->known.at[kept++] = *known;
             continue;
         }
         if (known->component != NULL && known->why.text[0] == '\0')
             plan_put(&reload->next, known->path, known->component, CHANGE_REMOVE);
         known_clear(known);
     }
-    reload->known_count = kept;
+    reload->known.count = kept;
 }
 
 static void put_restart(void *context, const char *name)
@@ -267,7 +243,7 @@ static void make_plan(struct reload *reload)
     if (!plugins_find(reload->settings, reload->paths, reload->options.path_count, &found, &fault)) {
         fail(plan_put(&reload->next, reload->settings->plugin_directory, NULL, CHANGE_NONE), fault.text);
     } else {
-        if (reload->only[0] == '\0')
+        if (reload->everything)
             find_removed(reload, &found);
         reload->removes = reload->next.count > 0;
         for (size_t i = 0; i < found.count; i++) {
@@ -276,8 +252,7 @@ static void make_plan(struct reload *reload)
             free(path);
         }
     }
-    if (reload->only[0] != '\0' && reload->next.count == 0)
-        fail(plan_put(&reload->next, reload->only, NULL, CHANGE_NONE), "no plugin has this name");
+    miss_names(reload);
     found_free(&found);
     settings_free(reload->settings);
     reload->settings = NULL;
@@ -311,7 +286,7 @@ void reload_hangup(struct reload *reload)
 static void take_refusals(struct reload *reload)
 {
     for (size_t i = 0; i < reload->refusal_count; i++) {
-        struct known *known = known_find(reload, reload->refusals[i].path);
+        struct known *known = known_find(&reload->known, reload->refusals[i].path);
         if (known != NULL)
             known->why = reload->refusals[i].why;
         free(reload->refusals[i].path);
@@ -326,14 +301,14 @@ int64_t reload_tend(struct reload *reload, int64_t now)
     bool starts = !reload->running && (reload->is_asked || now >= due);
     if (starts) {
         take_refusals(reload);
-        memcpy(reload->only, reload->name, sizeof reload->only);
-        reload->forced = reload->is_asked;
-        if (now >= due) { /* a change of the directory concerns all plugins */
-            reload->only[0] = '\0';
+        text_free(&reload->only);
+        reload->only = reload->names;
+        reload->forced = reload->all;
+        reload->everything = reload->all || now >= due; /* a change of the directory concerns all plugins */
+        if (now >= due)
             directory_taken(&reload->directory);
-        }
-        reload->is_asked = false;
-        reload->name[0] = '\0';
+        reload->names = (struct text){0};
+        reload->is_asked = reload->all = false;
         reload->running = true;
     }
     unsigned long number = reload->asked;
@@ -357,28 +332,40 @@ struct plan *reload_take(struct reload *reload)
     pthread_join(reload->thread, NULL);
     pthread_mutex_lock(&reload->lock);
     reload->running = reload->finished = false;
-    plan_clear(&reload->plan);
+    plan_append(&reload->past, &reload->plan);
+    plan_forget(&reload->past, &reload->next);
     text_free(&reload->restart);
     reload->plan = reload->next;
     reload->restart = reload->next_restart;
     reload->answers = reload->next_number;
+    for (size_t i = 0; i < reload->plan.count; i++)
+        reload->plan.steps[i].request = reload->answers;
     reload->next = (struct plan){0};
     reload->next_restart = (struct text){0};
     pthread_mutex_unlock(&reload->lock);
     return &reload->plan;
 }
 
+static struct step *under_way(const struct plan *plan, const char *component)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        struct step *step = &plan->steps[i];
+        if (step->state == STEP_UNDER_WAY && step->component != NULL && strcmp(step->component, component) == 0)
+            return step;
+    }
+    return NULL;
+}
+
 static void conclude(struct reload *reload, const char *component, int state, const char *format, va_list arguments)
 {
     pthread_mutex_lock(&reload->lock);
-    for (size_t i = 0; i < reload->plan.count; i++) {
-        struct step *step = &reload->plan.steps[i];
-        if (step->state != STEP_UNDER_WAY || step->component == NULL || strcmp(step->component, component) != 0)
-            continue;
+    struct step *step = under_way(&reload->plan, component);
+    if (step == NULL)
+        step = under_way(&reload->past, component);
+    if (step != NULL) {
         step->state = state;
         text_clear(&step->text);
         text_vprintf(&step->text, format, arguments);
-        break;
     }
     pthread_mutex_unlock(&reload->lock);
 }
@@ -404,9 +391,11 @@ void reload_refuse(struct reload *reload, const char *path, const char *why)
     struct refused refusal = {.path = memory_text(path)};
     fault_set(&refusal.why, "%s", without_path(path, why));
     pthread_mutex_lock(&reload->lock);
-    for (size_t i = 0; i < reload->plan.count; i++)
-        if (strcmp(reload->plan.steps[i].path, path) == 0)
-            fail(&reload->plan.steps[i], refusal.why.text);
+    struct step *step = plan_find(&reload->plan, path);
+    if (step == NULL)
+        step = plan_find(&reload->past, path);
+    if (step != NULL)
+        fail(step, refusal.why.text);
     reload->refusals = memory_resize(reload->refusals, (reload->refusal_count + 1) * sizeof *reload->refusals);
     reload->refusals[reload->refusal_count++] = refusal;
     pthread_mutex_unlock(&reload->lock);
@@ -420,9 +409,9 @@ bool reload_refused(struct reload *reload, void (*each)(void *context, const cha
     if (known)
         take_refusals(reload);
     pthread_mutex_unlock(&reload->lock);
-    for (size_t i = 0; known && i < reload->known_count; i++)
-        if (reload->known[i].why.text[0] != '\0')
-            each(context, reload->known[i].path, reload->known[i].why.text);
+    for (size_t i = 0; known && i < reload->known.count; i++)
+        if (reload->known.at[i].why.text[0] != '\0')
+            each(context, reload->known.at[i].path, reload->known.at[i].why.text);
     return known;
 }
 
@@ -431,11 +420,12 @@ bool reload_refused(struct reload *reload, void (*each)(void *context, const cha
 unsigned long reload_ask(struct reload *reload, const char *name)
 {
     pthread_mutex_lock(&reload->lock);
-    bool same = reload->is_asked && strcmp(reload->name, name) == 0;
-    if (reload->is_asked && !same) /* two names: all */
-        reload->name[0] = '\0';
-    else
-        snprintf(reload->name, sizeof reload->name, "%s", name);
+    if (name[0] == '\0')
+        reload->all = true;
+    else if (reload->names.len < NAMES_MAX)
+        text_printf(&reload->names, "%s\n", name);
+    else /* that many are asked for at once: look at each plugin */
+        reload->all = true;
     reload->is_asked = true;
     unsigned long number = ++reload->asked;
     pthread_mutex_unlock(&reload->lock);
@@ -443,26 +433,39 @@ unsigned long reload_ask(struct reload *reload, const char *name)
     return number;
 }
 
-void reload_put_json(struct reload *reload, struct text *out)
+static void put_step(const struct step *step, struct text *out)
 {
     static const char *const changes[] = {"add", "renew", "remove", "none"};
     static const char *const states[] = {"under way", "done", "failed"};
+    text_puts(out, "{\"path\":");
+    text_put_json(out, step->path, strlen(step->path));
+    text_printf(out, ",\"component\":%s%s%s,\"change\":\"%s\",\"state\":\"%s\",\"text\":",
+                step->component == NULL ? "" : "\"", step->component == NULL ? "null" : step->component,
+                step->component == NULL ? "" : "\"", changes[step->change], states[step->state]);
+    text_put_json(out, step->text.len > 0 ? step->text.at : "", step->text.len);
+    text_puts(out, "}");
+}
+
+void reload_put_json(struct reload *reload, unsigned long request, struct text *out)
+{
     bool done = true;
+    const char *comma = "";
     pthread_mutex_lock(&reload->lock);
-    for (size_t i = 0; i < reload->plan.count; i++)
-        done = done && reload->plan.steps[i].state != STEP_UNDER_WAY;
-    text_printf(out, "{\"request\":%lu,\"done\":%s,\"steps\":[", reload->answers, done ? "true" : "false");
-    for (size_t i = 0; i < reload->plan.count; i++) {
-        const struct step *step = &reload->plan.steps[i];
-        text_puts(out, i > 0 ? ",{\"path\":" : "{\"path\":");
-        text_put_json(out, step->path, strlen(step->path));
-        text_printf(out, ",\"component\":%s%s%s,\"change\":\"%s\",\"state\":\"%s\",\"text\":",
-                    step->component == NULL ? "" : "\"", step->component == NULL ? "null" : step->component,
-                    step->component == NULL ? "" : "\"", changes[step->change], states[step->state]);
-        text_put_json(out, step->text.len > 0 ? step->text.at : "", step->text.len);
-        text_puts(out, "}");
+    const struct plan *plans[] = {&reload->past, &reload->plan};
+    text_printf(out, "{\"request\":%lu,\"steps\":[", reload->answers);
+    for (size_t p = 0; p < 2; p++) {
+        for (size_t i = 0; i < plans[p]->count; i++) {
+            const struct step *step = &plans[p]->steps[i];
+            if (step->request < request)
+                continue;
+            done = done && step->state != STEP_UNDER_WAY;
+            text_puts(out, comma);
+            put_step(step, out);
+            comma = ",";
+        }
     }
-    text_printf(out, "],\"needs_restart\":[%s]}\n", reload->restart.len > 0 ? reload->restart.at : "");
+    text_printf(out, "],\"done\":%s,\"needs_restart\":[%s]}\n", done ? "true" : "false",
+                reload->restart.len > 0 ? reload->restart.at : "");
     pthread_mutex_unlock(&reload->lock);
 }
 
@@ -488,11 +491,11 @@ static void know_those_of_the_start(struct reload *reload)
     for (size_t i = 0; good && i < found.count; i++) {
         char *path = path_absolute(found.paths[i]);
         const struct plugin *plugin = loaded(plugins, path);
-        struct known *known = known_put(reload, path);
+        struct known *known = known_put(&reload->known, path);
         known->section = plugin_section_copy(settings_section(reload->options.settings, path));
-        (void)identify(path, &known->identity);
+        (void)identity_read(path, &known->identity);
         if (plugin != NULL) {
-            set_component(known, plugin->name);
+            known_set_component(known, plugin->name);
             known->isolated = plugin->worker != NULL;
         }
         for (size_t r = 0; r < plugins->refused_count; r++)
@@ -531,10 +534,12 @@ void reload_free(struct reload *reload)
         return;
     plan_clear(&reload->plan);
     plan_clear(&reload->next);
+    plan_clear(&reload->past);
     text_free(&reload->restart);
     text_free(&reload->next_restart);
-    for (size_t i = 0; i < reload->known_count; i++)
-        known_clear(&reload->known[i]);
+    text_free(&reload->names);
+    text_free(&reload->only);
+    knowns_free(&reload->known);
     for (size_t i = 0; i < reload->refusal_count; i++)
         free(reload->refusals[i].path);
     for (size_t i = 0; i < reload->options.path_count; i++)
@@ -542,7 +547,6 @@ void reload_free(struct reload *reload)
     directory_close(&reload->directory);
     free(reload->paths);
     free(reload->config);
-    free(reload->known);
     free(reload->refusals);
     pthread_mutex_destroy(&reload->lock);
     free(reload);

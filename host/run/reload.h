@@ -46,7 +46,8 @@ struct step {
     enum change change;
     struct plugin *plugin; /* ADD, RENEW: opened; the code that applies the step takes ownership */
     enum { STEP_UNDER_WAY, STEP_DONE, STEP_FAILED } state;
-    struct text text; /* what has become of it */
+    struct text text;      /* what has become of it */
+    unsigned long request; /* the last one that it answers */
 };
 
 struct plan {
@@ -65,11 +66,11 @@ void reload_hangup(struct reload *reload);
 /* Begins a reload that is due. Returns when to call again. */
 int64_t reload_tend(struct reload *reload, int64_t now);
 
-/* The finished plan of a reload; NULL: there is none. It belongs to the reload, which reports its steps until the next
- * plan. */
+/* The finished plan of a reload; NULL: there is none. It belongs to the reload, which reports its steps until others of
+ * the same files follow. */
 struct plan *reload_take(struct reload *reload);
 
-/* The outcome of the step of this component, if the last plan has one that is under way. */
+/* The outcome of the step of this component, if one is under way. */
 void reload_done(struct reload *reload, const char *component, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void reload_failed(struct reload *reload, const char *component, const char *format, ...)
@@ -88,7 +89,7 @@ bool reload_refused(struct reload *reload, void (*each)(void *context, const cha
  * Returns the number of the request. */
 unsigned long reload_ask(struct reload *reload, const char *name);
 
-/* Appends what has become of the last reload, as JSON. */
-void reload_put_json(struct reload *reload, struct text *out);
+/* Appends what has become of this request and of later ones, as JSON. */
+void reload_put_json(struct reload *reload, unsigned long request, struct text *out);
 
 #endif

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Plugins that come, change and go while the host runs."""
+import concurrent.futures
 import json
 import os
 import shutil
@@ -108,13 +109,24 @@ def test_the_verb_tells_what_has_become_of_each_plugin(host, client, directory):
     result = reload(host, "no")
     assert (result.returncode, result.stdout) == (1, "✗ no: no plugin has this name\n"), result
     (directory / "echo.so").write_bytes(b"no ELF")
-    result = reload(host, "c1_echo")
-    assert result.returncode == 1
-    assert "echo.so: not a shared object" in result.stdout
+    for name in (("c1_echo",), (), ("echo",)):  # also when the change of the directory was the first to find the fault
+        result = reload(host, *name)
+        assert result.returncode == 1 and "echo.so: not a shared object" in result.stdout, result
     host.write("plugins.conf", 'plugin_directory = "x"\nbroker { prefetch = ')
     result = reload(host)
     assert result.returncode == 1 and "plugins.conf" in result.stdout, result
     assert len(echoes(client, 0, 5)) == 5
+
+
+def test_requests_at_the_same_time_are_each_answered(host, directory):
+    """Each names a plugin, while the directory changes."""
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for turn in range(5):
+            shutil.copy(ECHO, directory / "echo.so")
+            first, second, third = pool.map(lambda name: reload(host, name), ("echo", "c1_echo", f"no{turn}"))
+            for result in first, second:
+                assert "echo.so: version 1.0.0 has taken over\n" in result.stdout, result
+            assert third.returncode == 1 and f"✗ no{turn}: no plugin has this name\n" in third.stdout, third
 
 
 OTHER = plugin("other")
