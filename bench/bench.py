@@ -147,15 +147,14 @@ class HostPeer(Peer):
     name, label = "host", "valawai-host"
 
     def command(self, names):
-        return [HOST, *(ECHO if name == "echo" else copy_of_echo(name) for name in names)]
+        return [HOST, "--isolation", "thread", *(ECHO if name == "echo" else copy_of_echo(name) for name in names)]
 
 
 class WorkerPeer(HostPeer):
     name, label = "worker", "valawai-host, plugin in a process"
 
     def command(self, names):
-        host, *plugins = super().command(names)
-        return [host, "--isolation", "process", *plugins]
+        return [word if word != "thread" else "process" for word in super().command(names)]
 
 
 class ConsolePeer(HostPeer):

@@ -214,7 +214,7 @@ def arguments():
                         " alone; default 1")
     parser.add_argument("--release", choices=releases.NAMES, help="the RabbitMQ of this Debian release; default: this machine's")
     parser.add_argument("--queue-type", choices=("classic", "quorum"), help="of the queues; default: classic")
-    parser.add_argument("--isolation", choices=("thread", "process"), help="of the plugins, in rows that do not choose; default: thread")
+    parser.add_argument("--isolation", choices=("thread", "process"), help="of the plugins, in rows that do not choose; default: process")
     parser.add_argument("--json", metavar="FILE", help="the results as JSON")
     parser.add_argument("--markdown", metavar="FILE", help="the results as a table; - for standard output")
     parser.add_argument("--seed", type=int, default=None, help="of the random pauses and choices")

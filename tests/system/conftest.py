@@ -7,7 +7,7 @@ VALAWAI_BUILD            the build directory; default build/release
 VALAWAI_TIMEOUT_FACTOR   stretches every time-out, for slow builds
 VALAWAI_SANITIZER=1      skips what only a plain build can promise (memory, start time)
 VALAWAI_WRAPPER          a command to run the host under, such as valgrind
-VALAWAI_ISOLATION        process: plugins live in processes of their own; default thread
+VALAWAI_ISOLATION        thread: plugins live in threads of the host; default: in processes of their own
 VALAWAI_RELEASE          the broker is the RabbitMQ of this Debian release: bookworm (3.10), trixie (4.0) or forky (4.3)
 VALAWAI_QUEUE_TYPE       quorum: what queues become that are declared without arguments
 """
@@ -27,11 +27,11 @@ from mov import MovStandIn  # noqa: E402
 
 plain_build = pytest.mark.skipif(SANITIZER or bool(WRAPPER), reason="only a plain build promises this")
 
-in_a_thread = pytest.mark.skipif(os.environ.get("VALAWAI_ISOLATION") == "process",
-                                 reason="about a plugin in the host's own process")
+in_a_thread = pytest.mark.in_a_thread
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "in_a_thread: the plugins of its hosts live in threads of the host")
     # A killed session also unwinds its fixtures and ends the processes that it started.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
@@ -82,8 +82,10 @@ def mov(broker, client):
 def new_host(request):
     """Makes hosts like Host(...). Those that still run at the end must end with status 0 on SIGTERM."""
     hosts = []
+    threads = {"VALAWAI_ISOLATION": "thread"} if request.node.get_closest_marker("in_a_thread") else {}
 
-    def make(*args, **kwargs):
+    def make(*args, env=None, **kwargs):
+        kwargs["env"] = {**threads, **(env or {})}
         hosts.append(Host(*args, **kwargs))
         return hosts[-1]
 

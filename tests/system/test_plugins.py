@@ -126,7 +126,7 @@ def test_the_log_tells_what_each_plugin_is_to_do(new_host, broker, mov, client):
     said = host.wait_record(r"loaded ").message
     assert said == (f"loaded {os.path.realpath(LOAD)}: component c0_load, version 1.0.0; receives valawai/c0/load/control/change_parameters; "
                     "publishes valawai/c0/load/data/reading; isolation "
-                    f"{os.environ.get('VALAWAI_ISOLATION') or 'thread'}, threads 1; options every_ms, at_least")
+                    f"{os.environ.get('VALAWAI_ISOLATION') or 'process'}, threads 1; options every_ms, at_least")
 
 
 def threads_of(host):

@@ -921,7 +921,7 @@ static void names_of_settings_that_differ(void **state)
     char list[256] = "";
     struct settings *one = read_text("broker { prefetch = 7 }\nlog { directory = \"there\" }\n");
     struct settings *same = read_text("log { directory = \"there\" }\nbroker { prefetch = 7 }\nplugin a { }\n");
-    struct settings *other = read_text("host { isolation = process }\nhttp { listen = \"127.0.0.1:1\" }\n"
+    struct settings *other = read_text("host { isolation = thread }\nhttp { listen = \"127.0.0.1:1\" }\n"
                                        "log { directory = \"here\" console_level = ERROR }\nbroker { tls = true }\n");
     settings_compare(one, same, list_name, list);
     assert_string_equal(list, "");
