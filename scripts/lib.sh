@@ -17,7 +17,7 @@ umask 022 # the host refuses plugins that others can write
 # Debian's packages are for this Python. PATH may name another one first.
 python=/usr/bin/python3
 
-build_packages=(cmake ninja-build gcc libc6-dev pkg-config librabbitmq-dev libjson-c-dev libconfuse-dev libyaml-dev
+build_packages=(cmake ninja-build gcc libc6-dev pkg-config librabbitmq-dev libssl-dev libjson-c-dev libconfuse-dev libyaml-dev
     libpcre2-dev libmicrohttpd-dev libcurl4-openssl-dev libcmocka-dev)
 run_packages=("${build_packages[@]}" rabbitmq-server python3 python3-pika python3-yaml)
 bench_packages=("${run_packages[@]}" valgrind strace linux-perf)

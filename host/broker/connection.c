@@ -2,10 +2,8 @@
 #include "broker/connection.h"
 
 #if __has_include(<rabbitmq-c/tcp_socket.h>)
-#include <rabbitmq-c/ssl_socket.h>
 #include <rabbitmq-c/tcp_socket.h>
 #else
-#include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
 #endif
 
@@ -26,6 +24,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "broker/reach.h"
+#include "broker/tls.h"
 #include "broker/wire.h"
 
 #define FRAME_MAX 131072  /* with smaller frames the last one of a body can be delayed by 200 ms */
@@ -47,6 +46,7 @@ struct connection {
     bool broken; /* the stream cannot be parsed: the socket is dropped without connection.close */
     int64_t opened_at, tend_at;
     struct text out;            /* frames that wait for a flush */
+    struct tls_peer tls_peer;   /* with TLS */
     struct lookup *lookup;      /* of the broker's name, when the resolver takes longer than an attempt */
     char *password;             /* as last read from the password file */
     int wake;                   /* an eventfd: readable when attempts to open end */
@@ -265,35 +265,14 @@ static bool is_tls_meant(const struct broker *broker, struct fault *fault)
     return true;
 }
 
-static bool is_readable(const char *path, struct fault *fault)
+/* NULL: the settings cannot be used. */
+static amqp_socket_t *make_socket(struct connection *connection, const char *name, struct fault *fault)
 {
-    return access(path, R_OK) == 0 || fault_set(fault, "%s: %s", path, strerror(errno));
-}
-
-static amqp_socket_t *make_socket(struct connection *connection, struct fault *fault)
-{
-    const struct broker *broker = connection->broker;
-    const char *key = broker->tls_key == NULL ? broker->tls_certificate : broker->tls_key;
-    if (!is_tls_meant(broker, fault))
+    if (!is_tls_meant(connection->broker, fault))
         return NULL;
-    if (!broker->tls)
-        return memory_got(amqp_tcp_socket_new(connection->state));
-    if (!is_readable(broker->tls_ca, fault) ||
-        (key != NULL && (!is_readable(broker->tls_certificate, fault) || !is_readable(key, fault))))
-        return NULL;
-    amqp_socket_t *socket = memory_got(amqp_ssl_socket_new(connection->state));
-    amqp_ssl_socket_set_verify_peer(socket, 1);
-    amqp_ssl_socket_set_verify_hostname(socket, 1);
-    amqp_ssl_socket_set_ssl_versions(socket, AMQP_TLSv1_2, AMQP_TLSvLATEST);
-    if (amqp_ssl_socket_set_cacert(socket, broker->tls_ca) != AMQP_STATUS_OK) {
-        fault_set(fault, "%s: contains no certificates that can be used (RABBITMQ_TLS_CA)", broker->tls_ca);
-        return NULL;
-    }
-    if (key != NULL && amqp_ssl_socket_set_key(socket, broker->tls_certificate, key) != AMQP_STATUS_OK) {
-        fault_set(fault, "cannot use the certificate %s with the key %s", broker->tls_certificate, key);
-        return NULL;
-    }
-    return socket;
+    if (connection->broker->tls)
+        return tls_socket(connection->state, connection->broker, name, &connection->tls_peer, fault);
+    return memory_got(amqp_tcp_socket_new(connection->state));
 }
 
 /* Opens the socket itself, so that it can try addresses in parallel and a stop does not wait. */
@@ -310,47 +289,35 @@ static bool connect_plain(struct connection *connection, amqp_socket_t *socket, 
     return true;
 }
 
-/* For TLS the library accepts no socket. It connects by itself, to one address after the other. */
+/* For TLS the library accepts no socket, so it connects a second time, to the address that has just answered. */
 static enum opened connect_tls(struct connection *connection, amqp_socket_t *socket, const struct target *target,
-                               struct fault *fault)
+                               int64_t deadline_ms, struct fault *fault)
 {
-    if (!reach_name(target, &connection->lookup, fault))
+    char address[REACH_ADDRESS_SIZE];
+    if (!reach_address(target, &connection->lookup, address, fault))
         return OPEN_FAILED;
-    int64_t left = target->deadline_ms - clock_ms();
-    struct timeval patience = {.tv_sec = left > 0 ? left / 1000 : 0, .tv_usec = left > 0 ? left % 1000 * 1000 : 1};
-    int status = amqp_socket_open_noblock(socket, target->host, target->port, &patience);
-    if (status == AMQP_STATUS_OK)
-        return OPENED;
-    if (status == AMQP_STATUS_SSL_PEER_VERIFY_FAILED || status == AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED) {
-        fault_set(fault, "connect: %s; check RABBITMQ_TLS_CA and the broker's name", amqp_error_string2(status));
-        return OPEN_REFUSED;
-    }
-    if (status == AMQP_STATUS_SOCKET_ERROR)
-        fault_set(fault, "no connection: is the broker running and listening there?");
-    else
-        lost(connection, fault, "connect", status);
-    return OPEN_FAILED;
+    return tls_open(socket, &connection->tls_peer, address, target->port, deadline_ms, fault);
 }
 
 static enum opened open_endpoint(struct connection *connection, const struct endpoint *endpoint, struct fault *fault)
 {
     const struct broker *broker = connection->broker;
     enum opened opened = OPEN_FAILED;
-    bool again = connection->has_been_open && !broker->tls;
+    int64_t now = clock_ms(), latest = now + (int64_t)CONNECT_SECONDS * 1000;
     const struct target target = {.host = endpoint->host,
                                   .port = endpoint->port,
-                                  .deadline_ms = clock_ms() + (again ? RECONNECT_MS : CONNECT_SECONDS * 1000),
+                                  .deadline_ms = connection->has_been_open ? now + RECONNECT_MS : latest,
                                   .wake = connection->wake};
     struct timeval patience = {.tv_sec = broker->login_seconds}, goodbye = {.tv_sec = CLOSE_SECONDS};
 
     snprintf(connection->peer, sizeof connection->peer, "%.256s:%d", endpoint->host, endpoint->port);
     connection->state = memory_got(amqp_new_connection());
     amqp_set_handshake_timeout(connection->state, &patience);
-    amqp_socket_t *socket = make_socket(connection, fault);
+    amqp_socket_t *socket = make_socket(connection, endpoint->host, fault);
     if (socket == NULL)
         opened = OPEN_REFUSED;
     else if (broker->tls)
-        opened = connect_tls(connection, socket, &target, fault);
+        opened = connect_tls(connection, socket, &target, latest, fault);
     else if (connect_plain(connection, socket, &target, fault))
         opened = OPENED;
     if (opened != OPENED)

@@ -286,3 +286,17 @@ int reach(const struct target *target, struct lookup **lookup, struct fault *fau
     forget(lookup);
     return fd;
 }
+
+bool reach_address(const struct target *target, struct lookup **lookup, char address[REACH_ADDRESS_SIZE],
+                   struct fault *fault)
+{
+    struct sockaddr_storage peer;
+    socklen_t size = sizeof peer;
+    int fd = reach(target, lookup, fault);
+    if (fd < 0)
+        return false;
+    bool known = getpeername(fd, (struct sockaddr *)&peer, &size) == 0 &&
+                 getnameinfo((struct sockaddr *)&peer, size, address, REACH_ADDRESS_SIZE, NULL, 0, NI_NUMERICHOST) == 0;
+    close(fd);
+    return known || fault_set(fault, "the broker closed the connection at once");
+}

@@ -6,14 +6,17 @@
 #ifndef BROKER_REACH_H
 #define BROKER_REACH_H
 
+#include <net/if.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/fault.h"
 
 #define REACH_STAGGER_MS 250
-#define REACH_ADDRESSES_MAX 16 /* of a name; more are not tried */
+#define REACH_ADDRESSES_MAX 16                              /* of a name; more are not tried */
+#define REACH_ADDRESS_SIZE (INET6_ADDRSTRLEN + IF_NAMESIZE) /* of its text: a link-local one has the interface, too */
 
 /* The resolution of a name. */
 struct lookup;
@@ -30,7 +33,11 @@ struct target {
  * for the same host and port waits for it again, so that a hanging resolver costs one thread. */
 int reach(const struct target *target, struct lookup **lookup, struct fault *fault) __attribute__((warn_unused_result));
 
-/* The first half only, for a library that connects by itself: true if the name has an address. */
+/* For a library that connects by itself: the numeric address that answers. Its connection is closed again. */
+bool reach_address(const struct target *target, struct lookup **lookup, char address[REACH_ADDRESS_SIZE],
+                   struct fault *fault) __attribute__((warn_unused_result));
+
+/* The first half only: true if the name has an address. */
 bool reach_name(const struct target *target, struct lookup **lookup, struct fault *fault)
     __attribute__((warn_unused_result));
 

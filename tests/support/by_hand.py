@@ -256,11 +256,12 @@ class ByHand:
         self.close()
 
 
-def tls_context(directory):
-    """A certificate for localhost that is its own authority, localhost.pem in the directory; and the context of a server."""
+def tls_context(directory, subject="DNS:localhost"):
+    """A certificate that is its own authority, localhost.pem in the directory; and the context of a server. The certificate is
+    for the subject, a subjectAltName."""
     key, certificate = os.path.join(directory, "localhost.key"), os.path.join(directory, "localhost.pem")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
-                    "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+                    f"subjectAltName={subject}", "-keyout", key, "-out", certificate], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     return context

@@ -1,36 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From the broker's name to a connection: silent addresses, a resolver that hangs, logins that are refused."""
 
-import contextlib
 import os
 import socket
 import struct
 import time
 
-import pytest
-
 import by_hand
+from addresses import RESOLVER, preloads, silence
 from broker import scaled, wait_until
 from by_hand import ByHand, Session
-from host import SANITIZER, plugin
-
-preloads = pytest.mark.skipif(SANITIZER, reason="a sanitizer has to be the first library that is preloaded")
-RESOLVER = {"LD_PRELOAD": plugin("resolver")}
-
-
-@contextlib.contextmanager
-def silence(address, port):
-    """An address that does not answer, because the queue of its listener is full."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind((address, port))
-        listener.listen(0)
-        for _ in range(8):
-            client = stack.enter_context(socket.socket())
-            client.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                client.connect((address, port))
-        yield
 
 
 @preloads

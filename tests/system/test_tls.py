@@ -5,11 +5,14 @@ import json
 import os
 import socket
 import subprocess
+import threading
 
 import pika
 import pytest
 
+from addresses import RESOLVER, preloads, silence
 from broker import Broker, free_port, scaled, wait_until
+from by_hand import ByHand, Session, tls_context
 from host import BINARY, Client, ECHO, one_line, published, received
 from mov import MovStandIn
 
@@ -38,6 +41,7 @@ def pki(tmp_path_factory):
     for ca in ("ca", "other_ca"):
         make_ca(directory, ca)
     make_certificate(directory, "good", "ca", "localhost")
+    make_certificate(directory, "two", "ca", "two.test")
     make_certificate(directory, "wrong_name", "ca", "broker.example.org")
     make_certificate(directory, "expired", "ca", "localhost", days="0")  # ends as it begins; a negative number is refused by OpenSSL 3.5
     make_certificate(directory, "client", "ca", "host")
@@ -94,7 +98,8 @@ def test_echo_over_tls_and_a_ca_that_is_not_ours(new_host, tls_broker, pki):
         assert properties.content_type == "application/json" and properties.delivery_mode == 2
         assert host.stop() == 0
         mov.wait_for(lambda mov: len(mov.unregistered) == 1)
-    one_line(new_host(env=environment(broker, pki, ca="other_ca")).run(), "localhost", "TLS")
+    one_line(new_host(env=environment(broker, pki, ca="other_ca")).run(), "localhost", "TLS", "RABBITMQ_TLS_CA",
+             "the broker's certificate is not valid")
     for ca, why in (("/no/such.pem", "No such file"), (__file__, "no certificates"), ("/", "no certificates")):
         result = new_host(env=environment(broker, pki, RABBITMQ_TLS_CA=ca)).run()
         one_line(result, f"{ca}: ", why)
@@ -128,10 +133,74 @@ def verb(host, *arguments):
     return result.stdout
 
 
-@pytest.mark.parametrize("certificate", ["wrong_name", "expired"])
-def test_certificates_that_are_not_good(new_host, tls_broker, pki, certificate):
+@pytest.mark.parametrize("certificate, why", [
+    ("wrong_name", "the broker's certificate is not for localhost"),
+    ("expired", "certificate has expired"),
+])
+def test_certificates_that_are_not_good(new_host, tls_broker, pki, certificate, why):
+    """The host does not try again: RABBITMQ_MAX_RETRIES would allow a hundred attempts."""
     broker = tls_broker.start_with(certificate)
-    one_line(new_host(env=environment(broker, pki)).run(), "localhost", "TLS")
+    result = new_host(env=environment(broker, pki, RABBITMQ_MAX_RETRIES="100")).run()
+    one_line(result, "localhost", "TLS", why)
+
+
+@preloads
+def test_the_first_of_two_addresses_is_silent(new_host, tls_broker, pki):
+    """The certificate is for the name, and the host connects to the second address."""
+    broker = tls_broker.start_with("two")
+    with silence("127.0.0.2", broker.tls_port):
+        host = new_host(env=environment(broker, pki, **RESOLVER, RABBITMQ_HOST="two.test")).start()
+        host.wait_consuming()
+        assert host.stop() == 0
+
+
+@preloads
+def test_each_attempt_tries_all_addresses(new_host, tmp_path):
+    """The first address accepts one connection and then refuses, so only another attempt finds the second address."""
+    with ByHand(Session, tls_context(tmp_path, "DNS:two.test")) as broker, \
+            socket.create_server(("127.0.0.2", broker.port)) as first:
+        def accept_one():
+            first.accept()[0].close()
+            first.close()
+        thread = threading.Thread(target=accept_one, daemon=True)
+        thread.start()
+        host = new_host(env={**by_hand_environment(broker, tmp_path, "two.test"), **RESOLVER, "RABBITMQ_MAX_RETRIES": "10",
+                             "RABBITMQ_RETRY_SLEEP": "1"}).start()
+        host.wait_consuming()
+        assert "attempt 1 of 10" in host.console
+        assert host.stop() == 0
+        thread.join()
+
+
+def by_hand_environment(broker, directory, name):
+    return {**broker.environment(), "RABBITMQ_HOST": name, "RABBITMQ_TLS": "true",
+            "RABBITMQ_TLS_CA": str(directory / "localhost.pem"), "RABBITMQ_MAX_RETRIES": "1"}
+
+
+@pytest.mark.parametrize("name, subject, announced", [
+    ("localhost", "DNS:localhost", "localhost"),
+    ("127.0.0.1", "IP:127.0.0.1", None),  # an address is never announced (RFC 6066)
+])
+def test_the_name_of_the_settings_is_announced(new_host, tmp_path, name, subject, announced):
+    heard = []
+    context = tls_context(tmp_path, subject)
+    context.sni_callback = lambda stream, name, context: heard.append(name)
+    with ByHand(Session, context) as broker:
+        host = new_host(env=by_hand_environment(broker, tmp_path, name)).start()
+        host.wait_consuming()
+        assert set(heard) == {announced}
+        assert host.stop() == 0
+
+
+@pytest.mark.parametrize("name, subject", [
+    ("localhost", "DNS:other.test,IP:127.0.0.1"),
+    ("127.0.0.1", "DNS:localhost,IP:127.0.0.2"),
+    ("127.0.0.1", "DNS:127.0.0.1"),
+])
+def test_a_certificate_for_another_name(new_host, tmp_path, name, subject):
+    with ByHand(Session, tls_context(tmp_path, subject)) as broker:
+        one_line(new_host(env=by_hand_environment(broker, tmp_path, name)).run(), name, "TLS",
+                 f"the broker's certificate is not for {name}")
 
 
 def test_a_broker_that_wants_our_certificate(new_host, tls_broker, pki):

@@ -177,6 +177,26 @@ static void a_silent_address_costs_a_moment(void **state)
     release();
 }
 
+/* For a library that connects by itself: the text of the address, and no connection that stays. */
+static void the_address_that_answers(void **state)
+{
+    UNUSED(state);
+    int port = 0, fd = listener("127.0.0.1", &port, 5);
+    struct lookup *lookup = NULL;
+    struct target target = {.host = "name", .port = port, .deadline_ms = in(20), .wake = -1};
+    char address[REACH_ADDRESS_SIZE];
+    release(); /* the resolver answers */
+    assert_true(reach_address(&target, &lookup, address, &fault));
+    assert_string_equal(address, "127.0.0.1");
+    int accepted = accept(fd, NULL, NULL);
+    char byte = 0;
+    assert_int_equal(read(accepted, &byte, 1), 0);
+    close(accepted);
+    close(fd);
+    assert_false(reach_address(&target, &lookup, address, &fault));
+    expect_in(fault.text, "Connection refused");
+}
+
 /* After a refusal the next attempt begins at once. */
 static void a_refusal_costs_nothing(void **state)
 {
@@ -298,9 +318,10 @@ static void a_lookup_that_is_abandoned(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(an_address_is_not_resolved),  TEST(a_silent_address_costs_a_moment), TEST(a_refusal_costs_nothing),
-        TEST(the_first_that_answers_wins), TEST(no_answer_within_the_deadline),   TEST(a_stop_does_not_wait),
-        TEST(a_name_without_an_address),   TEST(a_resolver_that_hangs),           TEST(a_lookup_that_is_abandoned),
+        TEST(an_address_is_not_resolved), TEST(a_silent_address_costs_a_moment), TEST(a_refusal_costs_nothing),
+        TEST(the_address_that_answers),   TEST(the_first_that_answers_wins),     TEST(no_answer_within_the_deadline),
+        TEST(a_stop_does_not_wait),       TEST(a_name_without_an_address),       TEST(a_resolver_that_hangs),
+        TEST(a_lookup_that_is_abandoned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
