@@ -32,7 +32,7 @@
 
 #define REACH_MS 5000                /* as long as a host waits for a connection */
 #define ROOM_MIN ((uint64_t)1 << 20) /* bytes for health file and ledger */
-#define CLOCK_SLACK 86400            /* seconds: what unpacks a file may set its time by another clock */
+#define CLOCK_SLACK 86400            /* seconds: a file that was unpacked may have the time of another clock */
 
 struct examination {
     const struct settings *settings; /* NULL: they cannot be read */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * http: tells people and programs by HTTP what the host does: on a Unix socket in the log directory and, if the
- * settings name an address, by TCP. It reads, and holds up no other thread: one thread serves all clients, another
- * keeps the socket's name in the directory, because a disk may hang. What it cannot do (the port is taken, the
- * directory cannot be written) is one record of the log, and is tried again. */
+ * settings name an address, by TCP. No other thread waits for it: one thread serves all clients, and another
+ * keeps the socket's name in the directory, because a disk may hang. A fault (the port is taken, the directory cannot
+ * be written) is one record of the log, and http tries again. */
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H
 

@@ -12,10 +12,10 @@
 #include "base/count.h"
 
 #define VIEW_TEXT_MAX 256    /* bytes of a reason or of an error, with the '\0' */
-#define VIEW_RATE_POINTS 60  /* … */
-#define VIEW_RATE_SECONDS 15 /* … each over so many seconds: 15 minutes in all */
+#define VIEW_RATE_POINTS 60  /* of a rate's history: 15 minutes */
+#define VIEW_RATE_SECONDS 15 /* that each point covers */
 
-/* Why messages are dead. */
+/* Why a message was rejected. */
 enum view_reason {
     VIEW_INVALID,
     VIEW_WRONG,

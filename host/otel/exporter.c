@@ -64,7 +64,7 @@ static int64_t deadline_of(const struct exporter *exporter, int64_t began)
     return atomic_load(&exporter->stopping) && until < began + REQUEST_MS ? until : began + REQUEST_MS;
 }
 
-/* Until the request has ended. False: it was not to take so long. */
+/* Waits until the request has ended. False: it took too long. */
 static bool run(struct exporter *exporter, struct fault *fault)
 {
     int64_t began = clock_ms(), left;
@@ -317,7 +317,8 @@ bool exporter_stop(struct exporter *exporter, int64_t until_ms)
     if (exporter == NULL)
         return true;
     int64_t now = clock_ms();
-    atomic_store(&exporter->stop_until, now + (until_ms - now) / 2); /* the thread is to end before it is given up */
+    atomic_store(&exporter->stop_until,
+                 now + (until_ms - now) / 2); /* leaves the thread time to end before the caller gives it up */
     atomic_store(&exporter->stopping, true);
     queue_wake(&exporter->queue);
     exporter->curl.multi_wakeup(exporter->multi);

@@ -181,7 +181,7 @@ bool limits_exceeded(struct allowance *allowance, const struct usage *usage, int
                   usage->files, limits->files_max);
         return true;
     }
-    /* What a process that was waited for by no one of the group has used is lost. */
+    /* The kernel forgets the time of a process whose parent has left the group. */
     uint64_t used = usage->cpu_ms > allowance->cpu_ms_before ? usage->cpu_ms - allowance->cpu_ms_before : 0;
     if (limits->cpu_max > 0 && used > (uint64_t)limits->cpu_max * LIMITS_CPU_MS / 100) {
         fault_set(

@@ -62,7 +62,7 @@ static bool takes_more(const struct process *process)
            process->out.len - process->out_at < WORKER_OUT_MAX;
 }
 
-/* A suspect is sent alone, so that an end of the process is its doing. */
+/* A suspect is sent alone, so that it is to blame if the process ends. */
 void worker_pump(struct worker *worker)
 {
     struct process *process = worker->now;
@@ -249,7 +249,7 @@ static void on_pub(struct process *process, struct hand *hand, const struct fram
     const char *body = part->same ? handling->delivery->body : part->at;
     size_t len = part->same ? handling->delivery->len : part->len;
     int error;
-    services_begin(handling); /* what is known of the message's body is used again */
+    services_begin(handling); /* uses again what is known of the message's body */
     struct publication *publication =
         publication_make_with(services, frame->words[0], body, len, frame->parts[1].at, true, &error);
     services_end();

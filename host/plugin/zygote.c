@@ -289,8 +289,8 @@ static void end_all(struct nursery *nursery)
     }
 }
 
-/* Where it may, so that it is not the last of many processes to run when a plugin makes them. Workers do not inherit
- * it. */
+/* A higher priority, if the system permits it: a plugin that forks without end must not keep the zygote from running.
+ * Workers do not inherit it. */
 static void come_first(void)
 {
     (void)!sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &(struct sched_param){0});

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * zygote: the process that workers are forked from. It is made first, while the host has one thread, no connection, no
- * secret and no plugin, so no worker has any of that either. A worker starts in a millisecond and shares the pages of
+ * zygote: the process that workers are forked from. It is forked first, while the host has one thread, no connection,
+ * no secret and no plugin, so no worker inherits any of these. A worker starts in a millisecond and shares the pages of
  * the others. The zygote watches the limits of the workers, waits for their ends, and tells the host how each one
  * ended.
  *
  * If the zygote ends, the workers that run go on. The next one is forked by another zygote: this program, executed
- * anew, so that it has nothing of the host either. */
+ * anew, so that it inherits nothing of the host either. */
 #ifndef PLUGIN_ZYGOTE_H
 #define PLUGIN_ZYGOTE_H
 
@@ -26,7 +26,7 @@ struct zygote *zygote_start(struct fault *fault);
 /* The main function of another zygote. */
 _Noreturn void zygote_main(void);
 
-/* No more workers. Those that are left end. */
+/* Ends the zygote and every worker that is left. */
 void zygote_end(struct zygote *zygote);
 
 struct offspring {
@@ -38,7 +38,7 @@ struct offspring {
 /* How it ended. */
 struct offspring_end {
     int status;         /* as waitpid() tells it */
-    struct fault limit; /* what it had more of than it may; "": nothing */
+    struct fault limit; /* the limit that it exceeded; "": none */
 };
 
 /* What a worker is made of. */

@@ -175,7 +175,7 @@ static void look_at(struct reload *reload, const char *path)
     struct known *known = known_find(&reload->known, path);
     const struct plugin_section *section = settings_section(reload->settings, path);
     bool runs = known != NULL && known->component != NULL && known->why.text[0] == '\0';
-    bool there = identity_read(path, &identity);
+    int missing = identity_read(path, &identity) ? 0 : errno;
     bool isolated = plugins_isolate(reload->settings, reload->options.plugins, path);
     bool changed = known == NULL || !identity_is(&known->identity, &identity) ||
                    (runs && known->isolated != isolated) || !plugin_sections_are_equal(known->section, section);
@@ -189,12 +189,13 @@ static void look_at(struct reload *reload, const char *path)
     plugin_section_free(known->section);
     known->section = plugin_section_copy(section);
     struct step *step = plan_put(&reload->next, path, known->component, runs ? CHANGE_RENEW : CHANGE_ADD);
-    if (there) {
+    if (missing == 0) {
         open_one(reload, known, step);
-    } else {
-        fail(step, strerror(errno));
-        step->change = CHANGE_NONE;
+        return;
     }
+    fail(step, strerror(missing));
+    step->change = CHANGE_NONE;
+    known->failed = runs;
 }
 
 static void find_removed(struct reload *reload, const struct found *found)

@@ -190,7 +190,7 @@ def sigterm_crash(broker, times, long, result):
 
 @fault("kill-zygote", "`kill -9` of the zygote, then of a worker", 3, 100)
 def kill_zygote(broker, times, long, result):
-    """What runs goes on, and the next worker comes from another zygote."""
+    """The workers go on, and the next one comes from another zygote."""
     with Scene(broker) as scene:
         victim = Victim(scene, "fatal")
         host = scene.host(plugins=(), conf=conf(section("fatal")))

@@ -224,7 +224,7 @@ class MovStandIn:
         self.violations = []
         self.returned = []
         self.connections = {}
-        self._removed = {}  # connections that are no more, and are listed all the same
+        self._removed = {}  # ended connections, which the list still has
         self._parameters = parameters or broker.parameters()
         self._on_event = on_event or (lambda text: None)
         self._changed = threading.Condition()
@@ -399,7 +399,7 @@ class MovStandIn:
         self._tasks.append((time.monotonic() + seconds, what))
 
     def _do_tasks(self):
-        """Those that are due, in that order."""
+        """The due ones, in their order."""
         now = time.monotonic()
         due = sorted((task for task in self._tasks if task[0] <= now), key=lambda task: task[0])
         self._tasks = [task for task in self._tasks if task[0] > now]
@@ -563,7 +563,7 @@ class MovStandIn:
         return f"connection {body['connection_id']}: {action}"
 
     def _topology_query(self, body):
-        """Lists connections that are no more, too, and does not say that of them."""
+        """Also lists ended connections, without a mark."""
         _fields(body, (), ("id", "source_channel_name", "source_component_id", "target_channel_name", "target_component_id",
                            "order", "offset", "limit"))
         if "limit" not in body:

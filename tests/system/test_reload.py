@@ -55,9 +55,9 @@ def test_a_loaded_plugin_survives_its_file(broker, client, mov, new_host, direct
 SAYS = "Received a message to echo"
 
 
-def put(directory, *changes, name="echo.so"):
-    """Puts a variant of the echo plugin into the directory, in one step. Each change is a pair of texts of the same length."""
-    code = open(ECHO, "rb").read()
+def put(directory, *changes, name="echo.so", source=ECHO):
+    """Puts a variant of a plugin into the directory, in one step. Each change is a pair of texts of the same length."""
+    code = open(source, "rb").read()
     for old, new in changes:
         assert len(old) == len(new) and old.encode() in code
         code = code.replace(old.encode(), new.encode())
@@ -167,6 +167,35 @@ def test_another_document_is_registered_anew(host, client, mov, directory):
     assert [one["version"] for one in status_of(host)["components"]] == ["1.0.1"]
     assert host.stop() == 0
     mov.wait_for(lambda mov: not mov.active())
+
+
+def test_a_removed_plugin_takes_the_version_that_is_starting_along(broker, client, mov, new_host, tmp_path):
+    slow = plugin("slow")
+    shutil.copy(slow, tmp_path / "slow.so")
+    conf = f'plugin_directory = "{tmp_path}"\nplugin slow {{ start = 1500\n enabled = true }}\n'
+    host = new_host(broker, plugins=(), conf=conf, env={"VALAWAI_ISOLATION": "process"}).start()
+    host.wait_healthy()
+    put(tmp_path, ("1.0.0", "1.0.1"), name="slow.so", source=slow)
+    wait_until(lambda: len([one for one in host.records() if one.message == "starting for 1500 ms"]) == 2, 10, "the second start")
+    host.write("plugins.conf", conf.replace("true", "false"))
+    result = reload(host)
+    assert result.returncode == 0 and result.stdout.splitlines()[0] == f"✓ {tmp_path}/slow.so: removed", result
+    wait_until(lambda: not mov.active(), 10, "the component is unregistered")
+    wait_until(lambda: status_of(host)["components"] == [], 10, "no component")
+    wait_until(lambda: client.consumers(received("slow")) == 0, 10, "its topic is not consumed")
+    wait_until(lambda: not workers_of(host.pid), 10, "neither version has a process")
+    assert host.stop() == 0
+
+
+def test_a_removed_file_that_the_settings_name_is_reported(host, client, directory):
+    """The settings ask for the plugin, so it goes on."""
+    host.write("plugins.conf", f'plugin_directory = "{directory}"\nplugin echo {{ }}\n')
+    assert reload(host).returncode == 0
+    os.unlink(directory / "echo.so")
+    host.wait_record(r"reload: \S*/echo.so: No such file or directory", level="ERROR")
+    assert len(echoes(client, 0, 3)) == 3 and host.health()
+    result = reload(host)
+    assert result.returncode == 1 and "echo.so: No such file or directory" in result.stdout, result
 
 
 def test_a_plugin_that_cannot_run_is_shown_and_tried_again(host, client, mov, directory):

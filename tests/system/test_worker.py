@@ -75,7 +75,7 @@ def test_each_way_to_end_a_process_ends_the_worker_alone(broker, client, mov, ne
     assert len(client.collect(CRASH + "/dead", 1)) == 1
 
 
-def test_messages_that_were_not_begun_are_without_blame(broker, client, mov, new_host):
+def test_a_crash_does_not_blame_messages_that_had_not_begun(broker, client, mov, new_host):
     """They are in the worker's hands at each of two crashes, and would be rejected if these counted."""
     client.declare(published("fatal"), CRASH + "/dead")
     host = new_host(broker, plugins=[plugin("fatal")], conf="host { crash_attempts = 1 }\n", env=WORKERS).start()
