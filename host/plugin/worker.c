@@ -222,6 +222,12 @@ static void tick(struct process *process, int64_t now)
     watch_open(process, oldest, open, now);
 }
 
+/* Bytes that may wait for a process: more than any number of messages needs. */
+static size_t answers_max(const struct worker *worker)
+{
+    return WORKER_ANSWERS_MAX + 2 * worker->use.message_max_bytes;
+}
+
 static void tend_process(struct process *process, int64_t now)
 {
     const struct worker *worker = process->worker;
@@ -233,8 +239,12 @@ static void tend_process(struct process *process, int64_t now)
         tick(process, now);
     if (process->state >= CLOSING && now >= process->due)
         process_condemn(process, SIGKILL, "%s", "it does not stop in time");
-    if (process->kill_at != 0 && now >= process->kill_at) {
+    size_t waits = process->out.len - process->out_at;
+    if (waits > answers_max(worker))
+        process_condemn(process, SIGKILL, "it does not read: %zu bytes wait for it", waits);
+    if (process->kill_at != 0 && !process->killed && now >= process->kill_at) {
         offspring_signal(&process->offspring, SIGKILL);
+        process->killed = true;
         process->kill_at = now + WORKER_TERM_MS;
     }
 }
@@ -365,6 +375,7 @@ static int start(const struct valawai_host *host, void **self)
         atomic_store(&worker->started, true);
         return 0;
     }
+    worker_end_sender(worker); /* no stop follows */
     return worker->start_answer != 0 ? worker->start_answer : -1;
 }
 

@@ -204,6 +204,19 @@ static enum frame_next refuse(const char *line, size_t len, const char *wrong, s
     return FRAME_BAD;
 }
 
+/* Reading has ended each word by a zero byte, and no other zero byte is in the line. */
+void frame_quote(const struct frame *frame, struct fault *fault)
+{
+    struct text line = {0};
+    text_put(&line, frame->line, frame->line_len);
+    for (size_t i = 0; i < line.len; i++)
+        if (line.at[i] == '\0')
+            line.at[i] = ' ';
+    struct fault wrong = *fault;
+    (void)refuse(line.at, line.len, wrong.text, fault);
+    text_free(&line);
+}
+
 static bool has_zero(const char *at, size_t len)
 {
     return memchr(at, '\0', len) != NULL;
@@ -233,6 +246,8 @@ enum frame_next frame_next(struct frame_reader *reader, struct frame *frame, str
     }
     if (!take_parts(end + 1, frame))
         return refuse(at, (size_t)(end - at), "no line feed follows the bytes of", fault);
+    frame->line = at;
+    frame->line_len = (size_t)(end - at);
     *end = '\0';
     for (size_t i = 0; i < line.words; i++)
         at[line.ends[i] - at] = '\0';

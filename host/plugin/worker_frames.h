@@ -68,6 +68,8 @@ struct frame {
     const char *words[2]; /* the same */
     const char *rest;     /* the end of a line that ends with a text; "" if there is none */
     struct frame_part parts[2];
+    const char *line; /* for frame_quote() */
+    size_t line_len;
 };
 
 struct frame_reader {
@@ -91,6 +93,9 @@ enum frame_next {
 };
 enum frame_next frame_next(struct frame_reader *reader, struct frame *frame, struct fault *fault)
     __attribute__((warn_unused_result));
+
+/* Puts the line of the frame behind what is wrong with it. */
+void frame_quote(const struct frame *frame, struct fault *fault);
 
 /* ---- writing: the kind, the words of its line in their order, the end of the line, the parts ---- */
 

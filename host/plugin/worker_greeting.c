@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "plugin/worker_parts.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,8 +32,8 @@ bool about_is_same(const struct about *one, const struct about *other)
 static bool on_plugin(struct process *process, const struct frame *frame, struct fault *fault)
 {
     struct about *now = &process->about;
-    if (now->document != NULL)
-        return fault_set(fault, "a second PLUGIN");
+    if (!now->greeted || now->document != NULL)
+        return fault_set(fault, now->greeted ? "a second PLUGIN" : "PLUGIN before HELLO");
     if (strlen(frame->parts[0].at) != frame->parts[0].len)
         return fault_set(fault, "a document with a zero byte");
     now->version = memory_text(frame->words[0]);
@@ -62,9 +63,23 @@ static bool on_ready(struct process *process, struct fault *fault)
         return fault_set(fault, "READY before PLUGIN");
     const struct about *first = &process->worker->about;
     if (first->document != NULL && !about_is_same(first, now))
-        return fault_set(fault, "the file has another AsyncAPI document or other topics than the plugin that runs; "
-                                "apply it with valawai-host reload");
-    process->state = READY;
+        process_condemn(process, SIGKILL,
+                        "the file has another AsyncAPI document or other topics than the plugin that runs; "
+                        "apply it with valawai-host reload");
+    else
+        process->state = READY;
+    return true;
+}
+
+static bool on_hello(struct process *process, const struct frame *frame, struct fault *fault)
+{
+    if (process->about.greeted)
+        return fault_set(fault, "a second HELLO");
+    if (frame->numbers[0] != WORKER_PROTOCOL)
+        process_condemn(process, SIGKILL, "it speaks the worker protocol %llu, this host %d",
+                        (unsigned long long)frame->numbers[0], WORKER_PROTOCOL);
+    process->about.greeted = true;
+    process->about.wants_json = strcmp(frame->words[0], "amqp") != 0;
     return true;
 }
 
@@ -72,11 +87,7 @@ bool process_take_greeting(struct process *process, const struct frame *frame, s
 {
     switch (frame->kind) {
     case FRAME_HELLO:
-        if (frame->numbers[0] != WORKER_PROTOCOL)
-            return fault_set(fault, "it speaks the worker protocol %llu, this host %d",
-                             (unsigned long long)frame->numbers[0], WORKER_PROTOCOL);
-        process->about.wants_json = strcmp(frame->words[0], "amqp") != 0;
-        return true;
+        return on_hello(process, frame, fault);
     case FRAME_PLUGIN:
         return on_plugin(process, frame, fault);
     case FRAME_TOPIC:
@@ -84,7 +95,9 @@ bool process_take_greeting(struct process *process, const struct frame *frame, s
     case FRAME_READY:
         return on_ready(process, fault);
     case FRAME_CANNOT:
-        return fault_set(fault, "%s", frame->rest);
+        process_condemn(process, SIGKILL, "%s",
+                        frame->rest[0] != '\0' ? frame->rest : "it cannot run, and gives no reason");
+        return true;
     default:
         return fault_set(fault, "a frame that has no place here");
     }

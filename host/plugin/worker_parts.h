@@ -15,9 +15,10 @@
 #include "plugin/worker_frames.h"
 #include "plugin/worker_hands.h"
 
-#define WORKER_TERM_MS 1000      /* from SIGTERM to SIGKILL */
-#define WORKER_TICK_MS 1000      /* between two looks at what its handlers do */
-#define WORKER_OUT_MAX (1 << 18) /* bytes on their way to the worker, but for one message */
+#define WORKER_TERM_MS 1000           /* from SIGTERM to SIGKILL */
+#define WORKER_TICK_MS 1000           /* between two looks at what its handlers do */
+#define WORKER_OUT_MAX (1 << 18)      /* bytes on their way to the worker, but for one message and for answers … */
+#define WORKER_ANSWERS_MAX (64 << 20) /* … which the worker has to read */
 
 enum process_state {
     GREETING,  /* it loads the plugin */
@@ -34,7 +35,7 @@ struct about {
     struct valawai_topic *topics; /* the last one is empty */
     size_t topic_count;
     uint64_t window;
-    bool thread_safe, wants_json;
+    bool greeted, thread_safe, wants_json;
 };
 
 /* What the worker asks the MOV. */
@@ -47,6 +48,7 @@ struct ticking {
     struct node node;
     struct process *process;
     uint64_t number, timer;
+    bool once;
 };
 
 /* One process of a worker, with the messages that it has. */
@@ -63,10 +65,11 @@ struct process {
     struct stat file;         /* the plugin's, when the process was made */
     struct frame_reader reader;
     struct text out;
-    size_t out_at;
+    size_t out_at; /* the first byte that has not left */
     struct about about;
     struct fault why; /* the host ends it; "": it does not */
-    int64_t kill_at;  /* 0: it is not to be killed */
+    int64_t kill_at;  /* 0: it is not to be killed. Once killed: its stream ends now if it has not ended by itself */
+    bool killed;
 
     struct hands hands;
     bool alone;              /* it has a suspect, and gets nothing else */
@@ -76,6 +79,7 @@ struct process {
     uint64_t open_warned_of; /* the number of a message */
 
     struct list timers;
+    size_t timer_count;
     size_t loose;             /* publications outside of a handler, while they wait for room … */
     atomic_size_t loose_sent; /* … and those of them that have left */
     size_t loose_told;        /* the process knows of these */
@@ -163,7 +167,7 @@ void successor_discard(struct successor *successor);
 void about_clear(struct about *about);
 /* True if one process can take the place of the other. */
 bool about_is_same(const struct about *one, const struct about *other) __attribute__((warn_unused_result));
-/* A frame before READY. */
+/* A frame before READY. False: it breaks the protocol. */
 bool process_take_greeting(struct process *process, const struct frame *frame, struct fault *fault)
     __attribute__((warn_unused_result));
 
@@ -183,8 +187,8 @@ void process_send_id(struct process *process);
 void process_send_number(struct process *process, enum frame_kind kind, uint64_t number);
 /* Tells it of the publications that were sent. */
 void process_send_room(struct process *process);
-void process_cancel_timers(struct process *process, uint64_t number); /* 0: all of them */
-/* A frame after START. */
+void process_cancel_timers(struct process *process);
+/* A frame after READY. False: it breaks the protocol. */
 bool process_take_running(struct process *process, const struct frame *frame, struct fault *fault)
     __attribute__((warn_unused_result));
 

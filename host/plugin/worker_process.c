@@ -88,10 +88,21 @@ void process_release(struct process *process)
 void process_end(struct process *process)
 {
     struct worker *worker = process->worker;
-    process_cancel_timers(process, 0);
+    process_cancel_timers(process);
     process_release(process);
     process->next_ended = worker->ended;
     worker->ended = process;
+}
+
+/* A process that always lags behind a little has never all of it. Each byte is moved once at most. */
+static void forget_sent(struct process *process)
+{
+    struct text *out = &process->out;
+    if (process->out_at < WORKER_OUT_MAX || process->out_at < out->len - process->out_at)
+        return;
+    out->len -= process->out_at;
+    memmove(out->at, out->at + process->out_at, out->len);
+    process->out_at = 0;
 }
 
 void process_transmit(struct process *process)
@@ -102,8 +113,10 @@ void process_transmit(struct process *process)
             send(process->socket, out->at + process->out_at, out->len - process->out_at, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno == EINTR)
             continue;
-        if (sent < 0) /* full, or the process has ended, which reading finds */
+        if (sent < 0) { /* full, or the process has ended, which reading finds */
+            forget_sent(process);
             return;
+        }
         process->out_at += (size_t)sent;
     }
     text_clear(out);
@@ -146,8 +159,9 @@ void process_explain_end(struct process *process, struct fault *why)
 {
     struct offspring_end end = {0};
     bool known = offspring_ended(&process->offspring, END_MS, &end);
+    bool lives = !known && process->offspring.end >= 0;
     int status = end.status;
-    if (!known)
+    if (lives)
         offspring_signal(&process->offspring, SIGKILL);
     if (process->page != NULL)
         process->page->words[sizeof process->page->words - 1] = '\0';
@@ -166,7 +180,9 @@ void process_explain_end(struct process *process, struct fault *why)
     const char *topic = topic_in_call(process), *in = topic == NULL ? "" : " in the handler of ";
     if (topic == NULL)
         topic = "";
-    if (!known)
+    if (lives)
+        fault_set(why, "it has closed its stream, and does not end%s%s", in, topic);
+    else if (!known)
         fault_set(why, "the cause is unknown, because the zygote has ended, too%s%s", in, topic);
     else if (WIFSIGNALED(status))
         fault_set(why, "killed by SIG%s%s%s", sigabbrev_np(WTERMSIG(status)), in, topic);
@@ -186,6 +202,7 @@ void process_condemn(struct process *process, int signal, const char *format, ..
     fault_set(&process->why, "%s", why.at);
     text_free(&why);
     offspring_signal(&process->offspring, signal);
+    process->killed = signal == SIGKILL;
     process->kill_at = clock_ms() + WORKER_TERM_MS;
 }
 
@@ -194,6 +211,7 @@ static bool is_condemned(const struct process *process)
     return process->kill_at != 0;
 }
 
+/* What a condemned process says does not count. */
 static void take_frames(struct process *process)
 {
     struct frame frame;
@@ -202,11 +220,19 @@ static void take_frames(struct process *process)
     while (!is_condemned(process) && (next = frame_next(&process->reader, &frame, &fault)) != FRAME_NONE) {
         bool good = next == FRAME_HERE && (process->state == GREETING ? process_take_greeting(process, &frame, &fault)
                                                                       : process_take_running(process, &frame, &fault));
-        if (!good && process->state == GREETING && next == FRAME_HERE)
-            process_condemn(process, SIGKILL, "%s", fault.text);
-        else if (!good)
+        if (!good && next == FRAME_HERE)
+            frame_quote(&frame, &fault);
+        if (!good)
             process_condemn(process, SIGKILL, "it breaks the worker protocol: %s", fault.text);
     }
+    if (is_condemned(process))
+        frame_reader_free(&process->reader);
+}
+
+/* A process that has left its group is not killed, and would keep the stream open. */
+static bool is_over(const struct process *process)
+{
+    return process->killed && clock_ms() >= process->kill_at;
 }
 
 bool process_receive(struct process *process)
@@ -216,8 +242,8 @@ bool process_receive(struct process *process)
         char *to = frame_reader_room(&process->reader, &room);
         ssize_t len = recv(process->socket, to, room, MSG_DONTWAIT);
         if (len < 0 && (errno == EAGAIN || errno == EINTR))
-            return true;
-        if (len <= 0)
+            return !is_over(process);
+        if (len <= 0 || is_over(process))
             return false;
         frame_reader_got(&process->reader, (size_t)len);
         take_frames(process);

@@ -11,6 +11,8 @@
 #include "base/thread.h"
 
 #define PART_MORE (4 << 20) /* that a part may be longer than a message: a record with its payload */
+#define TIMERS_MAX 10000
+#define NO_PLACE "a frame that has no place here"
 
 /* ---- what is sent ---- */
 
@@ -333,11 +335,42 @@ static bool on_query(struct process *process, const struct frame *frame, struct 
     return true;
 }
 
+static void end_timer(struct ticking *ticking)
+{
+    (void)timers_cancel(services_timers(ticking->process->worker->services), ticking->timer);
+    free(ticking);
+}
+
+void process_cancel_timers(struct process *process)
+{
+    for (struct node *node; (node = list_take(&process->timers)) != NULL;)
+        end_timer((struct ticking *)node);
+    process->timer_count = 0;
+}
+
+static void cancel_timer(struct process *process, uint64_t number)
+{
+    struct list others = {0};
+    for (struct node *node; (node = list_take(&process->timers)) != NULL;) {
+        struct ticking *ticking = (struct ticking *)node;
+        if (ticking->number != number) {
+            list_put(&others, node);
+            continue;
+        }
+        end_timer(ticking);
+        process->timer_count--;
+    }
+    process->timers = others;
+}
+
 static void on_due(void *self, void *context)
 {
     const struct ticking *ticking = context;
+    struct process *process = ticking->process;
     (void)self;
-    process_send_number(ticking->process, FRAME_DUE, ticking->number);
+    process_send_number(process, FRAME_DUE, ticking->number);
+    if (ticking->once)
+        cancel_timer(process, ticking->number);
 }
 
 static uint32_t as_milliseconds(uint64_t number)
@@ -345,31 +378,21 @@ static uint32_t as_milliseconds(uint64_t number)
     return number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
 }
 
-static void on_timer(struct process *process, const struct frame *frame)
+static bool on_timer(struct process *process, const struct frame *frame, struct fault *fault)
 {
     const struct valawai_host *table = &process->worker->services->table;
+    cancel_timer(process, frame->numbers[0]);
+    if (process->timer_count == TIMERS_MAX)
+        return fault_set(fault, "more than %d timers", TIMERS_MAX);
     struct ticking *ticking = memory_new(sizeof *ticking);
     ticking->process = process;
     ticking->number = frame->numbers[0];
     ticking->timer =
         table->timer(table, as_milliseconds(frame->numbers[1]), as_milliseconds(frame->numbers[2]), on_due, ticking);
+    ticking->once = frame->numbers[2] == 0;
     list_put(&process->timers, &ticking->node);
-}
-
-/* number 0: all of them. */
-void process_cancel_timers(struct process *process, uint64_t number)
-{
-    struct list others = {0};
-    for (struct node *node; (node = list_take(&process->timers)) != NULL;) {
-        struct ticking *ticking = (struct ticking *)node;
-        if (number != 0 && ticking->number != number) {
-            list_put(&others, node);
-            continue;
-        }
-        (void)timers_cancel(services_timers(process->worker->services), ticking->timer);
-        free(ticking);
-    }
-    process->timers = others;
+    process->timer_count++;
+    return true;
 }
 
 static void on_started(struct process *process, const char *answer)
@@ -405,7 +428,9 @@ static bool take_message_frame(struct process *process, const struct frame *fram
     case FRAME_LOG:
         return on_log(process, hand, frame, fault);
     case FRAME_AGAIN:
-        hand->handling->delivery->attempt = frame->numbers[1] < UINT32_MAX ? (uint32_t)frame->numbers[1] : UINT32_MAX;
+        if (frame->numbers[1] == 0)
+            return fault_set(fault, "an attempt is at least 1");
+        hand->handling->delivery->attempt = frame->numbers[1] < INT32_MAX ? (uint32_t)frame->numbers[1] : INT32_MAX;
         hand->called_since = 0;
         count_add(&hand->handling->lane->counts->retried, 1);
         return true;
@@ -426,6 +451,8 @@ static bool take_message_frame(struct process *process, const struct frame *fram
 
 bool process_take_running(struct process *process, const struct frame *frame, struct fault *fault)
 {
+    if (process->state == READY) /* what serves a plugin may not be there yet */
+        return fault_set(fault, NO_PLACE);
     switch (frame->kind) {
     case FRAME_PUB:
     case FRAME_LOG:
@@ -440,10 +467,9 @@ bool process_take_running(struct process *process, const struct frame *frame, st
     case FRAME_QUERY:
         return on_query(process, frame, fault);
     case FRAME_TIMER:
-        on_timer(process, frame);
-        return true;
+        return on_timer(process, frame, fault);
     case FRAME_CANCEL:
-        process_cancel_timers(process, frame->numbers[0]);
+        cancel_timer(process, frame->numbers[0]);
         return true;
     case FRAME_STARTED:
         if (process->state != BEGINNING)
@@ -463,5 +489,5 @@ bool process_take_running(struct process *process, const struct frame *frame, st
     default:
         break;
     }
-    return fault_set(fault, "a frame that has no place here");
+    return fault_set(fault, NO_PLACE);
 }

@@ -212,11 +212,18 @@ def test_the_order_of_a_topic_holds_under_retry(broker, client, mov, new_host):
 
 # ---- a worker in another language ----
 
-def run_worker(tmp_path, script, messages, *options):
+WORKER = "exec python3 worker.py"  # the shell holds no end of the stream
+
+
+def prepare_worker(tmp_path, script):
     (tmp_path / "worker.py").write_text(script)
     with open(os.path.join(ROOT, "plugins", "echo", "asyncapi.yaml"), "rb") as document:
         (tmp_path / "asyncapi.yaml").write_bytes(document.read())
-    return subprocess.run([BINARY, "try", "--worker", "python3 worker.py", "--topic", received("echo"), *options],
+
+
+def run_worker(tmp_path, script, messages, *options):
+    prepare_worker(tmp_path, script)
+    return subprocess.run([BINARY, "try", "--worker", WORKER, "--topic", received("echo"), *options],
                           input="".join(json.dumps(one) + "\n" for one in messages), text=True, capture_output=True,
                           cwd=tmp_path, timeout=scaled(30), check=False)
 
@@ -244,9 +251,10 @@ def test_a_worker_that_retries_keeps_the_order(tmp_path):
 
 
 @pytest.mark.parametrize("line, said", [
-    ("GARBAGE", 'no frame begins like this: "GARBAGE"'), ("DONE 999999", "it does not have the message 999999"),
-    ("STOPPED", "a frame that has no place here"), ("PUB 0 a 99999999999", "a part is too long"),
-    ("LOG 0 LOUD 1 f 1\\nx", "LOUD is not a level of LOG")])
+    ("GARBAGE", 'no frame begins like this: "GARBAGE"'), ("DONE 999999", 'it does not have the message 999999: "DONE 999999"'),
+    ("STOPPED", 'a frame that has no place here: "STOPPED"'), ("PUB 0 a 99999999999", 'a part is too long: "PUB 0 a 99999999999"'),
+    ("LOG 0 LOUD 1 f 1\\nx", 'LOUD is not a level of LOG: "LOG 0 LOUD 1 f 1"'),
+    ("AGAIN 1 0", 'an attempt is at least 1: "AGAIN 1 0"')])
 def test_a_worker_that_breaks_the_protocol_is_ended(tmp_path, line, said):
     script = documented_worker().replace('        say(f"PUB', f'        say("{line}")\n        say(f"PUB')
     result = run_worker(tmp_path, script, [echo(1)])
@@ -275,3 +283,139 @@ def test_timers_records_and_loose_publications_of_a_worker(tmp_path):
     assert result.returncode == 0, result.stderr
     assert sorted(json.loads(line)["body"]["id"] for line in result.stdout.splitlines()) == ["1", "t"]
     assert "it is due" in result.stderr
+
+
+@pytest.mark.parametrize("line, said", [
+    ("HELLO 1 json", 'a second HELLO: "HELLO 1 json"'), ("READY", 'READY before PLUGIN: "READY"'),
+    ("TOPIC a", 'TOPIC before PLUGIN: "TOPIC a"'), ("DONE 1", 'a frame that has no place here: "DONE 1"')])
+def test_a_worker_that_breaks_the_protocol_in_its_greeting_is_quoted(tmp_path, line, said):
+    script = documented_worker().replace('        say(f"PLUGIN', f'        say("{line}")\n        say(f"PLUGIN', 1)
+    result = run_worker(tmp_path, script, [echo(1)])
+    assert result.returncode == 1
+    assert f"it breaks the worker protocol: {said}" in result.stderr
+
+
+def test_a_worker_greets_before_it_describes_its_plugin(tmp_path):
+    script = documented_worker().replace('        say("HELLO 1 json")\n', "")
+    result = run_worker(tmp_path, script, [echo(1)])
+    assert result.returncode == 1
+    assert 'it breaks the worker protocol: PLUGIN before HELLO: "PLUGIN 1.0.0 1 - ' in result.stderr
+
+
+@pytest.mark.parametrize("reason, said", [(" no licence", "no licence"), ("", "it cannot run, and gives no reason")])
+def test_a_worker_that_cannot_run_says_why(tmp_path, reason, said):
+    script = documented_worker().replace('        say(f"PLUGIN', f'        say("CANNOT{reason}")\n        say(f"PLUGIN', 1)
+    result = run_worker(tmp_path, script, [echo(1)])
+    assert result.returncode == 1
+    assert f"valawai-host: {WORKER}: {said}\n" in result.stderr
+
+
+@pytest.mark.parametrize("frame", ["DONE 1", "NOTE ERROR early", "LOG 0 INFO 1 f 1\\nx", "TIMER 1 1 1", "QUERY 1 components 2\\n{}",
+                                   "PUB 0 valawai/c1/echo/data/publish_message 2\\n{}", "HELLO 1 json", "READY"])
+def test_a_worker_that_speaks_before_its_start_is_ended(tmp_path, frame):
+    """Its descriptor is complete, and the host has not made what serves a plugin."""
+    script = documented_worker().replace('        say("READY")', f'        say("READY\\n{frame}")')
+    result = run_worker(tmp_path, script, [echo(1)])
+    first = frame.split("\\n")[0]
+    assert result.returncode == 1
+    assert f'it breaks the worker protocol: a frame that has no place here: "{first}"' in result.stderr, result.stderr
+
+
+def test_a_worker_that_publishes_and_then_fails_to_start_ends(tmp_path):
+    """The thread that sends for it ends, too."""
+    script = documented_worker().replace(
+        '        say("STARTED 0")',
+        '        text = b\'{"id":"t","content":"early","created_at":1}\'\n'
+        '        say(f"PUB 0 valawai/c1/echo/data/publish_message {len(text)}", text)\n        say("STARTED 7")')
+    result = run_worker(tmp_path, script, [echo(1)])
+    assert result.returncode == 1
+    assert "the plugin's start failed: it returned 7" in result.stderr
+    assert "thread" not in result.stderr
+
+
+def test_a_cancelled_timer_takes_no_other_along(tmp_path):
+    script = documented_worker().replace(
+        '        say("STARTED 0")',
+        '        say("STARTED 0")\n        say("TIMER 5 50 0")\n        say("CANCEL 0")').replace(
+        '    elif verb == "CLOSE":', '    elif verb == "DUE":\n        say(f"NOTE WARNING due: {words[0]}")\n    elif verb == "CLOSE":')
+    result = run_worker(tmp_path, script, [echo(1)], "--for", "1")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("due: 5") == 1
+
+
+def test_a_timer_takes_the_place_of_one_with_the_same_number(tmp_path):
+    script = documented_worker().replace(
+        '        say("STARTED 0")',
+        '        say("STARTED 0")\n        say("TIMER 5 30 0")\n        say("TIMER 5 50 0")\n        say("TIMER 6 50 0")').replace(
+        '    elif verb == "CLOSE":', '    elif verb == "DUE":\n        say(f"NOTE WARNING due: {words[0]}")\n    elif verb == "CLOSE":')
+    result = run_worker(tmp_path, script, [echo(1)], "--for", "1")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("due: 5") == 1 and result.stderr.count("due: 6") == 1
+
+
+def test_the_timers_of_a_worker_have_a_bound_and_one_that_is_over_does_not_count(tmp_path):
+    flood = documented_worker().replace(
+        '        say("STARTED 0")', '        say("STARTED 0")\n        say("\\n".join(f"TIMER {i} 100000 0" for i in range(1, 10002)))')
+    result = run_worker(tmp_path, flood, [echo(1)])
+    assert result.returncode == 1
+    assert 'more than 10000 timers: "TIMER 10001 100000 0"' in result.stderr
+    script = documented_worker().replace(
+        '        say("STARTED 0")', '        say("STARTED 0\\nTIMER 1 0 0")\n        due = 0').replace(
+        '    elif verb == "CLOSE":', '    elif verb == "DUE":\n        due += 1\n        if due < 10100:\n'
+        '            say(f"TIMER {due + 1} 0 0")\n        else:\n            say("NOTE WARNING all are over")\n    elif verb == "CLOSE":')
+    result = run_worker(tmp_path, script, [echo(1)], "--for", str(int(scaled(3))))
+    assert result.returncode == 0, result.stderr
+    assert "all are over" in result.stderr
+
+
+def test_a_worker_outside_of_its_group_is_ended_too(tmp_path):
+    """The host cannot kill it, and the stream would not end."""
+    script = documented_worker().replace(
+        "import sys\n", "import os, sys, time\nread, write = os.pipe()\nif os.fork() > 0:\n    os.close(write)\n    os.read(read, 1)\n    os._exit(0)\n"
+        "os.setsid()\nos.close(write)\n", 1).replace(
+        '        say(f"PUB', '        say("GARBAGE")\n        time.sleep(600)\n        say(f"PUB')
+    began = time.monotonic()
+    (tmp_path / "plugins.conf").write_text("host { crash_attempts = 1 }\n")
+    result = run_worker(tmp_path, script, [echo(1)])
+    assert result.returncode == 1
+    assert 'it breaks the worker protocol: no frame begins like this: "GARBAGE"' in result.stderr
+    assert time.monotonic() - began < scaled(10)
+
+
+def test_a_worker_that_closes_its_stream_and_lives_on_is_named(tmp_path):
+    script = documented_worker().replace("import sys\n", "import os, sys, time\n", 1).replace(
+        '        say(f"PUB', '        os.close(0)\n        os.close(1)\n        time.sleep(600)\n        say(f"PUB')
+    (tmp_path / "plugins.conf").write_text("host { crash_attempts = 1 }\n")
+    result = run_worker(tmp_path, script, [echo(1)])
+    assert result.returncode == 1
+    assert "it has closed its stream, and does not end" in result.stderr
+
+
+def test_a_worker_that_asks_and_never_reads_is_ended(tmp_path):
+    """Its answers would use up the host's memory."""
+    script = documented_worker().replace(
+        '        say(f"PUB', '        while True:\n            stdout.write(b"QUERY 1 components 1\\n[\\n" * 10000)\n        say(f"PUB')
+    (tmp_path / "plugins.conf").write_text("host { crash_attempts = 1\n message_max_bytes = 1024 }\nlog { console_level = CRITICAL }\n")
+    result = run_worker(tmp_path, script, [echo(1)], "--verbose")
+    assert result.returncode == 1
+    assert "line 1: " in result.stderr and "rejected: crashed" in result.stderr
+
+
+@plain_build
+def test_a_worker_that_lags_behind_costs_the_host_no_memory(tmp_path):
+    """The host forgets what has left, although something always remains to be sent."""
+    script = documented_worker().replace("1.0.0 1 -", "1.0.0 1000 -").replace("import sys\n", "import sys, time\n", 1).replace(
+        '        say(f"DONE', '        time.sleep(0.0003)\n        say(f"DONE')
+    prepare_worker(tmp_path, script)
+    line = json.dumps({"id": "1", "content": "x" * 20000, "created_at": 1}) + "\n"
+    (tmp_path / "lines").write_text(line * 5000)
+    most = 0
+    with open(tmp_path / "lines", "rb") as lines:
+        process = subprocess.Popen([BINARY, "try", "--worker", WORKER, "--topic", received("echo")], stdin=lines,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
+    while process.poll() is None:
+        with open(f"/proc/{process.pid}/status") as status:
+            most = max([most, *map(int, re.findall(r"^VmHWM:\s+(\d+) kB", status.read(), re.MULTILINE))])
+        time.sleep(0.05)
+    assert process.returncode == 0
+    assert 0 < most < 70_000, f"{most} kB for 100 MB of messages, 20 MB of them at a time"

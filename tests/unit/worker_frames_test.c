@@ -182,6 +182,25 @@ static void what_is_no_frame_is_refused_with_its_line(void **state)
     refuse("PUB 1 t 2\n{}x", FRAMES_FROM_WORKER, "no line feed follows the bytes of: \"PUB 1 t 2\"");
 }
 
+static void a_frame_that_is_wrong_in_its_place_is_quoted(void **state)
+{
+    (void)state;
+    struct frame_reader reader = {.direction = FRAMES_FROM_WORKER, .part_max = 100};
+    struct frame frame;
+    struct fault fault = {""};
+    const char *lines = "LOG 5 INFO 12 echo.c 5\nhello\nRETRY 3 a\x1b b\n";
+    put(&reader, lines, strlen(lines));
+    assert_int_equal(frame_next(&reader, &frame, &fault), FRAME_HERE);
+    fault_set(&fault, "too early");
+    frame_quote(&frame, &fault);
+    assert_string_equal(fault.text, "too early: \"LOG 5 INFO 12 echo.c 5\"");
+    assert_int_equal(frame_next(&reader, &frame, &fault), FRAME_HERE);
+    fault_set(&fault, "too late");
+    frame_quote(&frame, &fault);
+    assert_string_equal(fault.text, "too late: \"RETRY 3 a\\x1b b\"");
+    frame_reader_free(&reader);
+}
+
 static void a_line_without_an_end_is_refused(void **state)
 {
     (void)state;
@@ -230,6 +249,7 @@ int main(void)
         cmocka_unit_test(a_long_reason_is_cut_to_fit_a_line),
         cmocka_unit_test(the_body_of_the_message_is_named_instead_of_sent),
         cmocka_unit_test(what_is_no_frame_is_refused_with_its_line),
+        cmocka_unit_test(a_frame_that_is_wrong_in_its_place_is_quoted),
         cmocka_unit_test(a_line_without_an_end_is_refused),
         cmocka_unit_test(a_zero_byte_is_refused_in_a_line),
         cmocka_unit_test(a_word_cannot_break_its_line),
