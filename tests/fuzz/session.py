@@ -221,7 +221,7 @@ class Case:
             env.update(broker.environment(), LANG="C.UTF-8", RABBITMQ_MAX_RETRIES="1000", RABBITMQ_RETRY_SLEEP="0",
                        RABBITMQ_RECONNECT_MAX="1", LOG_FILE_NAME="", LOG_CONSOLE_LEVEL="ERROR",
                        ASAN_OPTIONS=f"exitcode={REPORT}:detect_leaks=1:max_allocation_size_mb=2048",
-                       LSAN_OPTIONS=f"exitcode={REPORT}:suppressions=", UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
+                       LSAN_OPTIONS=f"exitcode={REPORT}:suppressions=", UBSAN_OPTIONS=f"exitcode={REPORT}:halt_on_error=1:print_stacktrace=1")
             if self.tls:
                 env.update(RABBITMQ_TLS="true", RABBITMQ_TLS_CA=certificate)
             output = os.path.join(directory, "stderr.txt")
