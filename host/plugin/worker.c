@@ -135,7 +135,7 @@ static void on_end_of_current(struct process *process, const struct fault *why)
     worker_set_current(worker, NULL);
     if (worker_is_closing(worker)) {
         if (!as_asked)
-            log_warning(worker->use.log, worker->plugin->name, "%s, while it was to stop", why->text);
+            log_warning(worker->use.log, worker->plugin->name, "%s, while the plugin was stopping", why->text);
     } else if (!is_replaced) {
         go_down(worker, process, why);
     } else if (!as_asked) {

@@ -99,5 +99,5 @@ def sigterm_reload(broker, times, long, result):
             host.wait_healthy(20)
             fresh.wait(scaled(20))
         result.limit("ended after", took, GRACE)
-        result.check(not said(host, "while it was to stop"), "a worker did not stop as asked")
+        result.check(not said(host, "while the plugin was stopping"), "a worker did not stop as asked")
         scene.finish(result, duplicates_per_fault=0)

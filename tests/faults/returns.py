@@ -211,7 +211,7 @@ def poison(broker, times, long, result):
         scene.client.publish(topic, {"content": "deadly"})
         scene.generator.burst(50)
         wait_until(lambda: len(scene.generator.confirmed) == 100, 20, "the other half")
-        host = scene.host(plugins=(plugin("deadly"),), wait=False)
+        host = scene.host(plugins=(plugin("deadly"),), wait=False, VALAWAI_ISOLATION="thread")
 
         def kept():
             with contextlib.suppress(Exception):  # the queue is made when it is needed
@@ -224,6 +224,7 @@ def poison(broker, times, long, result):
             result.faults += 1
             host.start()
         result.check(kept(), f"killed the host {result.faults} times and is not among the dead letters")
+        result.check(result.faults > 0, "the message has not killed the host")
         result.measure(f"put aside after {result.faults} kills")
         scene.wait_registered([host], 30)
         scene.finish(result, duplicates_per_fault=PREFETCH)

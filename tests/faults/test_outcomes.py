@@ -19,7 +19,7 @@ from broker import Broker, scaled, wait_until
 from host import ECHO, Client, Host, plugin, published, received, registered
 from mov import MovStandIn
 
-from conftest import plain_build
+from conftest import in_a_thread, plain_build
 
 HEALTH = os.path.join("logs", "component_id.json")
 
@@ -114,6 +114,7 @@ class Tap:
         return said
 
 
+@in_a_thread
 def test_a_message_that_kills_the_host_dies_alone(new_host, broker, mov, client):
     """At first other messages are delivered with it. Each start settles some messages before it, and when it is the first of
     its queue it comes alone."""
@@ -364,6 +365,7 @@ def test_a_second_signal_ends_at_once(new_host, broker, mov, client, first, seco
     wait_until(lambda: client.depth(received("slow")) == 1, 5, "the message is back in its queue")
 
 
+@in_a_thread  # a worker that starts delays no stop
 def test_a_second_signal_ends_at_once_also_while_a_plugin_starts(new_host, broker):
     host = new_host(broker, plugins=(plugin("slow"),),
                     conf='host { grace_seconds = 60 }\nplugin slow { start = "600000" }\n').start()
