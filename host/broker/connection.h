@@ -61,6 +61,8 @@ uint32_t connection_pause(const struct connection *connection, struct backoff *b
 
 /* The connected node, or that of the last attempt: HOST:PORT. */
 const char *connection_peer(const struct connection *connection);
+#define CONNECTION_VERSION_SIZE 32
+
 /* The version of the connected broker; "" if it gives none. */
 void connection_version(const struct connection *connection, char *version, size_t size);
 bool connection_is_open(const struct connection *connection);

@@ -304,7 +304,7 @@ static void connection_lost(struct consumer *consumer, const char *why)
     receiver->consumer_tags = 0;
     consumer->touched = NULL;
     watch_lost(&consumer->watch);
-    consumer->options.events->connected(consumer->options.context, false);
+    consumer->options.events->connected(consumer->options.context, NULL);
 }
 
 /* Returns unsettled messages before it closes the connection, because the close would count as a further return of
@@ -379,9 +379,11 @@ static bool suits(void *context, struct fault *why)
 static void connected(void *context)
 {
     struct consumer *consumer = context;
+    char version[CONNECTION_VERSION_SIZE];
     log_info(consumer->options.log, "host", "connected to the broker at %s",
              connection_peer(consumer->receiver.connection));
-    consumer->options.events->connected(consumer->options.context, true);
+    connection_version(consumer->receiver.connection, version, sizeof version);
+    consumer->options.events->connected(consumer->options.context, version);
 }
 
 static void gave_up(void *context, const char *why)

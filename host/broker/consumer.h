@@ -13,8 +13,8 @@
 #include "message/message.h"
 
 struct consumer_events {
-    void (*connected)(void *context, bool up);
-    void (*gave_up)(void *context, const char *why); /* the first connection failed; the thread is about to end */
+    void (*connected)(void *context, const char *version); /* of the broker, "" if unknown; NULL: no connection */
+    void (*gave_up)(void *context, const char *why);       /* the first connection failed; the thread is about to end */
     void (*watched)(void *context,
                     unsigned consumers); /* of the watched queue, when the number changes; 0: none, or no queue */
     /* consumer_remove() is complete: the memory of the subscription belongs to its owner. NULL: none is removed. */

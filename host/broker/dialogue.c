@@ -25,8 +25,8 @@ struct dialogue {
     struct broker broker;
     struct connection *connection;
     const char *virtual_host;
-    char version[32];             /* of the broker */
-    amqp_method_number_t awaited; /* the answer to the pending request; one at a time */
+    char version[CONNECTION_VERSION_SIZE]; /* of the broker */
+    amqp_method_number_t awaited;          /* the answer to the pending request; one at a time */
     bool answered;
     int closed_by;                /* the reply code of a channel.close */
     uint32_t consumers, messages; /* of the last declared queue */

@@ -114,6 +114,10 @@ static void put_host(struct text *out, struct json_object *status)
     put_duration(out, json_object_get_double(member(host, "uptime_seconds")));
     text_puts(out, "\nbroker  ");
     put_line(out, string(broker, "address"));
+    if (string(broker, "version")[0] != '\0') {
+        text_puts(out, ", RabbitMQ ");
+        put_line(out, string(broker, "version"));
+    }
     text_printf(out, ": %s, %lld reconnects\nMOV     ",
                 receiving && publishing ? "connected"
                 : receiving             ? "no publishing connection"

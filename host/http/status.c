@@ -234,6 +234,8 @@ static void put_broker(struct text *out, const struct view *view)
     text_puts(out, "\"broker\":{");
     put_string(out, "address", view->broker);
     text_puts(out, ",");
+    put_string(out, "version", view->broker_version);
+    text_puts(out, ",");
     put_bool(out, "receiving", view->receiving);
     text_puts(out, ",");
     put_bool(out, "publishing", view->publishing);

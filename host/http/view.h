@@ -11,6 +11,7 @@
 
 #include "base/count.h"
 
+#define VIEW_VERSION_MAX 32
 #define VIEW_TEXT_MAX 256    /* bytes of a reason or of an error, with the '\0' */
 #define VIEW_RATE_POINTS 60  /* of a rate's history: 15 minutes */
 #define VIEW_RATE_SECONDS 15 /* that each point covers */
@@ -78,7 +79,8 @@ struct view {
     bool alive; /* the control thread is */
     bool healthy;
 
-    const char *broker; /* its address, as the settings have it */
+    const char *broker;                    /* its address, as the settings have it */
+    char broker_version[VIEW_VERSION_MAX]; /* of the last connection; "": unknown */
     bool receiving, publishing;
     uint64_t reconnects;
     enum view_mov mov;

@@ -63,6 +63,8 @@ static void handle_event(struct host *host, struct event *event)
     switch (event->kind) {
     case RECEIVING:
         host->receiving = event->up;
+        if (event->up)
+            snprintf(host->broker_version, sizeof host->broker_version, "%.*s", VIEW_VERSION_MAX - 1, event->version);
         host->reconnects += event->up && host->received;
         host->received = host->received || event->up;
         if (event->up && !host->publisher_started && !host->stopping) {
@@ -155,7 +157,8 @@ static void note_state(struct host *host, int64_t now)
                                    .receiving = host->receiving,
                                    .publishing = host->publishing,
                                    .stopping = host->stopping,
-                                   .reconnects = host->reconnects},
+                                   .reconnects = host->reconnects,
+                                   .broker_version = host->broker_version},
               now);
     http_beat(host->http, now);
 }

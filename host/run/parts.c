@@ -106,10 +106,11 @@ static void on_renewed(void *context, const struct plugin *plugin, const char *v
 
 /* ---- events of the connections ---- */
 
-static void on_receiving(void *context, bool up)
+static void on_receiving(void *context, const char *version)
 {
     struct event *event = event_new(RECEIVING);
-    event->up = up;
+    event->up = version != NULL;
+    snprintf(event->version, sizeof event->version, "%s", version == NULL ? "" : version);
     tell(context, event);
 }
 

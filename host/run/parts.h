@@ -46,7 +46,7 @@ struct event {
     struct publication *publication;
     struct plugin_query *query;
     const struct plugin *plugin;
-    char version[64]; /* RENEWED: of the file that has taken over; "": it has not */
+    char version[64]; /* RENEWED: of the file that has taken over; "": it has not; RECEIVING: of the broker */
     struct fault why;
 };
 
@@ -75,10 +75,11 @@ struct host {
     struct queue events;
     int64_t due; /* when there is work without an event */
     bool receiving, publishing, publisher_started;
-    bool received, published; /* there has been a connection */
-    uint64_t reconnects;      /* of both connections */
-    struct consumed consumed; /* topics */
-    enum started started;     /* of the plugins, all together */
+    char broker_version[VIEW_VERSION_MAX]; /* of the last receiving connection; "": unknown */
+    bool received, published;              /* there has been a connection */
+    uint64_t reconnects;                   /* of both connections */
+    struct consumed consumed;              /* topics */
+    enum started started;                  /* of the plugins, all together */
     bool gave_up, stopping;
     struct fault *fault;
     struct signals *signals;

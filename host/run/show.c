@@ -29,6 +29,7 @@ struct noted {
 struct noted_host {
     bool receiving, publishing, stopping, healthy;
     uint64_t reconnects;
+    char broker_version[VIEW_VERSION_MAX];
     enum view_mov mov;
 };
 
@@ -226,6 +227,7 @@ void show_note(struct show *show, const struct show_state *state, int64_t now)
                : there ? VIEW_MOV_PRESENT
                        : VIEW_MOV_MISSING,
     };
+    snprintf(host.broker_version, sizeof host.broker_version, "%s", state->broker_version);
     for (struct shown *shown = show->first; shown != NULL; shown = shown->next_shown) {
         if (shown->seat != NULL)
             note_component(show, state, shown, now);
@@ -436,6 +438,7 @@ void show_look(void *context, struct view *view)
         .outbox_bytes = publisher_own_bytes(show->publisher),
         .components = memory_new((count + 1) * sizeof *view->components),
     };
+    memcpy(view->broker_version, host.broker_version, sizeof view->broker_version);
     log_dropped(show->log, &view->console_dropped, &view->file_dropped);
     for (struct shown *shown = show->first; shown != NULL; shown = shown->next_shown) {
         struct view_component *component = &view->components[view->component_count++];

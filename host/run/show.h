@@ -30,6 +30,7 @@ struct show_state {
     const struct registration *registration;
     bool receiving, publishing, stopping;
     uint64_t reconnects;
+    const char *broker_version; /* of the last connection; "": unknown */
 };
 
 /* [control thread] Call it when something may have changed. Each change of a component's state is a record. */

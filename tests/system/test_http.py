@@ -50,6 +50,7 @@ def test_the_status_of_a_healthy_host(mov, broker, client, new_host):
     assert (status["format"], status["healthy"]) == (1, True)
     assert status["host"]["pid"] == host.pid
     assert status["broker"]["address"] == f"127.0.0.1:{broker.port}"
+    assert status["broker"]["version"] == broker.ctl("version").split()[-1]
     assert (status["broker"]["receiving"], status["broker"]["publishing"]) == (True, True)
     assert status["mov"]["state"] == "present"
     component = status["components"][0]
@@ -480,7 +481,7 @@ def test_status_of_a_healthy_host(mov, broker, client, new_host):
     host.wait(lambda: web.component()["dead"] == 1 and web.component()["confirmed"] == 1, what="both messages")
     result = ask(host.directory)
     assert (result.returncode, result.stderr) == (0, "")
-    for part in (f"process {host.pid}, running for ", "connected, 0 reconnects", "MOV     present", "✓ c1_echo 1.0.0: healthy",
+    for part in (f"process {host.pid}, running for ", "connected, 0 reconnects", ", RabbitMQ ", "MOV     present", "✓ c1_echo 1.0.0: healthy",
                  host.health()["id"], f"{received()}: received 2, in hand 0, acknowledged 1, dead-lettered 1\n",
                  f"{published()}: published 1, confirmed 1\n", "last error 20"):
         assert part in result.stdout, part

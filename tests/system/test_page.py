@@ -7,6 +7,7 @@ VALAWAI_SCREENSHOTS=DIRECTORY keeps pictures: docs/page.png is one of them.
 import json
 import math
 import os
+import re
 import urllib.request
 
 import pytest
@@ -84,7 +85,7 @@ def test_what_a_healthy_host_looks_like(page, browser, mov, client):
     for component in ("c1_echo", "c1_other"):
         browser.wait(has(row(component), "✓ healthy"))
     assert f"MOV id {identifier[0]['id'] if isinstance(identifier, list) else identifier['id']}" in browser.text("tbody")
-    assert "✓ connected" in browser.text("#broker") and "✓ present" in browser.text("#mov")
+    assert re.match(r"✓ connected \(RabbitMQ \d+\.\d+\.\d+\S* at ", browser.text("#broker")) and "✓ present" in browser.text("#mov")
     assert "version 0" in browser.text("#host") and f"process {host.pid}" in browser.text("#host")
     assert "healthy – valawai-host" in browser.run("document.title")
     assert browser.errors == []

@@ -182,6 +182,13 @@ const char *__wrap_connection_peer(const struct connection *connection)
     return "broker:5672";
 }
 
+void __wrap_connection_version(const struct connection *connection, char *version, size_t size);
+void __wrap_connection_version(const struct connection *connection, char *version, size_t size)
+{
+    UNUSED(connection);
+    snprintf(version, size, "1.2.3");
+}
+
 enum opened __wrap_connection_open(struct connection *connection, struct fault *fault);
 enum opened __wrap_connection_open(struct connection *connection, struct fault *fault)
 {
@@ -354,10 +361,10 @@ static void on_changed(struct subscription *subscription, bool up)
     put("%s %s", subscription->component, up ? "up" : "down");
 }
 
-static void on_connected(void *context, bool up)
+static void on_connected(void *context, const char *version)
 {
     UNUSED(context);
-    put("%s", up ? "connected" : "lost");
+    put("%s", version != NULL ? "connected" : "lost");
 }
 
 static void on_removed(void *context, struct subscription *subscription)
