@@ -23,8 +23,10 @@
 #include "plugin/worker_child_parts.h"
 
 #define START_MAX (1 << 20) /* bytes of the settings */
-#define BACKSTOP_MS 5       /* the longest that a frame waits while handlers are fast; … */
-#define IDLE_MS 1000        /* … and while one of them takes long */
+#define MESSAGE_MOST (1 << 30)
+#define THREADS_MOST 1000
+#define BACKSTOP_MS 5 /* the longest that a frame waits while handlers are fast; … */
+#define IDLE_MS 1000  /* … and while one of them takes long */
 
 _Noreturn void child_end_now(void)
 {
@@ -203,11 +205,14 @@ static _Noreturn void give_up(struct child *child, const char *path, const struc
     _exit(0);
 }
 
-static int64_t number_of(struct json_object *settings, const char *key)
+static uint32_t number_of(struct json_object *settings, const char *key, uint32_t most)
 {
     struct json_object *value = NULL;
     json_object_object_get_ex(settings, key, &value);
-    return json_object_get_int64(value);
+    int64_t number = json_object_get_int64(value);
+    if (number < 0 || number > most)
+        child_end_now();
+    return (uint32_t)number;
 }
 
 static const char *text_of(struct json_object *settings, const char *key)
@@ -232,7 +237,7 @@ static void make_parts(struct child *child, struct json_object *settings)
         plugin->options = options_of(json_object_get(options));
     child->mov = contract_of_mov();
     child->transport = (struct transport){.send = child_on_send, .flush = child_on_flush, .context = child};
-    size_t message_max = (size_t)number_of(settings, "message_max_bytes");
+    size_t message_max = number_of(settings, "message_max_bytes", MESSAGE_MOST);
     child->reader.part_max = message_max > START_MAX ? message_max : START_MAX;
     struct services_options services = {
         .plugin = plugin,
@@ -255,10 +260,10 @@ static void make_parts(struct child *child, struct json_object *settings)
         .plugin = plugin,
         .services = child->services,
         .log = child->log,
-        .attempts = (uint32_t)number_of(settings, "attempts"),
+        .attempts = number_of(settings, "attempts", UINT32_MAX),
         .trusts_messages = true,
         .slow_ms = INT64_MAX, /* the host watches */
-        .threads = (unsigned)number_of(settings, "threads"),
+        .threads = number_of(settings, "threads", THREADS_MOST),
         .events = &child_events,
         .context = child,
     };
@@ -294,12 +299,24 @@ static int patience(struct child *child, int last)
     return last < 0 ? BACKSTOP_MS : last * 2 < IDLE_MS ? last * 2 : IDLE_MS;
 }
 
+/* Publications that wait for room are refused from now on, so that the plugin's stop comes to be called. */
+static void end_waits(struct child *child)
+{
+    pthread_mutex_lock(&child->lock);
+    child->stopped = true;
+    pthread_cond_broadcast(&child->room);
+    pthread_mutex_unlock(&child->lock);
+}
+
 static void serve(struct child *child)
 {
     struct pollfd in = {.fd = child->socket, .events = POLLIN};
     int wait = -1;
+    take_frames(child); /* that came with START */
     while (!atomic_load(&child->start_failed)) {
         wait = patience(child, wait);
+        if (child->closing && clock_ms() >= child->close_until)
+            end_waits(child);
         if (child->closing && executor_join(child->executor, clock_ms() + BACKSTOP_MS))
             return;
         int ready = poll(&in, 1, child->closing ? 0 : wait);
@@ -316,9 +333,8 @@ static _Noreturn void leave(struct child *child)
 {
     if (!atomic_load(&child->start_failed) && !thread_wait_down_to(child->threads))
         log_warning(child->log, child->plugin->name, "%s", PLUGIN_LEFT_THREADS);
+    end_waits(child);
     struct text *out = child_begin(child);
-    child->stopped = true;
-    pthread_cond_broadcast(&child->room);
     frame_begin(out, FRAME_STOPPED);
     frame_end(out);
     child_end(child, false);

@@ -24,7 +24,7 @@ seconds=${1:-60}
 [[ $seconds =~ ^[1-9][0-9]{0,5}$ ]] || usage
 shift $(($# > 0))
 targets=("$@")
-((${#targets[@]} > 0)) || targets=(message notification settings asyncapi files document schema properties frames)
+((${#targets[@]} > 0)) || targets=(message notification settings asyncapi files document schema properties frames worker)
 for target in "${targets[@]}"; do
     [ -d "$fuzz/seeds/$target" ] || usage
 done
