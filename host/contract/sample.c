@@ -98,6 +98,7 @@ static size_t read_count(struct sampler *sampler)
 {
     size_t least = 1, most = 1;
     char *end = NULL;
+    const char *close;
     switch (*sampler->at) {
     case '*':
     case '+':
@@ -110,10 +111,10 @@ static size_t read_count(struct sampler *sampler)
     case '{':
         least = strtoul(sampler->at + 1, &end, 10);
         most = *end != ',' ? least : end[1] == '}' ? SIZE_MAX : strtoul(end + 1, &end, 10);
-        end = strchr(sampler->at, '}');
-        if (end == NULL)
+        close = strchr(sampler->at, '}');
+        if (close == NULL)
             return 1;
-        sampler->at = end;
+        sampler->at = close;
         break;
     default:
         return 1;

@@ -29,7 +29,7 @@ static void leak(void)
 /* Faster than anyone looks; without a check, as plugins do it. */
 static void grab(void)
 {
-    for (volatile size_t i = 0;; i++)
+    for (;;)
         *(volatile char *)malloc((size_t)64 * MB) = 1;
 }
 
@@ -50,8 +50,9 @@ static void bomb(void)
 
 static void spin(void)
 {
-    for (volatile size_t i = 0;; i++)
-        continue;
+    static volatile size_t turns;
+    for (;;)
+        turns++;
 }
 
 /* A process that leaves the group of its worker. */
