@@ -40,7 +40,7 @@ class Worker:
     def __init__(self, seed, directory, document):
         life = life_of(directory)
         self.chance = random.Random(f"{seed} {life}")
-        self.hostile = life <= hostile_lives(seed)
+        self.hostile, self.first = life <= hostile_lives(seed), life == 1
         self.directory = directory
         with open(document, "rb") as file:
             self.document = file.read()
@@ -280,6 +280,8 @@ class Worker:
     def greet(self):
         chance = self.chance
         odd = chance.randrange(14) if self.hostile and chance.random() < 0.25 else None
+        if self.first and odd in (7, 8, 9, 10, 11, 12):  # the host would take them for the plugin, and refuse all later lives
+            odd = None
         self.take()
         if odd == 0:
             self.offend("READY")
