@@ -8,6 +8,7 @@ in their queue until they are counted: this shows that all peers send the same, 
 
 import argparse
 import atexit
+import contextlib
 import json
 import os
 import platform
@@ -78,8 +79,9 @@ class Running:
     def children(pid):
         found = []
         for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/children") as file:
-                found += map(int, file.read().split())
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that ends meanwhile
+                with open(f"/proc/{pid}/task/{task}/children") as file:
+                    found += map(int, file.read().split())
         return found
 
     def family(self):
@@ -94,9 +96,10 @@ class Running:
         times = {}
         for pid in self.family():
             for task in os.listdir(f"/proc/{pid}/task"):
-                with open(f"/proc/{pid}/task/{task}/comm") as name, open(f"/proc/{pid}/task/{task}/schedstat") as time_of:
-                    name = name.read().rstrip()
-                    times[name] = times.get(name, 0) + int(time_of.read().split()[0])
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the same
+                    with open(f"/proc/{pid}/task/{task}/comm") as name, open(f"/proc/{pid}/task/{task}/schedstat") as time_of:
+                        name = name.read().rstrip()
+                        times[name] = times.get(name, 0) + int(time_of.read().split()[0])
         return times
 
     def cpu_ns(self):
