@@ -102,9 +102,12 @@ static bool cancel(const struct channel *channel, struct fault *fault)
     return send(channel, AMQP_BASIC_CANCEL_METHOD, &method, fault);
 }
 
-/* RabbitMQ reads the prefetch only when a consumer starts, so a larger window needs a new consumer. */
+/* RabbitMQ reads the prefetch only when a consumer starts, so a larger window needs a new consumer. A consumer that is
+ * cancelled before RabbitMQ has answered its subscription ends the whole connection (541), because the answer then
+ * finds no consumer. */
 static bool consume_more(struct channel *channel, struct fault *fault)
 {
+    channel->state = CHANNEL_WIDENING;
     return cancel(channel, fault) && consume(channel, fault);
 }
 
@@ -228,6 +231,7 @@ static bool leave(struct channel *channel, int64_t now, struct fault *fault)
         if (!end(channel, fault))
             return false;
         __attribute__((fallthrough));
+    case CHANNEL_WIDENING:
     case CHANNEL_CANCELLED:
         if (tags_count(&channel->tags) == 0 || now >= channel->leaves_until)
             return close_channel(channel, CHANNEL_CLOSING, fault);
@@ -523,7 +527,8 @@ static bool on_cancel(struct channel *channel, const amqp_basic_cancel_t *method
         if (!send(channel, AMQP_BASIC_CANCEL_OK_METHOD, &ok, fault))
             return false;
     }
-    if ((channel->state != CHANNEL_OPENING && channel->state != CHANNEL_CONSUMING) ||
+    if ((channel->state != CHANNEL_OPENING && channel->state != CHANNEL_CONSUMING &&
+         channel->state != CHANNEL_WIDENING) ||
         !is_current(channel, method->consumer_tag))
         return true;
     set_up(channel, false);
@@ -547,6 +552,11 @@ static bool on_declared(struct channel *channel, const amqp_queue_declare_ok_t *
 
 static void on_consuming(struct channel *channel)
 {
+    if (channel->state == CHANNEL_WIDENING) {
+        channel->state = CHANNEL_CONSUMING;
+        channel->receiver->due = 0; /* it may be cancelled now */
+        return;
+    }
     if (channel->state != CHANNEL_OPENING)
         return;
     channel->state = CHANNEL_CONSUMING;

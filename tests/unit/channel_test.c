@@ -280,12 +280,36 @@ static void redelivered_messages_open_it_step_by_step(void **state)
     until_consuming();
     settle(deliver(1, true), SETTLE_ACKNOWLEDGE);
     expect("ack <=1\ncancel c1_a 1 t\nprefetch 2\nconsume c1_a 2 t\n");
+    method(AMQP_BASIC_CONSUME_OK_METHOD, NULL);
     settle(deliver(2, true), SETTLE_ACKNOWLEDGE);
     expect("ack <=2\n");
     settle(deliver(3, true), SETTLE_PUT_BACK); /* not a success */
     expect("return 3\n");
     settle(deliver(4, true), SETTLE_REJECT);
     expect("reject 4\ncancel c1_a 2 t\nprefetch 4\nconsume c1_a 3 t\n");
+}
+
+/* RabbitMQ closes the connection (541) when a consumer is cancelled whose basic.consume-ok is still on its way. */
+static void a_consumer_is_cancelled_only_after_its_answer(void **state)
+{
+    UNUSED(state);
+    until_consuming();
+    settle(deliver(1, true), SETTLE_ACKNOWLEDGE);
+    expect("ack <=1\ncancel c1_a 1 t\nprefetch 2\nconsume c1_a 2 t\n");
+    settle(deliver(2, true), SETTLE_ACKNOWLEDGE);
+    settle(deliver(3, true), SETTLE_ACKNOWLEDGE);
+    struct delivery *fresh = deliver(4, false);
+    expect("ack <=2\nack <=3\n");
+    channel.want = WANT_NOTHING;
+    tend();
+    expect("");
+    receiver.due = INT64_MAX;
+    method(AMQP_BASIC_CONSUME_OK_METHOD, NULL);
+    assert_int_equal(receiver.due, 0);
+    tend();
+    expect("down\ncancel c1_a 2 t\n");
+    settle(fresh, SETTLE_ACKNOWLEDGE);
+    expect("ack <=4\n");
 }
 
 static void a_lost_connection_closes_the_window(void **state)
@@ -586,6 +610,7 @@ static void the_end_cancels_and_returns(void **state)
     UNUSED(state);
     until_consuming();
     struct delivery *held = deliver(1, false);
+    method(AMQP_BASIC_CONSUME_OK_METHOD, NULL);
     text_clear(&journal);
     channel.want = WANT_NOTHING;
     tend();
@@ -678,6 +703,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_new_message_opens_the_window),
         TEST(redelivered_messages_open_it_step_by_step),
+        TEST(a_consumer_is_cancelled_only_after_its_answer),
         TEST(a_lost_connection_closes_the_window),
         TEST(the_prefetch_of_a_subscription),
         TEST(more_than_the_prefetch_is_a_violation),
