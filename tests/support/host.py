@@ -111,6 +111,8 @@ class Host:
         self.env.update(env or {})
         if conf is not None:
             self.write("plugins.conf", conf)
+            if "isolation" in conf:  # the choice of a test overrides that of the whole run
+                self.env.pop("VALAWAI_ISOLATION", None)
 
     # --- files -------------------------------------------------------------------------------------------------------
 

@@ -391,6 +391,7 @@ def test_a_worker_that_closes_its_stream_and_lives_on_is_named(tmp_path):
     assert "it has closed its stream, and does not end" in result.stderr
 
 
+@plain_build  # tens of megabytes of questions take minutes with a sanitizer
 def test_a_worker_that_asks_and_never_reads_is_ended(tmp_path):
     """Its answers would use up the host's memory."""
     script = documented_worker().replace(

@@ -1010,5 +1010,6 @@ int main(void)
         TEST(a_copy_of_a_section_outlives_the_settings),
         TEST(help_names_everything),
     };
+    unsetenv("VALAWAI_ISOLATION"); /* of the whole test run */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
