@@ -22,7 +22,7 @@ enum channel_state {
     CHANNEL_DRAINING,  /* basic.get is sent, repeatedly until the queue is empty */
     CHANNEL_GATHERING, /* draining continues when the messages in hand are settled */
     CHANNEL_CONSUMING,
-    CHANNEL_WIDENING,  /* the same, and a consumer with a larger window is asked for: it cannot be cancelled yet */
+    CHANNEL_WIDENING,  /* the same; the consumer with a larger window has no answer yet, so it cannot be cancelled */
     CHANNEL_ASKING,    /* the broker cancelled the consumer, and a passive declare finds out whether the queue exists */
     CHANNEL_DELETED,   /* the queue was deleted; a new one is declared at retry_at */
     CHANNEL_CANCELLED, /* no consumer; the channel stays open for settling */

@@ -32,7 +32,7 @@ static void on_handshake(const SSL *session, int where, int value)
         peer->verdict = SSL_get_verify_result(session);
 }
 
-/* OpenSSL takes an empty name as an order not to verify any. */
+/* An empty name would turn off the check of OpenSSL. */
 static bool expect(SSL_CTX *context, struct tls_peer *peer)
 {
     X509_VERIFY_PARAM *parameters = SSL_CTX_get0_param(context);

@@ -11,7 +11,7 @@
 
 #include "broker/connection.h"
 
-/* The peer that is expected. It must not move, and outlives the socket, because OpenSSL keeps a pointer to it. */
+/* The expected peer. OpenSSL keeps a pointer to it, so it must not move, and it must outlive the socket. */
 struct tls_peer {
     const char *name; /* as in the settings: a host name or an address; must outlive the socket, too */
     bool is_address;

@@ -352,7 +352,7 @@ static bool is_over(const struct job *job)
 /* ---- one topic ---- */
 
 /* A quorum queue returns letters some time after the broker has read the request. Waits for them, so that the next look
- * finds every letter, but not for ever: another program may have taken them. */
+ * finds every letter, but only for a second: another program may have taken them. */
 static bool return_letters(struct dialogue *dialogue, const struct job *job, uint64_t tag, struct fault *fault)
 {
     bool found = true;

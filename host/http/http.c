@@ -151,8 +151,8 @@ static bool is_reload(const char *url, const char **name)
     return strncmp(url, RELOAD, len) == 0 && (url[len] == '\0' || url[len] == '/');
 }
 
-/* Only for the owner of the Unix socket: POST begins a reload, GET tells what has become of a request and of
- * later ones; without a number, of all that are remembered. */
+/* Only for the owner of the Unix socket: POST begins a reload, GET reports the outcome of a
+ * request and of later ones; without a number, of all that are remembered. */
 static bool answer_reload(const struct face *face, const char *url, const char *method, struct reply *reply)
 {
     const struct http_options *options = &face->http->options;

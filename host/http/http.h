@@ -28,7 +28,7 @@ struct http_options {
     /* [http's thread] A client of the Unix socket asks for a reload of the plugin of that name, or of all (""). Returns
      * the number of the request. */
     unsigned long (*reload)(void *reloading, const char *name);
-    /* [http's thread] Appends what has become of this request and of later ones, as JSON. */
+    /* [http's thread] Appends the outcome of this request and of later ones, as JSON. */
     void (*put_reload)(void *reloading, unsigned long request, struct text *out);
     void *reloading;
 };

@@ -299,7 +299,7 @@ static int patience(struct child *child, int last)
     return last < 0 ? BACKSTOP_MS : last * 2 < IDLE_MS ? last * 2 : IDLE_MS;
 }
 
-/* Publications that wait for room are refused from now on, so that the plugin's stop comes to be called. */
+/* Refuses publications that wait for room from now on, because they delay the plugin's stop. */
 static void end_waits(struct child *child)
 {
     pthread_mutex_lock(&child->lock);

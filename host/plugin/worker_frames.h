@@ -94,7 +94,7 @@ enum frame_next {
 enum frame_next frame_next(struct frame_reader *reader, struct frame *frame, struct fault *fault)
     __attribute__((warn_unused_result));
 
-/* Puts the line of the frame behind what is wrong with it. */
+/* Appends the line of the frame to the fault. */
 void frame_quote(const struct frame *frame, struct fault *fault);
 
 /* ---- writing: the kind, the words of its line in their order, the end of the line, the parts ---- */

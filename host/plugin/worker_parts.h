@@ -68,7 +68,7 @@ struct process {
     size_t out_at; /* the first byte that has not left */
     struct about about;
     struct fault why; /* the host ends it; "": it does not */
-    int64_t kill_at;  /* 0: it is not to be killed. Once killed: its stream ends now if it has not ended by itself */
+    int64_t kill_at;  /* 0: no kill is due. After the kill: when the host gives up its stream */
     bool killed;
 
     struct hands hands;

@@ -94,7 +94,8 @@ void process_end(struct process *process)
     worker->ended = process;
 }
 
-/* A process that always lags behind a little has never all of it. Each byte is moved once at most. */
+/* Frees what has left. The queue of a process that always lags a little is never empty. Each byte moves at most once.
+ */
 static void forget_sent(struct process *process)
 {
     struct text *out = &process->out;
@@ -211,7 +212,7 @@ static bool is_condemned(const struct process *process)
     return process->kill_at != 0;
 }
 
-/* What a condemned process says does not count. */
+/* Ignores the frames of a condemned process. */
 static void take_frames(struct process *process)
 {
     struct frame frame;

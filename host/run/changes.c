@@ -105,7 +105,7 @@ static struct member *renamed(struct host *host, const struct plan *plan, const 
     return NULL;
 }
 
-/* A member that waits to replace another one goes with it. */
+/* Also removes a member that waits to replace this one. */
 static void remove_component(struct host *host, const char *component)
 {
     bool goes = false;

@@ -30,11 +30,11 @@ struct reload {
     pthread_mutex_t lock; /* of what follows */
     unsigned long asked;
     bool is_asked;
-    bool all;          /* is asked for, or names[] */
+    bool all;          /* plugins are requested, besides the names */
     struct text names; /* of plugins, each with \n */
     bool running, finished;
     struct plan plan;         /* the last one */
-    struct plan past;         /* steps of earlier plans, for those who asked for them */
+    struct plan past;         /* steps of earlier plans, which answer earlier requests */
     unsigned long answers;    /* the requests up to this one */
     struct text restart;      /* names of settings that need a restart, as JSON strings with commas */
     struct refused *refusals; /* for `known`, when no job runs */
@@ -85,7 +85,7 @@ static struct step *plan_find(const struct plan *plan, const char *path)
     return NULL;
 }
 
-/* Forgets the steps that the newer plan does again, and the oldest above the limit. */
+/* Drops the steps that the newer plan repeats, and the oldest above the limit. */
 static void plan_forget(struct plan *plan, const struct plan *newer)
 {
     size_t kept = 0;
@@ -99,7 +99,7 @@ static void plan_forget(struct plan *plan, const struct plan *newer)
     plan->count = kept;
 }
 
-/* Appends the steps of one plan to another, and leaves none. */
+/* Moves the steps of one plan to the end of another. */
 static void plan_append(struct plan *plan, struct plan *from)
 {
     if (from->count > 0) {
@@ -125,7 +125,7 @@ static const char *without_path(const char *path, const char *text)
     return strncmp(text, path, len) == 0 && strncmp(text + len, ": ", 2) == 0 ? text + len + 2 : text;
 }
 
-/* Each name that is asked for has a step, so that its asker hears of it. */
+/* Adds a failed step for each requested name that no plugin has. */
 static void miss_names(struct reload *reload)
 {
     for (char *name = reload->only.len == 0 ? "" : reload->only.at, *end; *name != '\0'; name = end + 1) {
@@ -425,7 +425,7 @@ unsigned long reload_ask(struct reload *reload, const char *name)
         reload->all = true;
     else if (reload->names.len < NAMES_MAX)
         text_printf(&reload->names, "%s\n", name);
-    else /* that many are asked for at once: look at each plugin */
+    else /* too many names: look at every plugin */
         reload->all = true;
     reload->is_asked = true;
     unsigned long number = ++reload->asked;

@@ -46,7 +46,7 @@ struct step {
     enum change change;
     struct plugin *plugin; /* ADD, RENEW: opened; the code that applies the step takes ownership */
     enum { STEP_UNDER_WAY, STEP_DONE, STEP_FAILED } state;
-    struct text text;      /* what has become of it */
+    struct text text;      /* the outcome */
     unsigned long request; /* the last one that it answers */
 };
 
@@ -89,7 +89,7 @@ bool reload_refused(struct reload *reload, void (*each)(void *context, const cha
  * Returns the number of the request. */
 unsigned long reload_ask(struct reload *reload, const char *name);
 
-/* Appends what has become of this request and of later ones, as JSON. */
+/* Appends the outcome of this request and of later ones, as JSON. */
 void reload_put_json(struct reload *reload, unsigned long request, struct text *out);
 
 #endif

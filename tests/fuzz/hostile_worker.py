@@ -22,7 +22,7 @@ LONGEST = int(5 * max(1, float(os.environ.get("VALAWAI_TIMEOUT_FACTOR") or 1))) 
 
 
 class Over(Exception):
-    """This life says no more."""
+    """Ends the output of this life."""
 
 
 def life_of(directory):
@@ -93,7 +93,7 @@ class Worker:
             if not self.fill(wait):
                 return None
 
-    # ---- what it may do ----
+    # ---- valid frames ----
 
     def number(self):
         return self.chance.choice(NUMBERS)
@@ -163,10 +163,10 @@ class Worker:
         reason = "" if verdict == "DONE" else chance.choice(("", " ")) + chance.choice(REASONS)
         self.say(f"{verdict} {about}" + (" " + reason.lstrip() if reason.strip(" ") else ""))
 
-    # ---- what it must not do ----
+    # ---- violations ----
 
     def offend(self, line, *parts, shown=None):
-        """The host has to end it for this line, and to quote the line as shown."""
+        """The host must end the worker because of this line, and quote it in this form."""
         shown = line if shown is None else shown
         if not self.in_doubt:
             with open(os.path.join(self.directory, "offences"), "a", encoding="utf-8") as file:
@@ -245,14 +245,14 @@ class Worker:
         raise Over
 
     def flood(self):
-        """Says much and reads nothing."""
+        """Writes much and reads nothing."""
         kind = self.chance.randrange(4)
         frame = {0: b"QUERY 1 components 1\n[\n", 1: b"NOTE DEBUG x\n", 2: b"CANCEL 1\n",
                  3: f"PUB 0 {OUT} {len(BODY)}\n".encode() + BODY + b"\n"}[kind]
         self.write(frame * self.chance.choice((100, 1000)))
 
     def sleep(self):
-        """A message that never gets a verdict, and a host that it does not listen to."""
+        """Never answers a message, and ignores the host."""
         self.in_doubt = True
         time.sleep(self.chance.choice((0.01, 0.1, PATIENCE, PATIENCE, 30)))
 

@@ -34,6 +34,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 
 import by_hand  # noqa: E402
 from by_hand import ByHand, Session, method  # noqa: E402
+from findings import keep  # noqa: E402
 
 BUILD = os.path.abspath(os.environ.get("VALAWAI_BUILD") or os.path.join(ROOT, "build", "asan"))
 PROGRAM = os.path.join(BUILD, "valawai-host")
@@ -257,16 +258,6 @@ class Case:
         return f"tests/fuzz/session.py --only {self.seed} --way {self.way} --tls {'yes' if self.tls else 'no'}"
 
 
-def keep(case, why, output):
-    os.makedirs(FINDINGS, exist_ok=True)
-    path = os.path.join(FINDINGS, f"session-{case.seed}-{case.way}{'-tls' if case.tls else ''}.txt")
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(f"{why}\n{case.again()}\n\n{output}")
-    print(f"finding: {why}: {case.again()}\n    {path}", flush=True)
-    for line in output.splitlines()[:30]:
-        print("    |", line[:200], flush=True)
-
-
 def options():
     parser = argparse.ArgumentParser(description="fuzzes AMQP sessions; see the head of this file")
     parser.add_argument("--seconds", type=float, default=60)
@@ -306,7 +297,7 @@ def main():
                 sessions[kind] = sessions.get(kind, 0) + case.connections
                 if why is not None:
                     findings += 1
-                    keep(case, why, output)
+                    keep(FINDINGS, f"session-{case.seed}-{case.way}{'-tls' if case.tls else ''}", why, case.again(), output)
     with tempfile.TemporaryDirectory(prefix="valawai-session-") as directory:
         context = by_hand.tls_context(directory)
         with ThreadPoolExecutor(wanted.jobs) as pool:

@@ -73,7 +73,7 @@ struct session {
     struct frame_reader in;
     bool open;     /* the worker's side of the socket */
     bool breaks;   /* a frame that breaks the protocol was sent */
-    bool in_doubt; /* bytes were sent that may be anything */
+    bool in_doubt; /* arbitrary bytes were sent */
     bool closes;   /* CLOSE was sent */
     bool hangs_up; /* the socket was closed before the end */
     bool stopped;  /* STOPPED has come */
@@ -89,7 +89,7 @@ static unsigned take(struct session *session)
     return *session->at++;
 }
 
-/* ---- what the worker says ---- */
+/* ---- frames of the worker ---- */
 
 static void expect_verdict(struct session *session, const struct frame *frame)
 {
@@ -137,9 +137,9 @@ static void receive(struct session *session)
     EXPECT(next != FRAME_BAD, "%s", fault.text);
 }
 
-/* ---- what it is told ---- */
+/* ---- frames for the worker ---- */
 
-/* Waits for the worker, until the time. libFuzzer interrupts waits by its timer. */
+/* Waits for the worker, at most until that time. The timer of libFuzzer interrupts waits. */
 static short await(struct session *session, short events, int64_t until, const char *fault)
 {
     struct pollfd fd = {.fd = session->socket, .events = events};
@@ -149,7 +149,7 @@ static short await(struct session *session, short events, int64_t until, const c
     return fd.revents;
 }
 
-/* Sends what there is and reads meanwhile, as a host does. */
+/* Sends the frames and reads meanwhile, as a host does. */
 static void transmit(struct session *session)
 {
     size_t at = 0;

@@ -32,6 +32,10 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+sys.dont_write_bytecode = True  # the source tree stays as it is
+
+from findings import keep  # noqa: E402
+
 FUZZ = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(FUZZ))
 BUILD = os.path.abspath(os.environ.get("VALAWAI_BUILD") or os.path.join(ROOT, "build", "asan"))
@@ -106,16 +110,6 @@ class Case:
         return None
 
 
-def keep(case, why, output):
-    os.makedirs(FINDINGS, exist_ok=True)
-    path = os.path.join(FINDINGS, f"workers-{case.seed}.txt")
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(f"{why}\ntests/fuzz/workers.py --only {case.seed}\n\n{output}")
-    print(f"finding: {why}: tests/fuzz/workers.py --only {case.seed}\n    {path}", flush=True)
-    for line in output.splitlines()[:30]:
-        print("    |", line[:200], flush=True)
-
-
 def options():
     parser = argparse.ArgumentParser(description="fuzzes the host's side of the worker protocol; see the head of this file")
     parser.add_argument("--seconds", type=float, default=60)
@@ -149,7 +143,7 @@ def main():
                 cases, lives, offences = cases + 1, lives + case.lives, offences + case.offences
                 if why is not None:
                     findings += 1
-                    keep(case, why, output)
+                    keep(FINDINGS, f"workers-{case.seed}", why, f"tests/fuzz/workers.py --only {case.seed}", output)
     with ThreadPoolExecutor(wanted.jobs) as pool:
         for job in [pool.submit(work) for _ in range(wanted.jobs)]:
             job.result()

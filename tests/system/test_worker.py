@@ -333,22 +333,22 @@ def test_a_worker_that_publishes_and_then_fails_to_start_ends(tmp_path):
     assert "thread" not in result.stderr
 
 
-def test_a_cancelled_timer_takes_no_other_along(tmp_path):
-    script = documented_worker().replace(
-        '        say("STARTED 0")',
-        '        say("STARTED 0")\n        say("TIMER 5 50 0")\n        say("CANCEL 0")').replace(
+def run_with_timers(tmp_path, *frames):
+    """The worker sends the frames when it has started, and logs each timer that is due."""
+    started = '        say("STARTED 0")'
+    script = documented_worker().replace(started, "\n".join([started, *(f'        say("{frame}")' for frame in frames)])).replace(
         '    elif verb == "CLOSE":', '    elif verb == "DUE":\n        say(f"NOTE WARNING due: {words[0]}")\n    elif verb == "CLOSE":')
-    result = run_worker(tmp_path, script, [echo(1)], "--for", "1")
+    return run_worker(tmp_path, script, [echo(1)], "--for", "1")
+
+
+def test_a_cancelled_timer_takes_no_other_along(tmp_path):
+    result = run_with_timers(tmp_path, "TIMER 5 50 0", "CANCEL 0")
     assert result.returncode == 0, result.stderr
     assert result.stderr.count("due: 5") == 1
 
 
 def test_a_timer_takes_the_place_of_one_with_the_same_number(tmp_path):
-    script = documented_worker().replace(
-        '        say("STARTED 0")',
-        '        say("STARTED 0")\n        say("TIMER 5 30 0")\n        say("TIMER 5 50 0")\n        say("TIMER 6 50 0")').replace(
-        '    elif verb == "CLOSE":', '    elif verb == "DUE":\n        say(f"NOTE WARNING due: {words[0]}")\n    elif verb == "CLOSE":')
-    result = run_worker(tmp_path, script, [echo(1)], "--for", "1")
+    result = run_with_timers(tmp_path, "TIMER 5 30 0", "TIMER 5 50 0", "TIMER 6 50 0")
     assert result.returncode == 0, result.stderr
     assert result.stderr.count("due: 5") == 1 and result.stderr.count("due: 6") == 1
 

@@ -289,7 +289,7 @@ static void redelivered_messages_open_it_step_by_step(void **state)
     expect("reject 4\ncancel c1_a 2 t\nprefetch 4\nconsume c1_a 3 t\n");
 }
 
-/* RabbitMQ closes the connection (541) when a consumer is cancelled whose basic.consume-ok is still on its way. */
+/* RabbitMQ closes the connection (541) when the host cancels a consumer before its basic.consume-ok has arrived. */
 static void a_consumer_is_cancelled_only_after_its_answer(void **state)
 {
     UNUSED(state);
