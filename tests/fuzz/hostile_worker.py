@@ -45,7 +45,7 @@ class Worker:
         with open(document, "rb") as file:
             self.document = file.read()
         self.have, self.done = [], []
-        self.retries, self.in_doubt = 2, False
+        self.retries, self.in_doubt, self.started = 2, False, False
         self.buffer = b""
         self.left = self.chance.choice((0, 1, 2, 3, 5, 8, 13, 40))
         self.step = self.chance.choice((0, 0, 0, 0, 1, 3, 100)) if self.hostile else 0
@@ -193,6 +193,8 @@ class Worker:
         unknown = self.chance.choice([0, 5000, 999999999999999999] + self.done[-2:])
         verb = self.chance.choice(("DONE", "RETRY", "WRONG", "FAILED", "AGAIN", "PUB", "LOG", "STOPPED", "DRAINED", "HELLO", "PLUGIN", "TOPIC",
                                    "READY", "CANNOT", "STARTED", "LEVEL", "NOTE", "QUERY"))
+        if verb == "STARTED" and not self.started:  # START may be on its way, and this its answer
+            verb = "STOPPED"
         if verb in ("STOPPED", "DRAINED", "READY", "CANNOT"):
             self.offend(verb)
         elif verb in ("DONE", "RETRY", "WRONG", "FAILED"):
@@ -265,6 +267,7 @@ class Worker:
             os._exit(0)
         os.setsid()
         os.close(writes)
+        self.in_doubt = True  # the host, which cannot kill it, may end before it reports what it was sent
 
     def deviate(self):
         self.left -= 1
@@ -326,6 +329,7 @@ class Worker:
             answer = chance.choice(("1", "-1", "00", "abc", "99999999999999999999", "0x", "-"))
             self.in_doubt = True
         self.say("STARTED " + answer)
+        self.started = True
 
     def stop(self):
         chance = self.chance
@@ -353,7 +357,7 @@ class Worker:
     def serve(self):
         while True:
             self.deviate()
-            if self.hostile and self.chance.random() < 0.3:
+            if self.hostile and self.chance.random() < 0.3 and self.started:
                 self.beside()
             frame = self.take(0.01 if self.have else None)
             if frame is not None and frame[0][0] == "MSG":
