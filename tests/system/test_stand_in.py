@@ -431,10 +431,10 @@ def test_it_remembers_when_the_broker_comes_back(broker, mov, client):
     identifier = register(mov, client)
     broker.stop()
     client.close()
+    mov.wait_for(lambda mov: not mov._listening, 10)
     broker.start()
-    client.declare(REGISTER)
-    assert client.consumers(REGISTER) == 0
     mov.wait_for(lambda mov: mov._listening, 10)
+    assert client.consumers(REGISTER) == 1
     assert [component["id"] for component in mov.active()] == [identifier]
 
 
